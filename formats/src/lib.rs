@@ -1,0 +1,19 @@
+//! The bytes that ESP32-class silicon reads, and nothing else: `no_std`, pure, somebody else's specification.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `read` | the reader for untrusted bytes |
+//! | `secret` | bytes that must not leak |
+//! | `addr` | flash addresses and lengths |
+//! | `crc` | CRC-A and CRC-B |
+//! | `chip` | chip constants |
+
+#![no_std]
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+pub mod addr;
+pub mod chip;
+pub mod crc;
+pub mod read;
+pub mod secret;
