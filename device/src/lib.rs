@@ -1,1 +1,9 @@
+//! What runs on the product: device-side security logic, `no_std`, no allocator, sans-IO.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `platform` | randomness, flash, and the window onto one partition |
+
 #![no_std]
+
+pub mod platform;
