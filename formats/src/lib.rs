@@ -7,6 +7,7 @@
 //! | `addr` | flash addresses and lengths |
 //! | `crc` | CRC-A and CRC-B |
 //! | `chip` | chip constants |
+//! | `rsa_pss` | RSASSA-PSS verification without an allocator |
 
 #![no_std]
 #[cfg(feature = "alloc")]
@@ -16,4 +17,5 @@ pub mod addr;
 pub mod chip;
 pub mod crc;
 pub mod read;
+pub mod rsa_pss;
 pub mod secret;
