@@ -1,1 +1,9 @@
+//! The virtual chip: eFuses, NOR flash, transparent decryption, boot ROM and second stage, in one process.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `fault` | the power supply, which can be cut at any flash or eFuse operation |
+//! | `flash` | the NOR flash part and the raw view of it |
 
+pub mod fault;
+pub mod flash;

@@ -1,0 +1,386 @@
+//! The NOR flash part: programming only clears bits, erasing sets a 4 KiB sector to FF.
+//!
+//! Counted operations (see [`crate::fault`]): each page program (up to 256 bytes inside one page, as the part has them)
+//! and each sector erase. A torn program leaves the bytes before a seeded point programmed, the byte at that point with
+//! some of its bits cleared, and the rest untouched. A torn erase leaves each byte old, erased or in between.
+
+use crate::fault::{Extent, Fault, Noise, PowerLost};
+use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
+use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fs, io};
+
+/// A shared handle on the part; it is also the raw view (what is really stored) for device code.
+#[derive(Clone, Debug)]
+pub struct Flash {
+    cells: Arc<Mutex<Vec<u8>>>,
+    fault: Fault,
+}
+
+/// Bytes in one page, the most that one program operation takes.
+pub const PAGE: usize = 256;
+
+const ERASED: u8 = 0xff;
+
+impl Flash {
+    /// An erased part of `size` bytes, a whole number of sectors.
+    ///
+    /// # Errors
+    /// [`FlashFileError::Size`] if it is not.
+    pub fn erased(size: FlashLen, fault: Fault) -> Result<Self, FlashFileError> {
+        Self::with_content(vec![ERASED; size.0 as usize], fault)
+    }
+
+    /// A part that already holds `content`, a whole number of sectors.
+    ///
+    /// # Errors
+    /// [`FlashFileError::Size`] if it is not.
+    pub fn with_content(content: Vec<u8>, fault: Fault) -> Result<Self, FlashFileError> {
+        let whole = !content.is_empty()
+            && content.len().is_multiple_of(SECTOR as usize)
+            && u32::try_from(content.len()).is_ok();
+        if !whole {
+            return Err(FlashFileError::Size { len: content.len() });
+        }
+        Ok(Self { cells: Arc::new(Mutex::new(content)), fault })
+    }
+
+    /// A part with the content of a file.
+    ///
+    /// # Errors
+    /// [`FlashFileError`] if the file cannot be read or is not a whole number of sectors.
+    pub fn load(path: &Path, fault: Fault) -> Result<Self, FlashFileError> {
+        let content = fs::read(path).map_err(|source| FlashFileError::Io { path: path.into(), source })?;
+        Self::with_content(content, fault)
+    }
+
+    /// Writes the whole content to a file, which is either the old one or the new one if this is interrupted.
+    ///
+    /// # Errors
+    /// [`FlashFileError::Io`].
+    pub fn save(&self, path: &Path) -> Result<(), FlashFileError> {
+        let content = self.cells().clone();
+        replace_file(path, &content).map_err(|source| FlashFileError::Io { path: path.into(), source })
+    }
+
+    /// Everything that is stored, as a probe on the pins reads it: works without power, counts nothing.
+    #[must_use]
+    pub fn content(&self) -> Vec<u8> {
+        self.cells().clone()
+    }
+
+    /// A program clip on the pins, with the chip out of the circuit: replaces bytes at will, counts nothing.
+    ///
+    /// # Errors
+    /// [`FlashError::OutOfBounds`].
+    pub fn overwrite_externally(&self, addr: FlashAddr, bytes: &[u8]) -> Result<(), FlashError> {
+        let mut cells = self.cells();
+        let range = bounds(&cells, addr, bytes.len())?;
+        cells[range].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Size of the part.
+    #[must_use]
+    pub fn size(&self) -> FlashLen {
+        FlashLen(u32::try_from(self.cells().len()).expect("checked when it was made"))
+    }
+
+    /// The supply that this part hangs on.
+    #[must_use]
+    pub const fn fault(&self) -> &Fault {
+        &self.fault
+    }
+
+    /// Reads any bytes.
+    ///
+    /// # Errors
+    /// [`FlashError::PowerLost`], [`FlashError::OutOfBounds`].
+    pub fn read_at(&self, addr: FlashAddr, out: &mut [u8]) -> Result<(), FlashError> {
+        self.fault.check()?;
+        let cells = self.cells();
+        out.copy_from_slice(&cells[bounds(&cells, addr, out.len())?]);
+        Ok(())
+    }
+
+    /// Programs any bytes, page by page: a bit can only go from 1 to 0, and asking for more has no effect.
+    ///
+    /// # Errors
+    /// [`FlashError::PowerLost`], [`FlashError::OutOfBounds`].
+    pub fn program_at(&self, addr: FlashAddr, bytes: &[u8]) -> Result<(), FlashError> {
+        let mut cells = self.cells();
+        let mut range = bounds(&cells, addr, bytes.len())?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = PAGE - range.start % PAGE;
+            let (page, after) = rest.split_at(room.min(rest.len()));
+            let target = &mut cells[range.start..range.start + page.len()];
+            self.fault.operation(|extent| program(target, page, extent))?;
+            range.start += page.len();
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Erases whole sectors, one by one.
+    ///
+    /// # Errors
+    /// [`FlashError::PowerLost`], [`FlashError::OutOfBounds`], [`FlashError::NotAligned`].
+    pub fn erase_at(&self, addr: FlashAddr, len: FlashLen) -> Result<(), FlashError> {
+        if !addr.is_aligned(SECTOR) || !len.0.is_multiple_of(SECTOR) {
+            return Err(FlashError::NotAligned { addr, len: len.0 as usize, unit: SECTOR as usize });
+        }
+        let mut cells = self.cells();
+        let range = bounds(&cells, addr, len.0 as usize)?;
+        for sector in cells[range].chunks_exact_mut(SECTOR as usize) {
+            self.fault.operation(|extent| erase(sector, extent))?;
+        }
+        Ok(())
+    }
+
+    fn cells(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ErrorType for Flash {
+    type Error = FlashError;
+}
+
+impl ReadNorFlash for Flash {
+    const READ_SIZE: usize = 4;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+        aligned(offset, bytes.len(), Self::READ_SIZE)?;
+        self.read_at(FlashAddr(offset), bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        self.cells().len()
+    }
+}
+
+impl NorFlash for Flash {
+    const WRITE_SIZE: usize = 4;
+    const ERASE_SIZE: usize = SECTOR as usize;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
+        self.erase_at(FlashAddr(from), span(from, to)?)
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
+        aligned(offset, bytes.len(), Self::WRITE_SIZE)?;
+        self.program_at(FlashAddr(offset), bytes)
+    }
+}
+
+/// Why a flash operation did not happen (or happened in part, if the power went).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FlashError {
+    /// The supply was cut.
+    #[error("flash: power lost")]
+    PowerLost,
+    /// Past the end of the part.
+    #[error("flash: {len} bytes at {addr} do not fit into {capacity:#x}")]
+    OutOfBounds {
+        /// First byte.
+        addr: FlashAddr,
+        /// How many.
+        len: usize,
+        /// Size of the part.
+        capacity: usize,
+    },
+    /// Not a multiple of what this view can do.
+    #[error("flash: {len} bytes at {addr} are not aligned to {unit}")]
+    NotAligned {
+        /// First byte.
+        addr: FlashAddr,
+        /// How many.
+        len: usize,
+        /// The unit.
+        unit: usize,
+    },
+}
+
+impl From<PowerLost> for FlashError {
+    fn from(PowerLost: PowerLost) -> Self {
+        Self::PowerLost
+    }
+}
+
+impl NorFlashError for FlashError {
+    fn kind(&self) -> NorFlashErrorKind {
+        match self {
+            Self::PowerLost => NorFlashErrorKind::Other,
+            Self::OutOfBounds { .. } => NorFlashErrorKind::OutOfBounds,
+            Self::NotAligned { .. } => NorFlashErrorKind::NotAligned,
+        }
+    }
+}
+
+/// Why a flash content is not one, or its file is out of reach.
+#[derive(Debug, thiserror::Error)]
+pub enum FlashFileError {
+    /// Not a whole number of sectors, or none, or 4 GiB and more.
+    #[error("flash content of {len} bytes is not a whole number of {SECTOR}-byte sectors")]
+    Size {
+        /// Its length.
+        len: usize,
+    },
+    /// The file.
+    #[error("flash file {}", path.display())]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Refuses what is no multiple of `unit`; for the views, which have one.
+pub(crate) const fn aligned(offset: u32, len: usize, unit: usize) -> Result<(), FlashError> {
+    if (offset as usize).is_multiple_of(unit) && len.is_multiple_of(unit) {
+        Ok(())
+    } else {
+        Err(FlashError::NotAligned { addr: FlashAddr(offset), len, unit })
+    }
+}
+
+/// The length from `from` to `to`, which is not before it.
+pub(crate) fn span(from: u32, to: u32) -> Result<FlashLen, FlashError> {
+    to.checked_sub(from).map(FlashLen).ok_or(FlashError::OutOfBounds { addr: FlashAddr(from), len: 0, capacity: 0 })
+}
+
+/// Replaces a file in one step: a temporary neighbour is written whole, then renamed over it.
+pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_os_string();
+    name.push(".new");
+    let neighbour = path.with_file_name(name);
+    fs::write(&neighbour, content)?;
+    fs::rename(&neighbour, path)
+}
+
+fn bounds(cells: &[u8], addr: FlashAddr, len: usize) -> Result<std::ops::Range<usize>, FlashError> {
+    let start = addr.0 as usize;
+    let end = start.checked_add(len).filter(|end| *end <= cells.len());
+    end.map(|end| start..end).ok_or(FlashError::OutOfBounds { addr, len, capacity: cells.len() })
+}
+
+fn program(cells: &mut [u8], bytes: &[u8], extent: Extent) {
+    let (whole, mut noise) = match extent {
+        Extent::Whole => (bytes.len(), None),
+        Extent::Torn(mut noise) => (noise.below(bytes.len()), Some(noise)),
+    };
+    for (cell, byte) in cells.iter_mut().zip(bytes).take(whole) {
+        *cell &= byte;
+    }
+    if let Some(noise) = &mut noise {
+        cells[whole] &= bytes[whole] | noise.byte();
+    }
+}
+
+fn erase(sector: &mut [u8], extent: Extent) {
+    match extent {
+        Extent::Whole => sector.fill(ERASED),
+        Extent::Torn(mut noise) => sector.iter_mut().for_each(|cell| *cell |= half_erased(&mut noise)),
+    }
+}
+
+fn half_erased(noise: &mut Noise) -> u8 {
+    match noise.below(4) {
+        0 | 1 => 0,
+        2 => ERASED,
+        _ => noise.byte(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::{CutPoint, Phase};
+
+    fn part() -> Flash {
+        Flash::erased(FlashLen(4 * SECTOR), Fault::new(3)).unwrap()
+    }
+
+    #[test]
+    fn programming_only_clears_bits() {
+        let mut flash = part();
+        flash.write(8, &[0xf0, 0xff, 0x55, 0]).unwrap();
+        flash.write(8, &[0xff, 0x0f, 0x0f, 0xff]).unwrap();
+        let mut out = [0; 4];
+        flash.read(8, &mut out).unwrap();
+        assert_eq!(out, [0xf0, 0x0f, 0x05, 0]);
+        flash.erase(0, SECTOR).unwrap();
+        flash.read(8, &mut out).unwrap();
+        assert_eq!(out, [0xff; 4]);
+    }
+
+    #[test]
+    fn counts_each_page_and_each_sector() {
+        let mut flash = part();
+        flash.write(252, &[0; 8]).unwrap();
+        assert_eq!(flash.fault().operations(), 2);
+        flash.erase(0, 3 * SECTOR).unwrap();
+        assert_eq!(flash.fault().operations(), 5);
+    }
+
+    #[test]
+    fn refuses_what_the_part_cannot_do() {
+        let mut flash = part();
+        let addr = FlashAddr(2);
+        assert_eq!(flash.write(2, &[0; 4]), Err(FlashError::NotAligned { addr, len: 4, unit: 4 }));
+        let addr = FlashAddr(4 * SECTOR - 4);
+        assert_eq!(flash.write(addr.0, &[0; 8]), Err(FlashError::OutOfBounds { addr, len: 8, capacity: 0x4000 }));
+        assert!(matches!(flash.erase(0, 100), Err(FlashError::NotAligned { .. })));
+        assert!(matches!(flash.erase(SECTOR, 0), Err(FlashError::OutOfBounds { .. })));
+        assert!(matches!(flash.read(u32::MAX - 3, &mut [0; 8]), Err(FlashError::OutOfBounds { .. })));
+        assert_eq!(flash.fault().operations(), 0);
+    }
+
+    #[test]
+    fn a_torn_program_leaves_a_prefix_and_one_partial_byte() {
+        for op in 0..20 {
+            let mut flash = part();
+            let fault = flash.fault().clone();
+            (0..op).for_each(|_| flash.write(SECTOR, &[0xff; 4]).unwrap());
+            fault.cut_at(CutPoint { op, phase: Phase::Torn });
+            assert_eq!(flash.write(0, &[0; 64]), Err(FlashError::PowerLost));
+            assert_eq!(flash.read(0, &mut [0; 4]), Err(FlashError::PowerLost));
+            fault.restore_power();
+            let content = flash.content();
+            let done = content.iter().take_while(|byte| **byte == 0).count();
+            assert!(done < 64 || content[64..].iter().all(|byte| *byte == 0xff));
+            assert!(content[(done + 1).min(64)..].iter().all(|byte| *byte == 0xff), "op {op}");
+        }
+    }
+
+    #[test]
+    fn a_torn_erase_is_repeatable_and_never_clears() {
+        let run = || {
+            let flash = part();
+            flash.overwrite_externally(FlashAddr(0), &[0x5a; 4096]).unwrap();
+            flash.fault().cut_at(CutPoint { op: 0, phase: Phase::Torn });
+            assert_eq!(flash.erase_at(FlashAddr(0), FlashLen(SECTOR)), Err(FlashError::PowerLost));
+            flash.content()
+        };
+        let content = run();
+        assert_eq!(content, run());
+        assert!(content[..4096].iter().all(|byte| byte & 0x5a == 0x5a));
+        assert!(content[..4096].contains(&0x5a) && content[..4096].contains(&0xff));
+    }
+
+    #[test]
+    fn a_file_holds_the_whole_content() {
+        let path = std::env::temp_dir().join(format!("cotter-flash-{}.bin", std::process::id()));
+        let flash = part();
+        flash.program_at(FlashAddr(5), b"hello").unwrap();
+        flash.save(&path).unwrap();
+        let again = Flash::load(&path, Fault::default()).unwrap();
+        assert_eq!(again.content(), flash.content());
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(Flash::load(&path, Fault::default()), Err(FlashFileError::Io { .. })));
+        assert!(matches!(Flash::with_content(vec![0; 100], Fault::default()), Err(FlashFileError::Size { len: 100 })));
+    }
+}
