@@ -1,0 +1,127 @@
+//! The HTTP paths: as templates for the server's router, and built for one device.
+//!
+//! | method, path | body | answer |
+//! |---|---|---|
+//! | POST `/v1/devices/{id}/telemetry` | a packet | `answer` |
+//! | POST `/v1/devices/{id}/session` | a hello | a welcome |
+//! | GET `/v1/devices/{id}/update?version=&secure_version=` | | 200 manifest envelope, 204 nothing newer |
+//! | GET `/v1/devices/{id}/releases/{release}/chunks/{chunk}` | | 200 octets |
+//! | POST `/v1/devices/{id}/status` | a status | 204 |
+//!
+//! All but the first two carry a [`SESSION_HEADER`]. A path has one spelling: nothing in it ever needs escaping.
+
+use crate::hex;
+use crate::ids::{DeviceId, ReleaseId, SecureVersion};
+use crate::version::{Version, push_decimal};
+
+/// A path with its query, without the host.
+pub type Path = heapless::String<PATH_MAX>;
+
+/// Router template of [`telemetry`].
+pub const TELEMETRY: &str = "/v1/devices/{id}/telemetry";
+/// Router template of [`session`].
+pub const SESSION: &str = "/v1/devices/{id}/session";
+/// Router template of [`update`].
+pub const UPDATE: &str = "/v1/devices/{id}/update";
+/// Router template of [`chunk`].
+pub const CHUNK: &str = "/v1/devices/{id}/releases/{release}/chunks/{chunk}";
+/// Router template of [`status`].
+pub const STATUS: &str = "/v1/devices/{id}/status";
+/// POST: enrolment of a device, by the factory.
+pub const ADMIN_DEVICES: &str = "/admin/v1/devices";
+/// GET: what a device has measured.
+pub const ADMIN_READINGS: &str = "/admin/v1/devices/{id}/readings";
+/// POST: a release, signed.
+pub const ADMIN_RELEASES: &str = "/admin/v1/releases";
+/// POST: offers a release to the fleet.
+pub const ADMIN_PUBLISH: &str = "/admin/v1/releases/{release}/publish";
+
+/// Header that authenticates a device's request: `<session>:<counter>:<mac>`.
+pub const SESSION_HEADER: &str = "Cotter-Session";
+/// Longest [`Path`]: that of a chunk.
+pub const PATH_MAX: usize = 160;
+
+/// Where a device sends its packets.
+#[must_use]
+pub fn telemetry(device: &DeviceId) -> Path {
+    join(&["/v1/devices/", device.as_str(), "/telemetry"])
+}
+
+/// Where a device says hello.
+#[must_use]
+pub fn session(device: &DeviceId) -> Path {
+    join(&["/v1/devices/", device.as_str(), "/session"])
+}
+
+/// Where a device that runs `version` asks for a newer one.
+#[must_use]
+pub fn update(device: &DeviceId, version: Version, secure_version: SecureVersion) -> Path {
+    let mut path = join(&["/v1/devices/", device.as_str(), "/update?version=", &version.text(), "&secure_version="]);
+    push_decimal(&mut path, secure_version.0).expect(FITS);
+    path
+}
+
+/// Where a device gets chunk number `chunk` of a release's ciphertext.
+#[must_use]
+pub fn chunk(device: &DeviceId, release: &ReleaseId, chunk: u32) -> Path {
+    let mut digits = [0; 64];
+    let release = hex::encode(&release.0, &mut digits).unwrap_or_default();
+    let mut path = join(&["/v1/devices/", device.as_str(), "/releases/", release, "/chunks/"]);
+    push_decimal(&mut path, chunk).expect(FITS);
+    path
+}
+
+/// Where a device says how an update ended.
+#[must_use]
+pub fn status(device: &DeviceId) -> Path {
+    join(&["/v1/devices/", device.as_str(), "/status"])
+}
+
+fn join(parts: &[&str]) -> Path {
+    let mut path = Path::new();
+    for part in parts {
+        path.push_str(part).expect(FITS);
+    }
+    path
+}
+
+const FITS: &str = "the longest path has 136 characters, and a path holds 160";
+
+#[cfg(test)]
+mod tests {
+    extern crate alloc;
+    use super::*;
+    use alloc::string::{String, ToString};
+
+    fn longest() -> DeviceId {
+        "0123456789abcdef0123456789abcdef".parse().expect("legal")
+    }
+
+    fn fill(template: &str, values: &[(&str, String)]) -> String {
+        values.iter().fold(template.to_string(), |path, (name, value)| path.replace(name, value))
+    }
+
+    #[test]
+    fn every_builder_fills_its_template() {
+        let id = longest();
+        let device = [("{id}", id.to_string())];
+        assert_eq!(telemetry(&id).as_str(), fill(TELEMETRY, &device));
+        assert_eq!(session(&id).as_str(), fill(SESSION, &device));
+        assert_eq!(status(&id).as_str(), fill(STATUS, &device));
+        let release = ReleaseId([0xab; 32]);
+        let values = [("{id}", id.to_string()), ("{release}", release.to_string()), ("{chunk}", u32::MAX.to_string())];
+        assert_eq!(chunk(&id, &release, u32::MAX).as_str(), fill(CHUNK, &values));
+        assert!(chunk(&id, &release, u32::MAX).len() <= 136);
+    }
+
+    #[test]
+    fn the_update_query_has_one_spelling() {
+        let id: DeviceId = "esp32-001".parse().expect("legal");
+        assert_eq!(
+            update(&id, Version::new(1, 0, 0), SecureVersion(0)).as_str(),
+            "/v1/devices/esp32-001/update?version=1.0.0&secure_version=0"
+        );
+        let widest = update(&longest(), Version::new(65535, 65535, 65535), SecureVersion(u32::MAX));
+        assert!(widest.len() <= PATH_MAX && widest.ends_with("=65535.65535.65535&secure_version=4294967295"));
+    }
+}
