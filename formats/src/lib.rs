@@ -7,6 +7,8 @@
 //! | `addr` | flash addresses and lengths |
 //! | `crc` | CRC-A and CRC-B |
 //! | `chip` | chip constants |
+//! | `partition` | the partition table |
+//! | `otadata` | which slot boots |
 //! | `rsa_pss` | RSASSA-PSS verification without an allocator |
 
 #![no_std]
@@ -16,6 +18,8 @@ extern crate alloc;
 pub mod addr;
 pub mod chip;
 pub mod crc;
+pub mod otadata;
+pub mod partition;
 pub mod read;
 pub mod rsa_pss;
 pub mod secret;
