@@ -9,6 +9,7 @@
 //! | `chip` | chip constants |
 //! | `partition` | the partition table |
 //! | `otadata` | which slot boots |
+//! | `efuse` | fields, blocks, coding and register image of eFuses |
 //! | `rsa_pss` | RSASSA-PSS verification without an allocator |
 
 #![no_std]
@@ -20,6 +21,7 @@ pub mod chip;
 pub mod crc;
 pub mod otadata;
 pub mod partition;
+pub mod efuse;
 pub mod read;
 pub mod rsa_pss;
 pub mod secret;
