@@ -1,1 +1,2 @@
-
+//! The server that devices report to and update from.
+pub mod store;

@@ -1,0 +1,340 @@
+//! What every store must do, written against the trait. A back-end's tests call [`check_all`] and
+//! [`survives_reopening`] with a way to open it.
+
+use super::{
+    Acceptance, AuditEntry, DeviceRecord, Enrolled, Published, ReleaseAdded, ReleaseRecord, StatusRecord, Store,
+    StoreError, StoredReading, Verdict,
+};
+use cotter_formats::chip::Chip;
+use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
+use cotter_wire::version::Version;
+use proptest::prelude::*;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Runs every test of the contract, each on an empty store from `open`.
+pub(super) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
+    let runtime = runtime();
+    runtime.block_on(async {
+        accepts_each_nonce_once(open()).await;
+        starts_above_the_enrolled_floor(open()).await;
+        tells_a_duplicate_from_a_replay(open()).await;
+        refuses_a_jump_beyond_the_window(open()).await;
+        refuses_unknown_devices_and_other_epochs(open()).await;
+        raises_an_epoch_but_never_lowers_it(open()).await;
+        one_of_many_copies_wins(open()).await;
+        answers_readings_newest_first(open()).await;
+        keeps_devices_apart(open()).await;
+        orders_releases_by_number(open()).await;
+        refuses_a_lower_secure_version(open()).await;
+        keeps_projects_and_chips_apart(open()).await;
+        keeps_history_and_audit_in_order(open()).await;
+    });
+    behaves_like_a_map(&runtime, open);
+}
+
+/// What was acknowledged is there after closing and opening again.
+pub(super) fn survives_reopening<S: Store>(open: impl Fn() -> S) {
+    runtime().block_on(async {
+        let store = open();
+        enrolled(&store, "a", 10).await;
+        assert_eq!(store.accept_once(packet("a", 11)).await.unwrap(), Verdict::Accepted);
+        drop(store);
+        let store = open();
+        assert_eq!(store.accept_once(packet("a", 11)).await.unwrap(), Verdict::Duplicate);
+        assert_eq!(store.readings(id("a"), 10).await.unwrap().len(), 1);
+        assert_eq!(store.device(id("a")).await.unwrap().unwrap().last_nonce, Nonce(11));
+    });
+}
+
+async fn accepts_each_nonce_once(store: impl Store) {
+    enrolled(&store, "a", 0).await;
+    for nonce in [1, 2, 3, 7] {
+        assert_eq!(store.accept_once(packet("a", nonce)).await.unwrap(), Verdict::Accepted);
+    }
+    for nonce in [1, 2, 3, 6] {
+        assert_eq!(store.accept_once(packet("a", nonce)).await.unwrap(), Verdict::Replay { last: Nonce(7) });
+    }
+    assert_eq!(store.readings(id("a"), 10).await.unwrap().len(), 4);
+}
+
+async fn starts_above_the_enrolled_floor(store: impl Store) {
+    enrolled(&store, "a", 10_000).await;
+    for nonce in [0, 1, 9_999, 10_000] {
+        assert_eq!(store.accept_once(packet("a", nonce)).await.unwrap(), Verdict::Replay { last: Nonce(10_000) });
+    }
+    assert_eq!(store.accept_once(packet("a", 10_001)).await.unwrap(), Verdict::Accepted);
+}
+
+async fn tells_a_duplicate_from_a_replay(store: impl Store) {
+    enrolled(&store, "a", 0).await;
+    assert_eq!(store.accept_once(packet("a", 1)).await.unwrap(), Verdict::Accepted);
+    assert_eq!(store.accept_once(packet("a", 1)).await.unwrap(), Verdict::Duplicate);
+    let other = Acceptance { packet_digest: [0xee; 32], ..packet("a", 1) };
+    assert_eq!(store.accept_once(other).await.unwrap(), Verdict::Replay { last: Nonce(1) });
+    assert_eq!(store.accept_once(packet("a", 2)).await.unwrap(), Verdict::Accepted);
+    assert_eq!(store.accept_once(packet("a", 1)).await.unwrap(), Verdict::Replay { last: Nonce(2) });
+    assert_eq!(store.readings(id("a"), 10).await.unwrap().len(), 2);
+}
+
+async fn refuses_a_jump_beyond_the_window(store: impl Store) {
+    enrolled(&store, "a", 5).await;
+    let far = Acceptance { nonce_window: 100, ..packet("a", 106) };
+    assert_eq!(store.accept_once(far).await.unwrap(), Verdict::Jump { last: Nonce(5) });
+    let last = Acceptance { nonce_window: 100, ..packet("a", u32::MAX) };
+    assert_eq!(store.accept_once(last).await.unwrap(), Verdict::Jump { last: Nonce(5) });
+    let edge = Acceptance { nonce_window: 100, ..packet("a", 105) };
+    assert_eq!(store.accept_once(edge).await.unwrap(), Verdict::Accepted);
+}
+
+async fn refuses_unknown_devices_and_other_epochs(store: impl Store) {
+    assert_eq!(store.accept_once(packet("a", 1)).await.unwrap(), Verdict::UnknownDevice);
+    assert_eq!(store.device(id("a")).await.unwrap(), None);
+    assert_eq!(store.readings(id("a"), 1).await.unwrap(), []);
+    enrolled(&store, "a", 0).await;
+    for epoch in [0, 2] {
+        let other = Acceptance { epoch: KeyEpoch(epoch), ..packet("a", 1) };
+        assert_eq!(store.accept_once(other).await.unwrap(), Verdict::WrongEpoch { current: KeyEpoch(1) });
+    }
+}
+
+async fn raises_an_epoch_but_never_lowers_it(store: impl Store) {
+    enrolled(&store, "a", 0).await;
+    assert_eq!(store.accept_once(packet("a", 500)).await.unwrap(), Verdict::Accepted);
+    // The same epoch again would lower the nonce: refused, and nothing changes.
+    let again = DeviceRecord { nonce_floor: Nonce(3), ..device("a", 0) };
+    assert_eq!(store.enrol(again).await.unwrap(), Enrolled::Stale { current: KeyEpoch(1) });
+    assert_eq!(store.accept_once(packet("a", 500)).await.unwrap(), Verdict::Duplicate);
+
+    let next = DeviceRecord { epoch: KeyEpoch(2), sealed_root_key: vec![2], ..device("a", 20) };
+    assert_eq!(store.enrol(next.clone()).await.unwrap(), Enrolled::NewEpoch);
+    let stored = store.device(id("a")).await.unwrap().unwrap();
+    assert_eq!((stored.record, stored.last_nonce), (next, Nonce(20)));
+    assert_eq!(
+        store.accept_once(packet("a", 501)).await.unwrap(),
+        Verdict::WrongEpoch { current: KeyEpoch(2) },
+        "old keys are of no more use"
+    );
+    let first = Acceptance { epoch: KeyEpoch(2), ..packet("a", 21) };
+    assert_eq!(store.accept_once(first).await.unwrap(), Verdict::Accepted);
+    assert_eq!(store.readings(id("a"), 10).await.unwrap().len(), 2, "readings outlive the epoch");
+}
+
+async fn one_of_many_copies_wins(store: impl Store) {
+    let store = Arc::new(store);
+    enrolled(&*store, "a", 0).await;
+    for nonce in 1..=20 {
+        let copies: Vec<_> = (0..64)
+            .map(|_| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move { store.accept_once(packet("a", nonce)).await.unwrap() })
+            })
+            .collect();
+        let mut accepted = 0;
+        for copy in copies {
+            match copy.await.unwrap() {
+                Verdict::Accepted => accepted += 1,
+                other => assert_eq!(other, Verdict::Duplicate),
+            }
+        }
+        assert_eq!(accepted, 1);
+    }
+    assert_eq!(store.readings(id("a"), 100).await.unwrap().len(), 20);
+}
+
+async fn answers_readings_newest_first(store: impl Store) {
+    enrolled(&store, "a", 0).await;
+    for nonce in 1..=5 {
+        store.accept_once(packet("a", nonce)).await.unwrap();
+    }
+    let nonces = |readings: Vec<StoredReading>| readings.iter().map(|reading| reading.nonce.0).collect::<Vec<_>>();
+    assert_eq!(nonces(store.readings(id("a"), 3).await.unwrap()), [5, 4, 3]);
+    assert_eq!(nonces(store.readings(id("a"), 99).await.unwrap()), [5, 4, 3, 2, 1]);
+    assert_eq!(store.readings(id("a"), 0).await.unwrap(), []);
+    let newest = &store.readings(id("a"), 1).await.unwrap()[0];
+    assert_eq!(newest.reading, packet("a", 5).reading);
+    assert_eq!((newest.epoch, newest.received_at), (KeyEpoch(1), packet("a", 5).received_at));
+}
+
+async fn keeps_devices_apart(store: impl Store) {
+    enrolled(&store, "a", 0).await;
+    enrolled(&store, "b", 0).await;
+    store.accept_once(packet("a", 9)).await.unwrap();
+    store.accept_once(packet("b", 4)).await.unwrap();
+    store.accept_once(packet("a", 10)).await.unwrap();
+    assert_eq!(store.accept_once(packet("b", 9)).await.unwrap(), Verdict::Accepted);
+    assert_eq!(store.readings(id("a"), 9).await.unwrap().len(), 2);
+    assert_eq!(store.readings(id("b"), 9).await.unwrap()[1].reading, packet("b", 4).reading);
+}
+
+async fn orders_releases_by_number(store: impl Store) {
+    let (old, new) = (release(1, (1, 9, 0), 1), release(2, (1, 10, 0), 1));
+    assert_eq!(store.add_release(new.clone()).await.unwrap(), ReleaseAdded::Added);
+    assert_eq!(store.add_release(new.clone()).await.unwrap(), ReleaseAdded::AlreadyThere);
+    assert_eq!(store.add_release(old.clone()).await.unwrap(), ReleaseAdded::Added, "nothing is published yet");
+    assert_eq!(newest(&store).await, None);
+    let twin = ReleaseRecord { id: ReleaseId([9; 32]), ..new.clone() };
+    assert_eq!(store.add_release(twin).await.unwrap(), ReleaseAdded::VersionTaken);
+
+    assert_eq!(store.publish_release(new.id, 77).await.unwrap(), Published::Published);
+    assert_eq!(store.publish_release(new.id, 78).await.unwrap(), Published::AlreadyPublished);
+    assert_eq!(store.release(new.id).await.unwrap(), Some(ReleaseRecord { published_at: Some(77), ..new.clone() }));
+    assert_eq!(newest(&store).await, Some(new.id));
+    let refused = Published::NotNewer { newest: new.version, secure_version: new.secure_version };
+    assert_eq!(store.publish_release(old.id, 79).await.unwrap(), refused);
+    assert_eq!(store.publish_release(ReleaseId([5; 32]), 79).await.unwrap(), Published::UnknownRelease);
+    assert_eq!(store.release(ReleaseId([5; 32])).await.unwrap(), None);
+    let refused = ReleaseAdded::NotNewer { newest: new.version, secure_version: new.secure_version };
+    assert_eq!(store.add_release(release(3, (1, 9, 5), 1)).await.unwrap(), refused);
+}
+
+async fn refuses_a_lower_secure_version(store: impl Store) {
+    let first = release(1, (1, 0, 0), 2);
+    store.add_release(first.clone()).await.unwrap();
+    store.publish_release(first.id, 1).await.unwrap();
+    let refused = ReleaseAdded::NotNewer { newest: first.version, secure_version: first.secure_version };
+    assert_eq!(store.add_release(release(2, (2, 0, 0), 1)).await.unwrap(), refused);
+    assert_eq!(store.add_release(release(3, (2, 0, 0), 2)).await.unwrap(), ReleaseAdded::Added);
+}
+
+async fn keeps_projects_and_chips_apart(store: impl Store) {
+    let first = release(1, (5, 0, 0), 5);
+    store.add_release(first.clone()).await.unwrap();
+    store.publish_release(first.id, 1).await.unwrap();
+    for (number, other) in [
+        (2, ReleaseRecord { chip: Chip::Esp32S3, ..release(2, (1, 0, 0), 0) }),
+        (3, ReleaseRecord { project: "other".into(), ..release(3, (1, 0, 0), 0) }),
+    ] {
+        assert_eq!(store.add_release(other.clone()).await.unwrap(), ReleaseAdded::Added, "{number}");
+        assert_eq!(store.publish_release(other.id, 2).await.unwrap(), Published::Published, "{number}");
+    }
+    assert_eq!(newest(&store).await, Some(first.id));
+    assert_eq!(store.newest_release("app".into(), Chip::Esp32C6).await.unwrap(), None);
+}
+
+async fn keeps_history_and_audit_in_order(store: impl Store) {
+    enrolled(&store, "a", 0).await;
+    let status = |number: u64| StatusRecord {
+        device: id("a"),
+        version: format!("1.{number}.0"),
+        result: "installed".into(),
+        detail: String::new(),
+        received_at: number,
+    };
+    let entry = |number: u64| AuditEntry {
+        at: number,
+        subject: "a".into(),
+        event: "replay".into(),
+        detail: format!("nonce {number}"),
+    };
+    for number in 0..4 {
+        store.record_status(status(number)).await.unwrap();
+        store.append_audit(entry(number)).await.unwrap();
+    }
+    assert_eq!(store.status_history(id("a"), 2).await.unwrap(), [status(3), status(2)]);
+    assert_eq!(store.audit_tail(3).await.unwrap(), [entry(3), entry(2), entry(1)]);
+    let stranger = StatusRecord { device: id("stranger"), ..status(9) };
+    assert!(matches!(store.record_status(stranger).await, Err(StoreError::UnknownDevice)));
+    assert_eq!(store.status_history(id("stranger"), 2).await.unwrap(), []);
+    store.check().await.unwrap();
+}
+
+/// The same random packets go to the store and to a `HashMap`; both must say the same.
+fn behaves_like_a_map<S: Store>(runtime: &tokio::runtime::Runtime, mut open: impl FnMut() -> S) {
+    let packets = proptest::collection::vec((0..3_usize, 0..40_u32, 0..2_u8), 1..120);
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(24));
+    let opened = std::cell::RefCell::new(&mut open);
+    runner
+        .run(&packets, |packets| {
+            let store = (opened.borrow_mut())();
+            runtime.block_on(async {
+                let names = ["a", "b", "stranger"];
+                let mut last: HashMap<&str, (u32, Option<u8>)> = HashMap::new();
+                for name in &names[..2] {
+                    enrolled(&store, name, 5).await;
+                    last.insert(name, (5, None));
+                }
+                for (device, nonce, content) in packets {
+                    let sent =
+                        Acceptance { packet_digest: [content; 32], nonce_window: 20, ..packet(names[device], nonce) };
+                    let expected = match last.get_mut(names[device]) {
+                        None => Verdict::UnknownDevice,
+                        Some((last, digest)) if nonce == *last && *digest == Some(content) => Verdict::Duplicate,
+                        Some((last, _)) if nonce <= *last => Verdict::Replay { last: Nonce(*last) },
+                        Some((last, _)) if nonce - *last > 20 => Verdict::Jump { last: Nonce(*last) },
+                        Some(entry) => {
+                            *entry = (nonce, Some(content));
+                            Verdict::Accepted
+                        }
+                    };
+                    prop_assert_eq!(store.accept_once(sent).await.unwrap(), expected);
+                }
+                Ok(())
+            })
+        })
+        .unwrap();
+}
+
+async fn enrolled(store: &impl Store, name: &str, floor: u32) {
+    let device = device(name, floor);
+    assert_eq!(store.enrol(device.clone()).await.unwrap(), Enrolled::New);
+    let stored = store.device(id(name)).await.unwrap().unwrap();
+    assert_eq!((stored.record, stored.last_nonce), (device, Nonce(floor)));
+}
+
+async fn newest(store: &impl Store) -> Option<ReleaseId> {
+    store.newest_release("app".into(), Chip::Esp32C3).await.unwrap().map(|release| release.id)
+}
+
+fn device(name: &str, floor: u32) -> DeviceRecord {
+    DeviceRecord {
+        id: id(name),
+        chip: Chip::Esp32C3,
+        mac: [1, 2, 3, 4, 5, 6],
+        epoch: KeyEpoch(1),
+        sealed_root_key: name.as_bytes().to_vec(),
+        nonce_floor: Nonce(floor),
+        secure_boot_digest: [7; 32],
+        enrolled_at: 1_000,
+    }
+}
+
+fn packet(name: &str, nonce: u32) -> Acceptance {
+    let mut packet_digest = [0; 32];
+    packet_digest[..4].copy_from_slice(&nonce.to_be_bytes());
+    packet_digest[4] = name.as_bytes()[0];
+    Acceptance {
+        device: id(name),
+        epoch: KeyEpoch(1),
+        nonce: Nonce(nonce),
+        packet_digest,
+        reading: format!("{name} {nonce}").into_bytes(),
+        received_at: 1_000 + u64::from(nonce),
+        nonce_window: u32::MAX,
+    }
+}
+
+fn release(number: u8, (major, minor, patch): (u16, u16, u16), secure_version: u32) -> ReleaseRecord {
+    ReleaseRecord {
+        id: ReleaseId([number; 32]),
+        project: "app".into(),
+        chip: Chip::Esp32C3,
+        version: Version::new(major, minor, patch),
+        secure_version: SecureVersion(secure_version),
+        expires: 9_000,
+        encrypted_size: 4_112,
+        chunk_size: 2_048,
+        manifest: vec![number; 3],
+        signatures: b"[]".to_vec(),
+        sealed_content_key: vec![number],
+        published_at: None,
+    }
+}
+
+fn id(name: &str) -> DeviceId {
+    name.parse().unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}

@@ -1,0 +1,215 @@
+//! Group commit: one thread owns the write connection and commits many jobs with one flush.
+//!
+//! 1. Wait for a job; gather more until [`MOST_JOBS`] are there or [`LONGEST_WAIT`] has passed.
+//! 2. `BEGIN IMMEDIATE`; run each job in a savepoint of its own. A job that fails is rolled back alone.
+//! 3. `COMMIT` with `synchronous=FULL`: when it returns, the jobs are on the disk.
+//! 4. Only then answer. If the commit failed, nobody hears a success.
+
+use super::StoreError;
+use rusqlite::Connection;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Most jobs in one transaction.
+pub(super) const MOST_JOBS: usize = 512;
+/// How long a job may wait for company. Added to the latency of a lone job, so it is short.
+const LONGEST_WAIT: Duration = Duration::from_millis(1);
+/// Jobs that may queue before new ones are refused: bounds memory when the disk stalls.
+const QUEUE: usize = 4096;
+
+/// The handle to the writer thread. Dropping it finishes the queued jobs and closes the database.
+pub(super) struct Writer {
+    queue: Option<SyncSender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread that owns `connection`.
+    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+        let (sender, receiver) = sync_channel(QUEUE);
+        let thread =
+            std::thread::Builder::new().name("store-writer".into()).spawn(move || write_all(connection, &receiver))?;
+        Ok(Self { queue: Some(sender), thread: Some(thread) })
+    }
+
+    /// Queues `work`; the receiver resolves after the transaction that held it.
+    pub(super) fn submit<T, F>(&self, work: F) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Task { work: Some(work), outcome: None, reply });
+        match self.queue.as_ref().map(|queue| queue.try_send(job)) {
+            Some(Ok(())) => Ok(answer),
+            Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => Err(StoreError::Unavailable),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in the thread has already refused its jobs: their reply channels are closed.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A unit of work inside the shared transaction.
+trait Job: Send {
+    /// Runs the work and keeps its outcome; `true` if its changes are to be kept.
+    fn run(&mut self, connection: &Connection) -> bool;
+    /// Replaces the outcome, because its changes could not be kept.
+    fn fail(&mut self, error: StoreError);
+    /// Sends the outcome to whoever waits. Called after the commit.
+    fn answer(self: Box<Self>);
+}
+
+struct Task<T, F> {
+    work: Option<F>,
+    outcome: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> bool {
+        let outcome = self.work.take().map(|work| work(connection));
+        let keep = matches!(outcome, Some(Ok(_)));
+        self.outcome = outcome;
+        keep
+    }
+
+    fn fail(&mut self, error: StoreError) {
+        // An error of its own says more than "not committed".
+        if !matches!(self.outcome, Some(Err(_))) {
+            self.outcome = Some(Err(error));
+        }
+    }
+
+    fn answer(self: Box<Self>) {
+        // The receiver may be gone (client hung up): the work is done all the same.
+        let _ = self.reply.send(self.outcome.unwrap_or(Err(StoreError::NotCommitted)));
+    }
+}
+
+fn write_all(connection: Connection, queue: &Receiver<Box<dyn Job>>) {
+    let mut batch: Vec<Box<dyn Job>> = Vec::with_capacity(MOST_JOBS);
+    while let Ok(first) = queue.recv() {
+        batch.push(first);
+        gather(&mut batch, queue);
+        if let Err(error) = commit(&connection, &mut batch) {
+            tracing::error!(%error, jobs = batch.len(), "store: transaction failed");
+            if !connection.is_autocommit() {
+                // Leaves no transaction open; if this fails too, the next BEGIN fails and refuses its jobs.
+                let _ = connection.execute_batch("ROLLBACK");
+            }
+            for job in &mut batch {
+                job.fail(StoreError::NotCommitted);
+            }
+        }
+        for job in batch.drain(..) {
+            job.answer();
+        }
+    }
+}
+
+/// Adds what is queued, and what comes within [`LONGEST_WAIT`].
+fn gather(batch: &mut Vec<Box<dyn Job>>, queue: &Receiver<Box<dyn Job>>) {
+    let until = Instant::now() + LONGEST_WAIT;
+    while batch.len() < MOST_JOBS {
+        match queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(job) => batch.push(job),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+        }
+    }
+}
+
+fn commit(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    for job in batch.iter_mut() {
+        connection.prepare_cached("SAVEPOINT job")?.execute([])?;
+        if !job.run(connection) {
+            connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
+        }
+        connection.prepare_cached("RELEASE job")?.execute([])?;
+    }
+    connection.prepare_cached("COMMIT")?.execute([])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn writer() -> Writer {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE mark (value INTEGER UNIQUE)").unwrap();
+        Writer::start(connection).unwrap()
+    }
+
+    fn insert(value: i64) -> impl FnOnce(&Connection) -> Result<usize, StoreError> + Send + 'static {
+        move |connection| Ok(connection.execute("INSERT INTO mark VALUES (?1)", [value])?)
+    }
+
+    #[test]
+    fn an_error_in_one_job_loses_no_other() {
+        let writer = writer();
+        let answers: Vec<_> = [1, 2, 2, 3].map(|value| writer.submit(insert(value)).unwrap()).into();
+        let outcomes: Vec<bool> = answers.into_iter().map(|answer| answer.blocking_recv().unwrap().is_ok()).collect();
+        assert_eq!(outcomes, [true, true, false, true]);
+        let count = writer
+            .submit(|connection| Ok(connection.query_row("SELECT count(*) FROM mark", [], |row| row.get::<_, i64>(0))?))
+            .unwrap()
+            .blocking_recv()
+            .unwrap()
+            .unwrap();
+        assert_eq!(count, 3);
+    }
+
+    #[test]
+    fn a_failing_job_leaves_none_of_its_changes() {
+        let writer = writer();
+        let answer = writer
+            .submit(|connection| {
+                connection.execute("INSERT INTO mark VALUES (10)", [])?;
+                connection.execute("INSERT INTO mark VALUES (10)", [])?;
+                Ok(())
+            })
+            .unwrap();
+        assert!(matches!(answer.blocking_recv().unwrap(), Err(StoreError::Sqlite(_))));
+        let again = writer.submit(insert(10)).unwrap().blocking_recv().unwrap();
+        assert_eq!(again.unwrap(), 1);
+    }
+
+    #[test]
+    fn a_job_that_ends_the_transaction_makes_all_of_it_fail_and_the_next_batch_works() {
+        let writer = writer();
+        let answer = writer.submit(|connection| Ok(connection.execute_batch("ROLLBACK")?)).unwrap();
+        assert!(matches!(answer.blocking_recv().unwrap(), Err(StoreError::NotCommitted)));
+        assert_eq!(writer.submit(insert(1)).unwrap().blocking_recv().unwrap().unwrap(), 1);
+    }
+
+    #[test]
+    fn dropping_the_writer_finishes_what_was_queued() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("marks");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("CREATE TABLE mark (value INTEGER UNIQUE)").unwrap();
+        let writer = Writer::start(connection).unwrap();
+        for value in 0..100 {
+            drop(writer.submit(insert(value)).unwrap());
+        }
+        drop(writer);
+        let count: i64 =
+            Connection::open(&path).unwrap().query_row("SELECT count(*) FROM mark", [], |row| row.get(0)).unwrap();
+        assert_eq!(count, 100);
+    }
+}

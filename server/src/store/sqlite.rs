@@ -1,0 +1,425 @@
+//! The store in one SQLite file: WAL, `synchronous=FULL`, one writer thread with group commit, a few readers.
+
+mod rows;
+
+use super::group_commit::Writer;
+use super::{
+    Acceptance, AuditEntry, DeviceRecord, Enrolled, Pending, Published, ReleaseAdded, ReleaseRecord, StatusRecord,
+    Store, StoreError, StoredDevice, StoredReading, Verdict,
+};
+use cotter_formats::chip::Chip;
+use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
+use cotter_wire::version::Version;
+use rusqlite::{Connection, OptionalExtension, named_params};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+mod migrations {
+    refinery::embed_migrations!("migrations");
+}
+
+/// A store in one file.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Arc<Readers>,
+}
+
+impl SqliteStore {
+    /// Opens or creates the database at `path` and brings its tables up to date.
+    ///
+    /// # Errors
+    /// Whatever SQLite or a migration reports; nothing has been started then.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut connection = connect(path)?;
+        migrations::migrations::runner().run(&mut connection).map_err(Box::new)?;
+        let writer = Writer::start(connection).map_err(|_| StoreError::Unavailable)?;
+        Ok(Self { writer, readers: Arc::new(Readers { path: path.into(), idle: Mutex::default() }) })
+    }
+
+    /// Runs `work` in the shared transaction and resolves after its commit.
+    fn write<T, F>(&self, work: F) -> Pending<'_, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let answer = self.writer.submit(work);
+        Box::pin(async move { answer?.await.map_err(|_| StoreError::NotCommitted)? })
+    }
+
+    /// Runs `work` on a reader connection, off the async threads.
+    fn read<T, F>(&self, work: F) -> Pending<'_, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || {
+                let connection = readers.take()?;
+                let result = work(&connection)?;
+                readers.put_back(connection);
+                Ok(result)
+            })
+            .await
+            .map_err(|_| StoreError::Unavailable)?
+        })
+    }
+}
+
+impl Store for SqliteStore {
+    fn accept_once(&self, acceptance: Acceptance) -> Pending<'_, Verdict> {
+        self.write(move |connection| accept_once(connection, &acceptance))
+    }
+
+    fn enrol(&self, device: DeviceRecord) -> Pending<'_, Enrolled> {
+        self.write(move |connection| enrol(connection, &device))
+    }
+
+    fn device(&self, id: DeviceId) -> Pending<'_, Option<StoredDevice>> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT name, chip, mac, epoch, sealed_root_key, nonce_floor, secure_boot_digest, enrolled_at, \
+                 last_nonce FROM device JOIN counter ON counter.device = device.row WHERE name = ?1",
+            )?;
+            statement.query_row([id.as_str()], |row| Ok(rows::device(row))).optional()?.transpose()
+        })
+    }
+
+    fn readings(&self, id: DeviceId, limit: usize) -> Pending<'_, Vec<StoredReading>> {
+        self.read(move |connection| readings(connection, &id, limit))
+    }
+
+    fn add_release(&self, release: ReleaseRecord) -> Pending<'_, ReleaseAdded> {
+        self.write(move |connection| add_release(connection, &release))
+    }
+
+    fn publish_release(&self, id: ReleaseId, at: u64) -> Pending<'_, Published> {
+        self.write(move |connection| publish_release(connection, id, at))
+    }
+
+    fn release(&self, id: ReleaseId) -> Pending<'_, Option<ReleaseRecord>> {
+        self.read(move |connection| release(connection, id))
+    }
+
+    fn newest_release(&self, project: String, chip: Chip) -> Pending<'_, Option<ReleaseRecord>> {
+        self.read(move |connection| newest_release(connection, &project, chip))
+    }
+
+    fn record_status(&self, status: StatusRecord) -> Pending<'_, ()> {
+        self.write(move |connection| {
+            let added = connection
+                .prepare_cached(
+                    "INSERT INTO update_status (device, version, result, detail, received_at) \
+                     SELECT row, :version, :result, :detail, :received_at FROM device WHERE name = :device",
+                )?
+                .execute(named_params! {
+                    ":device": status.device.as_str(),
+                    ":version": status.version,
+                    ":result": status.result,
+                    ":detail": status.detail,
+                    ":received_at": rows::time(status.received_at)?,
+                })?;
+            if added == 1 { Ok(()) } else { Err(StoreError::UnknownDevice) }
+        })
+    }
+
+    fn status_history(&self, id: DeviceId, limit: usize) -> Pending<'_, Vec<StatusRecord>> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT version, result, detail, received_at FROM update_status \
+                 WHERE device = (SELECT row FROM device WHERE name = ?1) ORDER BY row DESC LIMIT ?2",
+            )?;
+            let rows = statement.query_map((id.as_str(), rows::limit(limit)), |row| Ok(rows::status(row, id)))?;
+            rows.map(|row| row?).collect()
+        })
+    }
+
+    fn append_audit(&self, entry: AuditEntry) -> Pending<'_, ()> {
+        self.write(move |connection| {
+            connection
+                .prepare_cached("INSERT INTO audit (at, subject, event, detail) VALUES (?1, ?2, ?3, ?4)")?
+                .execute((rows::time(entry.at)?, entry.subject, entry.event, entry.detail))?;
+            Ok(())
+        })
+    }
+
+    fn audit_tail(&self, limit: usize) -> Pending<'_, Vec<AuditEntry>> {
+        self.read(move |connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT at, subject, event, detail FROM audit ORDER BY row DESC LIMIT ?1")?;
+            let rows = statement.query_map([rows::limit(limit)], |row| Ok(rows::audit(row)))?;
+            rows.map(|row| row?).collect()
+        })
+    }
+
+    fn check(&self) -> Pending<'_, ()> {
+        // An empty transaction: it goes through the queue, BEGIN IMMEDIATE and COMMIT, but writes nothing.
+        self.write(|_| Ok(()))
+    }
+}
+
+fn accept_once(connection: &Connection, acceptance: &Acceptance) -> Result<Verdict, StoreError> {
+    let mut find = connection.prepare_cached(
+        "SELECT device, epoch, last_nonce, last_digest, last_reading FROM counter \
+         WHERE device = (SELECT row FROM device WHERE name = ?1)",
+    )?;
+    let Some(counter) = find.query_row([acceptance.device.as_str()], |row| Ok(rows::counter(row))).optional()? else {
+        return Ok(Verdict::UnknownDevice);
+    };
+    let counter = counter?;
+
+    if counter.epoch != acceptance.epoch {
+        return Ok(Verdict::WrongEpoch { current: counter.epoch });
+    }
+    let last = counter.last_nonce;
+    if acceptance.nonce <= last {
+        let same = acceptance.nonce == last && counter.last_digest == Some(acceptance.packet_digest);
+        return Ok(if same { Verdict::Duplicate } else { Verdict::Replay { last } });
+    }
+    if acceptance.nonce.0 - last.0 > acceptance.nonce_window {
+        return Ok(Verdict::Jump { last });
+    }
+
+    connection
+        .prepare_cached(
+            "INSERT INTO reading (device, epoch, nonce, received_at, content, previous) \
+             VALUES (:device, :epoch, :nonce, :received_at, :content, :previous)",
+        )?
+        .execute(named_params! {
+            ":device": counter.device,
+            ":epoch": acceptance.epoch.0,
+            ":nonce": acceptance.nonce.0,
+            ":received_at": rows::time(acceptance.received_at)?,
+            ":content": acceptance.reading,
+            ":previous": counter.last_reading,
+        })?;
+    connection
+        .prepare_cached("UPDATE counter SET last_nonce = ?1, last_digest = ?2, last_reading = ?3 WHERE device = ?4")?
+        .execute((acceptance.nonce.0, acceptance.packet_digest, connection.last_insert_rowid(), counter.device))?;
+    Ok(Verdict::Accepted)
+}
+
+fn enrol(connection: &Connection, device: &DeviceRecord) -> Result<Enrolled, StoreError> {
+    let mut find = connection.prepare_cached(
+        "SELECT device, epoch, last_nonce, last_digest, last_reading FROM counter \
+         WHERE device = (SELECT row FROM device WHERE name = ?1)",
+    )?;
+    let known = find.query_row([device.id.as_str()], |row| Ok(rows::counter(row))).optional()?.transpose()?;
+    let columns = named_params! {
+        ":name": device.id.as_str(),
+        ":chip": device.chip.name(),
+        ":mac": device.mac,
+        ":sealed_root_key": device.sealed_root_key,
+        ":nonce_floor": device.nonce_floor.0,
+        ":secure_boot_digest": device.secure_boot_digest,
+        ":enrolled_at": rows::time(device.enrolled_at)?,
+    };
+    match known {
+        Some(counter) if counter.epoch >= device.epoch => Ok(Enrolled::Stale { current: counter.epoch }),
+        Some(counter) => {
+            connection.execute(
+                "UPDATE device SET chip = :chip, mac = :mac, sealed_root_key = :sealed_root_key, \
+                 nonce_floor = :nonce_floor, secure_boot_digest = :secure_boot_digest, enrolled_at = :enrolled_at \
+                 WHERE name = :name",
+                columns,
+            )?;
+            connection.execute(
+                "UPDATE counter SET epoch = ?1, last_nonce = ?2, last_digest = NULL WHERE device = ?3",
+                (device.epoch.0, device.nonce_floor.0, counter.device),
+            )?;
+            Ok(Enrolled::NewEpoch)
+        }
+        None => {
+            connection
+                .prepare_cached(
+                    "INSERT INTO device \
+                     (name, chip, mac, sealed_root_key, nonce_floor, secure_boot_digest, enrolled_at) VALUES \
+                     (:name, :chip, :mac, :sealed_root_key, :nonce_floor, :secure_boot_digest, :enrolled_at)",
+                )?
+                .execute(columns)?;
+            connection
+                .prepare_cached("INSERT INTO counter (device, epoch, last_nonce) VALUES (?1, ?2, ?3)")?
+                .execute((connection.last_insert_rowid(), device.epoch.0, device.nonce_floor.0))?;
+            Ok(Enrolled::New)
+        }
+    }
+}
+
+fn readings(connection: &Connection, id: &DeviceId, limit: usize) -> Result<Vec<StoredReading>, StoreError> {
+    // One transaction, so that the chain is not followed into rows that a later one adds.
+    let transaction = connection.unchecked_transaction()?;
+    let mut next: Option<i64> = transaction
+        .prepare_cached("SELECT last_reading FROM counter WHERE device = (SELECT row FROM device WHERE name = ?1)")?
+        .query_row([id.as_str()], |row| row.get(0))
+        .optional()?
+        .flatten();
+    let mut found = Vec::new();
+    let mut find = transaction
+        .prepare_cached("SELECT epoch, nonce, received_at, content, previous FROM reading WHERE row = ?1")?;
+    while let (Some(row), true) = (next, found.len() < limit) {
+        let Some(link) = find.query_row([row], |row| Ok(rows::reading(row))).optional()? else { break };
+        let (reading, previous) = link?;
+        found.push(reading);
+        next = previous;
+    }
+    Ok(found)
+}
+
+fn add_release(connection: &Connection, new: &ReleaseRecord) -> Result<ReleaseAdded, StoreError> {
+    if release(connection, new.id)?.is_some() {
+        return Ok(ReleaseAdded::AlreadyThere);
+    }
+    if let Some((newest, secure_version)) = newer_than(connection, new)? {
+        return Ok(ReleaseAdded::NotNewer { newest, secure_version });
+    }
+    let taken: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM firmware_release WHERE project = ?1 AND chip = ?2 AND version = ?3)",
+        (&new.project, new.chip.name(), rows::version_number(new.version)),
+        |row| row.get(0),
+    )?;
+    if taken {
+        return Ok(ReleaseAdded::VersionTaken);
+    }
+    connection.execute(
+        "INSERT INTO firmware_release (id, project, chip, version, secure_version, expires, encrypted_size, \
+         chunk_size, manifest, signatures, sealed_content_key, published_at) VALUES (:id, :project, :chip, :version, \
+         :secure_version, :expires, :encrypted_size, :chunk_size, :manifest, :signatures, :sealed_content_key, NULL)",
+        named_params! {
+            ":id": new.id.0,
+            ":project": new.project,
+            ":chip": new.chip.name(),
+            ":version": rows::version_number(new.version),
+            ":secure_version": new.secure_version.0,
+            ":expires": rows::time(new.expires)?,
+            ":encrypted_size": new.encrypted_size,
+            ":chunk_size": new.chunk_size,
+            ":manifest": new.manifest,
+            ":signatures": new.signatures,
+            ":sealed_content_key": new.sealed_content_key,
+        },
+    )?;
+    Ok(ReleaseAdded::Added)
+}
+
+fn publish_release(connection: &Connection, id: ReleaseId, at: u64) -> Result<Published, StoreError> {
+    let Some(found) = release(connection, id)? else { return Ok(Published::UnknownRelease) };
+    if found.published_at.is_some() {
+        return Ok(Published::AlreadyPublished);
+    }
+    if let Some((newest, secure_version)) = newer_than(connection, &found)? {
+        return Ok(Published::NotNewer { newest, secure_version });
+    }
+    connection.execute("UPDATE firmware_release SET published_at = ?1 WHERE id = ?2", (rows::time(at)?, id.0))?;
+    Ok(Published::Published)
+}
+
+/// The newest published release of the same project and chip, if it forbids `new`.
+fn newer_than(connection: &Connection, new: &ReleaseRecord) -> Result<Option<(Version, SecureVersion)>, StoreError> {
+    let newest = newest_release(connection, &new.project, new.chip)?;
+    Ok(newest
+        .filter(|newest| new.version <= newest.version || new.secure_version < newest.secure_version)
+        .map(|newest| (newest.version, newest.secure_version)))
+}
+
+fn newest_release(connection: &Connection, project: &str, chip: Chip) -> Result<Option<ReleaseRecord>, StoreError> {
+    connection
+        .prepare_cached(&format!(
+            "{SELECT_RELEASE} WHERE project = ?1 AND chip = ?2 AND published_at IS NOT NULL \
+             ORDER BY version DESC LIMIT 1"
+        ))?
+        .query_row((project, chip.name()), |row| Ok(rows::release(row)))
+        .optional()?
+        .transpose()
+}
+
+fn release(connection: &Connection, id: ReleaseId) -> Result<Option<ReleaseRecord>, StoreError> {
+    connection
+        .prepare_cached(&format!("{SELECT_RELEASE} WHERE id = ?1"))?
+        .query_row([id.0], |row| Ok(rows::release(row)))
+        .optional()?
+        .transpose()
+}
+
+/// Connections for reading, opened as needed and kept. A connection that met an error is not kept.
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    fn take(&self) -> Result<Connection, StoreError> {
+        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
+        match idle {
+            Some(connection) => Ok(connection),
+            None => {
+                let connection = connect(&self.path)?;
+                connection.pragma_update(None, "query_only", true)?;
+                Ok(connection)
+            }
+        }
+    }
+
+    fn put_back(&self, connection: Connection) {
+        if let Ok(mut idle) = self.idle.lock()
+            && idle.len() < IDLE_READERS
+        {
+            idle.push(connection);
+        }
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(connection)
+}
+
+const IDLE_READERS: usize = 8;
+
+const SELECT_RELEASE: &str = "SELECT id, project, chip, version, secure_version, expires, encrypted_size, chunk_size, \
+                              manifest, signatures, sealed_content_key, published_at FROM firmware_release";
+
+/// Where an epoch, a nonce or a key stands for one device.
+struct Counter {
+    device: i64,
+    epoch: KeyEpoch,
+    last_nonce: Nonce,
+    last_digest: Option<[u8; 32]>,
+    last_reading: Option<i64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract;
+
+    #[test]
+    fn keeps_the_contract() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut made = 0;
+        contract::check_all(|| {
+            made += 1;
+            SqliteStore::open(&directory.path().join(format!("{made}.db"))).unwrap()
+        });
+    }
+
+    #[test]
+    fn syncs_fully_on_every_commit() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = connect(&directory.path().join("a.db")).unwrap();
+        let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).unwrap();
+        let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        assert_eq!((synchronous, journal.as_str()), (2, "wal"));
+    }
+
+    #[test]
+    fn what_was_acknowledged_is_there_after_reopening() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.db");
+        contract::survives_reopening(|| SqliteStore::open(&path).unwrap());
+    }
+}

@@ -1,0 +1,142 @@
+//! Rows to records and back. A value that we would never write is [`StoreError::Corrupt`], not a guess.
+
+use super::Counter;
+use crate::store::{AuditEntry, DeviceRecord, ReleaseRecord, StatusRecord, StoreError, StoredDevice, StoredReading};
+use cotter_formats::chip::Chip;
+use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
+use cotter_wire::version::Version;
+use rusqlite::Row;
+
+/// Columns: name, chip, mac, epoch, `sealed_root_key`, `nonce_floor`, `secure_boot_digest`, `enrolled_at`, `last_nonce`.
+pub(super) fn device(row: &Row<'_>) -> Result<StoredDevice, StoreError> {
+    let name: String = row.get(0)?;
+    Ok(StoredDevice {
+        record: DeviceRecord {
+            id: name.parse().map_err(|_| corrupt("device.name"))?,
+            chip: chip(row, 1)?,
+            mac: row.get(2)?,
+            epoch: KeyEpoch(row.get(3)?),
+            sealed_root_key: row.get(4)?,
+            nonce_floor: Nonce(row.get(5)?),
+            secure_boot_digest: row.get(6)?,
+            enrolled_at: unsigned(row, 7)?,
+        },
+        last_nonce: Nonce(row.get(8)?),
+    })
+}
+
+/// Columns: device, epoch, `last_nonce`, `last_digest`, `last_reading`.
+pub(super) fn counter(row: &Row<'_>) -> Result<Counter, StoreError> {
+    Ok(Counter {
+        device: row.get(0)?,
+        epoch: KeyEpoch(row.get(1)?),
+        last_nonce: Nonce(row.get(2)?),
+        last_digest: row.get(3)?,
+        last_reading: row.get(4)?,
+    })
+}
+
+/// Columns: epoch, nonce, `received_at`, content, previous.
+pub(super) fn reading(row: &Row<'_>) -> Result<(StoredReading, Option<i64>), StoreError> {
+    let reading = StoredReading {
+        epoch: KeyEpoch(row.get(0)?),
+        nonce: Nonce(row.get(1)?),
+        received_at: unsigned(row, 2)?,
+        reading: row.get(3)?,
+    };
+    Ok((reading, row.get(4)?))
+}
+
+/// Columns as in `SELECT_RELEASE`.
+pub(super) fn release(row: &Row<'_>) -> Result<ReleaseRecord, StoreError> {
+    let published_at: Option<i64> = row.get(11)?;
+    Ok(ReleaseRecord {
+        id: ReleaseId(row.get(0)?),
+        project: row.get(1)?,
+        chip: chip(row, 2)?,
+        version: version(row.get(3)?)?,
+        secure_version: SecureVersion(row.get(4)?),
+        expires: unsigned(row, 5)?,
+        encrypted_size: row.get(6)?,
+        chunk_size: row.get(7)?,
+        manifest: row.get(8)?,
+        signatures: row.get(9)?,
+        sealed_content_key: row.get(10)?,
+        published_at: published_at.map(u64::try_from).transpose().map_err(|_| corrupt("published_at"))?,
+    })
+}
+
+/// Columns: version, result, detail, `received_at`.
+pub(super) fn status(row: &Row<'_>, device: DeviceId) -> Result<StatusRecord, StoreError> {
+    Ok(StatusRecord {
+        device,
+        version: row.get(0)?,
+        result: row.get(1)?,
+        detail: row.get(2)?,
+        received_at: unsigned(row, 3)?,
+    })
+}
+
+/// Columns: at, subject, event, detail.
+pub(super) fn audit(row: &Row<'_>) -> Result<AuditEntry, StoreError> {
+    Ok(AuditEntry { at: unsigned(row, 0)?, subject: row.get(1)?, event: row.get(2)?, detail: row.get(3)? })
+}
+
+/// A time as SQLite can hold it.
+pub(super) fn time(unix: u64) -> Result<i64, StoreError> {
+    i64::try_from(unix).map_err(|_| corrupt("time"))
+}
+
+/// A row limit as SQLite can hold it.
+pub(super) fn limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// Version as one number that the database can order.
+pub(super) fn version_number(version: Version) -> i64 {
+    i64::from(version.major) << 32 | i64::from(version.minor) << 16 | i64::from(version.patch)
+}
+
+fn version(number: i64) -> Result<Version, StoreError> {
+    let part = |shift: u32, column| u16::try_from(number >> shift & 0xffff).map_err(|_| corrupt(column));
+    if number >> 48 != 0 {
+        return Err(corrupt("version"));
+    }
+    Ok(Version::new(part(32, "version")?, part(16, "version")?, part(0, "version")?))
+}
+
+fn chip(row: &Row<'_>, column: usize) -> Result<Chip, StoreError> {
+    let name: String = row.get(column)?;
+    Chip::from_name(&name).ok_or(corrupt("chip"))
+}
+
+fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, StoreError> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| corrupt("time"))
+}
+
+const fn corrupt(column: &'static str) -> StoreError {
+    StoreError::Corrupt { column }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_keep_their_order_as_numbers() {
+        let ordered = [(0, 0, 1), (0, 1, 0), (1, 0, 9), (1, 0, 10), (1, 9, 0), (1, 10, 0), (9, 9, 9), (99, 0, 0)];
+        let numbers: Vec<i64> = ordered.iter().map(|(a, b, c)| version_number(Version::new(*a, *b, *c))).collect();
+        assert!(numbers.is_sorted());
+        for (number, (major, minor, patch)) in numbers.iter().zip(ordered) {
+            assert_eq!(version(*number).unwrap(), Version::new(major, minor, patch));
+        }
+    }
+
+    #[test]
+    fn refuses_a_version_that_no_version_makes() {
+        for number in [-1, 1 << 48] {
+            assert!(matches!(version(number), Err(StoreError::Corrupt { column: "version" })));
+        }
+    }
+}
