@@ -3,7 +3,9 @@
 //! | file | noun |
 //! |---|---|
 //! | `platform` | randomness, flash, and the window onto one partition |
+//! | `slots` | the app slots and otadata |
 
 #![no_std]
 
 pub mod platform;
+pub mod slots;
