@@ -1,1 +1,29 @@
+//! Cross-checks against tools that we did not write. This library is only the harness; the checks are in `tests/`.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `tools` | Espressif's tools in the project's own venv, and the system's OpenSSL |
+//! | `run` | one finished run of a tool, accepted or refused |
+//! | `generator` | seeded random inputs; the seed is printed and can be given again |
+//!
+//! A missing tool fails the test with the command that installs it; nothing is ever skipped.
 
+// Off-style on purpose: this crate is linked into tests only, where a failed expectation is a panic with the evidence.
+#![allow(clippy::panic, clippy::print_stdout)]
+
+mod generator;
+mod run;
+mod tools;
+
+pub use generator::Generator;
+pub use run::ToolRun;
+pub use tools::{Tools, tools};
+
+/// A fresh directory that is removed when it goes out of scope. Panics when the system has none to give.
+#[must_use]
+pub fn temp_dir() -> tempfile::TempDir {
+    match tempfile::Builder::new().prefix("cotter-interop-").tempdir() {
+        Ok(dir) => dir,
+        Err(error) => panic!("no temporary directory: {error}"),
+    }
+}

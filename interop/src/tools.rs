@@ -1,0 +1,92 @@
+//! Espressif's tools in the project's own venv, and the system's OpenSSL.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Once;
+
+use crate::run::ToolRun;
+
+/// The folder with `python`, `esptool`, `espsecure` and `espefuse`.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    bin: PathBuf,
+}
+
+/// Espressif's tools: the folder named by `COTTER_TOOLS`, else the venv that `cargo xtask tools` makes.
+/// Panics with that command if they are missing.
+#[must_use]
+#[track_caller]
+pub fn tools() -> Tools {
+    let bin = match std::env::var_os("COTTER_TOOLS") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/espressif-tools/bin"),
+    };
+    for program in ["python", "esptool", "espsecure", "espefuse"] {
+        assert!(
+            bin.join(program).is_file(),
+            "no {program} in {}\nhelp: run `cargo xtask tools` (or set COTTER_TOOLS to a bin folder that has it)",
+            bin.display()
+        );
+    }
+    let tools = Tools { bin };
+    static ANNOUNCED: Once = Once::new();
+    ANNOUNCED.call_once(|| println!("{}", tools.versions()));
+    tools
+}
+
+impl Tools {
+    /// `esptool ARGUMENTS`
+    pub fn esptool(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> ToolRun {
+        self.script("esptool", arguments)
+    }
+
+    /// `espsecure ARGUMENTS`
+    pub fn espsecure(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> ToolRun {
+        self.script("espsecure", arguments)
+    }
+
+    /// `espefuse ARGUMENTS`
+    pub fn espefuse(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> ToolRun {
+        self.script("espefuse", arguments)
+    }
+
+    /// `python -m esp_idf_nvs_partition_gen ARGUMENTS`. It reports some bad inputs on its output and exits with 0.
+    pub fn nvs_partition_gen(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> ToolRun {
+        let mut command = self.command("python");
+        command.args(["-m", "esp_idf_nvs_partition_gen"]).args(arguments);
+        ToolRun::of(&mut command, INSTALL)
+    }
+
+    /// `python ARGUMENTS` with Espressif's packages importable, for what their command lines do not offer.
+    pub fn python(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> ToolRun {
+        self.script("python", arguments)
+    }
+
+    /// The system's `openssl ARGUMENTS`.
+    pub fn openssl(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> ToolRun {
+        ToolRun::of(Command::new("openssl").args(arguments), "install OpenSSL, on Debian `apt-get install openssl`")
+    }
+
+    /// Names and versions in one line, for the record of a cross-check.
+    #[must_use]
+    pub fn versions(&self) -> String {
+        const SCRIPT: &str = "import sys; from importlib.metadata import version; \
+            print(*(f'{name} {version(name)}' for name in sys.argv[1:]), 'Python ' + sys.version.split()[0], sep=', ')";
+        self.python(["-c", SCRIPT, "esptool", "esp-idf-nvs-partition-gen", "cryptography"]).accepted().trim().to_owned()
+    }
+
+    fn script(&self, program: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> ToolRun {
+        ToolRun::of(self.command(program).args(arguments), INSTALL)
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.bin.join(program));
+        // Plain, unwrapped text whatever the terminal; no configuration file of the user's.
+        command.env("NO_COLOR", "1").env("TERM", "dumb").env("COLUMNS", "250").env("PYTHONUTF8", "1");
+        command.env_remove("ESPTOOL_CFGFILE").env_remove("PYTHONPATH").env_remove("PYTHONHOME");
+        command
+    }
+}
+
+const INSTALL: &str = "run `cargo xtask tools`";
