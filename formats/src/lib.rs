@@ -11,6 +11,7 @@
 //! | `otadata` | which slot boots |
 //! | `efuse` | fields, blocks, coding and register image of eFuses |
 //! | `rsa_pss` | RSASSA-PSS verification without an allocator |
+//! | `secure_boot` | signatures that the silicon checks |
 
 #![no_std]
 #[cfg(feature = "alloc")]
@@ -25,3 +26,4 @@ pub mod efuse;
 pub mod read;
 pub mod rsa_pss;
 pub mod secret;
+pub mod secure_boot;
