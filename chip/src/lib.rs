@@ -3,7 +3,9 @@
 //! | file | noun |
 //! |---|---|
 //! | `fault` | the power supply, which can be cut at any flash or eFuse operation |
+//! | `efuse` | the eFuses: silicon, careful burns, files |
 //! | `flash` | the NOR flash part and the raw view of it |
 
+pub mod efuse;
 pub mod fault;
 pub mod flash;

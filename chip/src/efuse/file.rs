@@ -1,0 +1,105 @@
+//! The eFuses of a virtual chip in two files: what software can read, as espefuse keeps it, and all the cells.
+
+use super::{BLOCKS, CODE_WORD, Efuses, Silicon, code_word, padded};
+use crate::fault::Fault;
+use crate::flash::replace_file;
+use cotter_formats::chip::Chip;
+use cotter_formats::efuse::{EfuseBlock, EfuseImage, EfuseImageError};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// The readable registers, in the format of `espefuse --virt --path-efuse-file`.
+pub const REGISTERS_FILE: &str = "efuse.bin";
+
+/// The cells, 11 blocks of 32 data and 12 check bytes: it holds the hidden keys, which the other file has lost.
+pub const CELLS_FILE: &str = "efuse-cells.bin";
+
+impl Efuses {
+    /// Writes both files into a directory.
+    ///
+    /// # Errors
+    /// [`EfuseFileError::Io`].
+    pub fn save(&self, directory: &Path) -> Result<(), EfuseFileError> {
+        let (registers, cells) = {
+            let silicon = self.silicon();
+            (silicon.image().to_virtual_file(), silicon.cells.concat())
+        };
+        write(&directory.join(CELLS_FILE), &cells)?;
+        write(&directory.join(REGISTERS_FILE), &registers)
+    }
+
+    /// Reads both files, and burns what espefuse has burned into the first since they were written.
+    ///
+    /// # Errors
+    /// [`EfuseFileError`]; [`EfuseFileError::Unburned`] if a bit of the cells is missing from the registers.
+    pub fn load(chip: Chip, directory: &Path, fault: Fault) -> Result<Self, EfuseFileError> {
+        let registers = EfuseImage::from_virtual_file(chip, &read(&directory.join(REGISTERS_FILE))?)?;
+        let path = directory.join(CELLS_FILE);
+        let cells = read(&path)?;
+        if cells.len() != CODE_WORD * usize::from(BLOCKS) {
+            return Err(EfuseFileError::CellsLength { path, got: cells.len() });
+        }
+        let efuses = Self::from_image(&EfuseImage::blank(chip)?, fault);
+        {
+            let mut silicon = efuses.silicon();
+            silicon.cells.iter_mut().zip(cells.chunks_exact(CODE_WORD)).for_each(|(to, from)| to.copy_from_slice(from));
+            silicon.merge_registers(&registers)?;
+        }
+        Ok(efuses)
+    }
+}
+
+impl Silicon {
+    fn merge_registers(&mut self, registers: &EfuseImage) -> Result<(), EfuseFileError> {
+        // Block 0 first: it says which blocks are zero in the file only because they are hidden.
+        for block in (0..BLOCKS).map(EfuseBlock) {
+            let burned = self.image();
+            let (Some(before), Some(after)) = (burned.block(block), registers.block(block)) else { continue };
+            if before.iter().zip(after).any(|(before, after)| before & !after != 0) {
+                return Err(EfuseFileError::Unburned { block });
+            }
+            if before != after {
+                self.merge_cells(block, &code_word(block, &padded(after)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why the eFuse files cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum EfuseFileError {
+    /// The file system.
+    #[error("eFuse file {}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Not espefuse's format.
+    #[error(transparent)]
+    Image(#[from] EfuseImageError),
+    /// The cells file has another length.
+    #[error("eFuse cells file {} has {got} bytes instead of {}", path.display(), CODE_WORD * BLOCKS as usize)]
+    CellsLength {
+        /// Which file.
+        path: PathBuf,
+        /// Its length.
+        got: usize,
+    },
+    /// The registers lack a bit that is burned.
+    #[error("eFuse file: {block} has lost bits that were burned; the two files are not of the same chip")]
+    Unburned {
+        /// Where.
+        block: EfuseBlock,
+    },
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, EfuseFileError> {
+    fs::read(path).map_err(|source| EfuseFileError::Io { path: path.into(), source })
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<(), EfuseFileError> {
+    replace_file(path, content).map_err(|source| EfuseFileError::Io { path: path.into(), source })
+}
