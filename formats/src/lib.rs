@@ -7,6 +7,7 @@
 //! | `addr` | flash addresses and lengths |
 //! | `crc` | CRC-A and CRC-B |
 //! | `chip` | chip constants |
+//! | `flash_encryption` | ciphertext that the silicon reads |
 //! | `partition` | the partition table |
 //! | `otadata` | which slot boots |
 //! | `efuse` | fields, blocks, coding and register image of eFuses |
@@ -21,6 +22,7 @@ pub mod addr;
 pub mod chip;
 pub mod crc;
 pub mod efuse;
+pub mod flash_encryption;
 pub mod otadata;
 pub mod partition;
 pub mod read;
