@@ -11,6 +11,7 @@
 //! | `partition` | the partition table |
 //! | `otadata` | which slot boots |
 //! | `efuse` | fields, blocks, coding and register image of eFuses |
+//! | `nvs` | non-volatile storage: pages, entries, encryption, whole partitions |
 //! | `rsa_pss` | RSASSA-PSS verification without an allocator |
 //! | `secure_boot` | signatures that the silicon checks |
 
@@ -23,6 +24,7 @@ pub mod chip;
 pub mod crc;
 pub mod efuse;
 pub mod flash_encryption;
+pub mod nvs;
 pub mod otadata;
 pub mod partition;
 pub mod read;
