@@ -1,1 +1,68 @@
-fn main() {}
+//! The chores of the project: `cargo xtask test` runs all of them, in the order in which CI does.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `check` | what needs no test run: formatting, lints, floors, licences, sources, advisories, file rules |
+//! | `test` | the whole run, with a summary |
+//! | `tools` | the venv with Espressif's tools |
+//! | `fuzz` | cargo-fuzz on the bodies of `fuzz/` |
+//! | `advisories` | the condensed copy of RustSec's database, read by `check` and written from a checkout |
+//! | `workspace` | the repository: its root, its locked packages, commands run in it |
+
+// This program is a person's hand, not a library: it speaks through its output.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod advisories;
+mod check;
+mod fuzz;
+mod test;
+mod tools;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The chores of the project. `cargo xtask test` runs everything that CI runs.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Formatting, clippy, crate floors, licences, sources, advisories and file rules (about a minute)
+    Check,
+    /// Everything: check, tools, all tests, firmware rebuild, device build without an allocator
+    Test,
+    /// Make or refresh the venv with Espressif's tools, for the cross-checks in interop/
+    Tools,
+    /// Run one fuzz target, or list them
+    Fuzz(fuzz::FuzzArguments),
+    /// Write xtask/advisories.toml from a checkout of github.com/rustsec/advisory-db
+    Advisories {
+        /// The checkout (a git work tree)
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().chore {
+        Chore::Check => check::run(),
+        Chore::Test => test::run(),
+        Chore::Tools => tools::install().map(|summary| println!("{summary}")),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments),
+        Chore::Advisories { from } => advisories::write_snapshot(&from),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

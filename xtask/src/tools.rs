@@ -1,0 +1,54 @@
+//! The venv with Espressif's tools, `target/espressif-tools`, that the cross-checks in `interop/` run.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::{output, root};
+
+/// Makes the venv if it is missing or its pins have changed, and returns the versions in one line.
+pub(crate) fn install() -> Result<String> {
+    let venv = root().join("target/espressif-tools");
+    let stamp = venv.join("pins");
+    let python = venv.join("bin/python");
+    let current = std::fs::read_to_string(&stamp).is_ok_and(|found| found == PINS) && python.is_file();
+    if !current {
+        if venv.exists() {
+            std::fs::remove_dir_all(&venv).with_context(|| format!("cannot remove the old {}", venv.display()))?;
+        }
+        make(&venv)?;
+        std::fs::write(&stamp, PINS).with_context(|| format!("cannot write {}", stamp.display()))?;
+    }
+    let versions = output(Command::new(&python).args(["-m", "pip", "--disable-pip-version-check", "freeze"]))
+        .context("the venv is broken; remove target/espressif-tools and run this again")?;
+    let named = versions
+        .lines()
+        .filter(|line| line.starts_with("esptool") || line.starts_with("esp_idf_nvs"))
+        .map(|line| line.replace("==", " "));
+    Ok(named.collect::<Vec<_>>().join(", "))
+}
+
+fn make(venv: &Path) -> Result<()> {
+    let created = output(Command::new("python3").args(["-m", "venv"]).arg(venv));
+    if let Err(first) = created {
+        // Debian ships python3 without venv. In a container we are root and may add it; elsewhere we say how.
+        let debian_root = Path::new("/usr/bin/apt-get").exists() && output(Command::new("id").arg("-u"))?.trim() == "0";
+        if !debian_root {
+            bail!(
+                "{first:#}\nhelp: Python 3.10 or newer with venv and pip is needed; on Debian `sudo apt-get install python3-venv`"
+            );
+        }
+        println!("python3 cannot make a venv: installing python3-venv");
+        output(Command::new("apt-get").args(["update", "-qq"]))?;
+        output(Command::new("apt-get").args(["install", "-y", "-qq", "--no-install-recommends", "python3-venv"]))?;
+        output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv))?;
+    }
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
+    output(Command::new(venv.join("bin/python")).args(pip).arg(root().join("xtask/espressif-tools.txt"))).context(
+        "pip could not install the pins of xtask/espressif-tools.txt (Python 3.10 or newer and PyPI are needed)",
+    )?;
+    Ok(())
+}
+
+const PINS: &str = include_str!("../espressif-tools.txt");
