@@ -3,9 +3,19 @@
 //! | file | noun |
 //! |---|---|
 //! | `fault` | the power supply, which can be cut at any flash or eFuse operation |
-//! | `efuse` | the eFuses: silicon, careful burns, files |
 //! | `flash` | the NOR flash part and the raw view of it |
+//! | `efuse` | the eFuses: silicon, careful burns, files |
+//! | `crypt` | the transparent view of an encrypted flash |
+//! | `flash_image` | an image as it lies in flash |
+//! | `trusted_keys` | the Secure Boot digests that count |
+//! | `rom` | the boot ROM, line by line |
+//! | `report` | what a boot did, with stable refusal codes |
 
+pub mod crypt;
 pub mod efuse;
 pub mod fault;
 pub mod flash;
+mod flash_image;
+pub mod report;
+pub mod rom;
+mod trusted_keys;
