@@ -1,1 +1,42 @@
+//! Fuzz bodies: one function per parser of untrusted bytes. A body panics when the parser breaks a promise: it must not
+//! panic itself, and what it accepts must encode to the bytes that were parsed.
+//!
+//! | body | parser |
+//! |---|---|
+//! | `efuse_virtual_file` | formats `efuse::EfuseImage` |
+//! | `nvs_page` | formats `nvs::{page, entry, partition, keys}` |
+//! | `otadata` | formats `otadata` |
+//! | `partition_table` | formats `partition` |
+//! | `register_map` | wire `registers`, the custom descriptor of an application image |
+//! | `signature_block` | formats `secure_boot::v2` |
+//!
+//! Checksums keep blind mutations out of a parser, so most bodies try the input twice: as it is, and with the checksum
+//! mended. The seeds in `corpus/` run in `cargo test`, cut at every length and with every bit flipped; libFuzzer runs the
+//! same bodies with `cargo xtask fuzz TARGET`.
 
+mod efuse_virtual_file;
+mod nvs_page;
+mod otadata;
+mod partition_table;
+mod register_map;
+mod signature_block;
+
+pub use efuse_virtual_file::efuse_virtual_file;
+pub use nvs_page::nvs_page;
+pub use otadata::otadata;
+pub use partition_table::partition_table;
+pub use register_map::register_map;
+pub use signature_block::signature_block;
+
+/// A fuzz body.
+pub type Body = fn(&[u8]);
+
+/// Every body under the name of its corpus folder and of its libFuzzer target.
+pub const BODIES: &[(&str, Body)] = &[
+    ("efuse_virtual_file", efuse_virtual_file),
+    ("nvs_page", nvs_page),
+    ("otadata", otadata),
+    ("partition_table", partition_table),
+    ("register_map", register_map),
+    ("signature_block", signature_block),
+];

@@ -37,8 +37,7 @@ pub(crate) fn run(arguments: &FuzzArguments) -> Result<()> {
     // Sanitizer flags are unstable; this lets the stable compiler take them.
     command.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", "run", "--fuzz-dir", "fuzz/targets", target]);
     command.arg(&found).arg(root().join("fuzz/corpus").join(target));
-    command.args(["--", "-max_total_time"]);
-    command.arg(arguments.seconds.to_string());
+    command.arg("--").arg(format!("-max_total_time={}", arguments.seconds));
     run_command(&mut command)
 }
 

@@ -1,0 +1,91 @@
+//! Writes the seeds of `fuzz/corpus` from the golden vectors and from our own builders:
+//! `cargo run -p cotter-fuzz --example seeds`. Inputs that a fuzzer found are added to the folders by hand.
+
+use std::path::Path;
+
+use cotter_formats::addr::FlashLen;
+use cotter_formats::nvs::page::Version;
+use cotter_formats::nvs::{NvsImage, Value};
+use cotter_formats::otadata::{OtaEntry, OtaState};
+use cotter_wire::registers::{ECOWATT, RegisterMap};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn main() -> Outcome {
+    efuse_virtual_file()?;
+    nvs_page()?;
+    otadata()?;
+    partition_table()?;
+    register_map()?;
+    signature_block()
+}
+
+fn efuse_virtual_file() -> Outcome {
+    for name in ["blank-esp32c3", "esp32c3-prod", "esp32c3-xts-readable"] {
+        seed("efuse_virtual_file", name, &vector(&format!("efuse/{name}.bin"))?)?;
+    }
+    Ok(())
+}
+
+/// The first page of a vector holds the namespaces and the small values. Ours has every kind on one page.
+fn nvs_page() -> Outcome {
+    seed("nvs_page", "basic-ro", &vector("nvs/basic-ro-0x1000.bin")?)?;
+    seed("nvs_page", "basic-v1-page0", &vector("nvs/basic-v1.bin")?[..4096])?;
+    seed("nvs_page", "keys", &vector("nvs/nvs_keys_fixed.bin")?[..96])?;
+    let mut image = NvsImage::new(FlashLen(4096), Version::V2)?;
+    let space = "cotter".parse()?;
+    image.put(&space, &"epoch".parse()?, &Value::U32(1))?;
+    image.put(&space, &"delta".parse()?, &Value::I64(-2))?;
+    image.put(&space, &"device_id".parse()?, &Value::string("device-1"))?;
+    image.put(&"ecowatt".parse()?, &"root_key".parse()?, &Value::blob(vec![0x5A; 40]))?;
+    seed("nvs_page", "own", &image.finish()[..4096 / 8])
+}
+
+fn otadata() -> Outcome {
+    let two = |a: OtaEntry, b: OtaEntry| [a.encode(), b.encode()].concat();
+    seed("otadata", "entry", &vector("otadata/otadata-1-slot0.bin")?[..32])?;
+    seed("otadata", "erased", &two(OtaEntry::ERASED, OtaEntry::ERASED))?;
+    seed("otadata", "second", &two(OtaEntry::new(1, OtaState::VALID), OtaEntry::new(2, OtaState::NEW)))?;
+    seed("otadata", "rolled-back", &two(OtaEntry::new(3, OtaState::ABORTED), OtaEntry::new(2, OtaState::VALID)))?;
+    seed("otadata", "last", &two(OtaEntry::new(u32::MAX - 1, OtaState::VALID), OtaEntry::ERASED))
+}
+
+/// Cut where only erased flash follows; the body fills it up again.
+fn partition_table() -> Outcome {
+    for name in ["singleapp", "two_ota_sec", "two_ota_sec-nomd5"] {
+        let table = vector(&format!("partition/{name}.bin"))?;
+        let used = table.iter().rposition(|&byte| byte != 0xFF).map_or(0, |last| (last + 1).next_multiple_of(32));
+        seed("partition_table", name, &table[..used])?;
+    }
+    Ok(())
+}
+
+fn register_map() -> Outcome {
+    let maps: [(&str, &[_]); 3] = [("ecowatt", &ECOWATT), ("one", &ECOWATT[..1]), ("none", &[])];
+    for (name, registers) in maps {
+        let map = RegisterMap::new(registers).ok_or("at most 16 registers")?;
+        seed("register_map", name, &map.encode())?;
+    }
+    Ok(())
+}
+
+fn signature_block() -> Outcome {
+    for (name, blocks) in [("rsa3072_a", 1), ("ecdsa_p256", 1), ("ecdsa_p384", 1)] {
+        let file = vector(&format!("sbv2/signed-{name}.bin"))?;
+        let sector = &file[file.len() - 4096..];
+        seed("signature_block", name, &sector[..1216 * blocks])?;
+    }
+    let file = vector("sbv2/signed-rsa-ab-plus-ecdsa.bin")?;
+    seed("signature_block", "sector-of-three", &file[file.len() - 4096..])
+}
+
+fn vector(path: &str) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors").join(path);
+    std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+fn seed(target: &str, name: &str, bytes: &[u8]) -> Outcome {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    std::fs::create_dir_all(&folder)?;
+    Ok(std::fs::write(folder.join(name), bytes)?)
+}
