@@ -8,6 +8,7 @@
 //! | `crc` | CRC-A and CRC-B |
 //! | `chip` | chip constants |
 //! | `flash_encryption` | ciphertext that the silicon reads |
+//! | `image` | application and boot images |
 //! | `partition` | the partition table |
 //! | `otadata` | which slot boots |
 //! | `efuse` | fields, blocks, coding and register image of eFuses |
@@ -24,6 +25,7 @@ pub mod chip;
 pub mod crc;
 pub mod efuse;
 pub mod flash_encryption;
+pub mod image;
 pub mod nvs;
 pub mod otadata;
 pub mod partition;
