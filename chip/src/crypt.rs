@@ -21,7 +21,7 @@ pub struct TransparentFlash {
 }
 
 /// Bytes in one unit of an encrypted write.
-pub const UNIT: usize = 16;
+pub const UNIT: u32 = 16;
 
 impl TransparentFlash {
     /// The view of this part by the chip with these eFuses.
@@ -44,9 +44,9 @@ impl TransparentFlash {
         if !self.is_encrypted() {
             return self.flash.read_at(addr, out);
         }
-        let skipped = addr.0 as usize % UNIT;
-        let first = FlashAddr(addr.0 - addr.0 % UNIT as u32);
-        let mut units = vec![0; (skipped + out.len()).next_multiple_of(UNIT)];
+        let skipped = (addr.0 % UNIT) as usize;
+        let first = FlashAddr(addr.0 - addr.0 % UNIT);
+        let mut units = vec![0; (skipped + out.len()).next_multiple_of(UNIT as usize)];
         self.flash.read_at(first, &mut units).map_err(|error| match error {
             FlashError::OutOfBounds { capacity, .. } => FlashError::OutOfBounds { addr, len: out.len(), capacity },
             other => other,
@@ -94,7 +94,7 @@ impl ReadNorFlash for TransparentFlash {
 }
 
 impl NorFlash for TransparentFlash {
-    const WRITE_SIZE: usize = UNIT;
+    const WRITE_SIZE: usize = UNIT as usize;
     const ERASE_SIZE: usize = SECTOR as usize;
 
     fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
@@ -122,7 +122,7 @@ impl NorFlash for TransparentFlash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::efuse::burn::{BurnSet, KeyProtection};
+    use crate::efuse::{BurnSet, KeyProtection};
     use crate::fault::Fault;
     use cotter_formats::chip::Chip;
     use cotter_formats::efuse::EfuseBlock;

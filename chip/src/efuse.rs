@@ -10,7 +10,7 @@
 //! bits that it should have set. Blocks 1 to 10 are RS-coded: 32 data bytes and 12 check bytes are burned in one go, so
 //! a second value on top of the first leaves neither, and the same value again mends a torn burn.
 
-pub mod burn;
+mod burn;
 mod file;
 
 use crate::fault::{Extent, Fault, PowerLost};
@@ -20,6 +20,7 @@ use cotter_formats::efuse::{EfuseBlock, EfuseImage, EfuseImageError, EfuseMap, F
 use cotter_formats::secret::Secret;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use burn::{BurnError, BurnSet, KeyProtection, Pass};
 pub use file::{CELLS_FILE, EfuseFileError, REGISTERS_FILE};
 
 /// A shared handle on the eFuses of one chip.

@@ -9,8 +9,12 @@
 //! | `flash_image` | an image as it lies in flash |
 //! | `trusted_keys` | the Secure Boot digests that count |
 //! | `rom` | the boot ROM, line by line |
+//! | `bootloader` | the second stage: slots, rollback, anti-rollback |
+//! | `board` | the whole thing: power it on, or write to it in download mode |
 //! | `report` | what a boot did, with stable refusal codes |
 
+pub mod board;
+mod bootloader;
 pub mod crypt;
 pub mod efuse;
 pub mod fault;

@@ -24,10 +24,10 @@ pub struct BurnSet {
 }
 
 /// Fields that make the chip act on what was burned before: a pass of their own after the other settings.
-pub const ENABLING: [Field; 3] = [SPI_BOOT_CRYPT_CNT, SECURE_BOOT_EN, RD_DIS];
+const ENABLING: [Field; 3] = [SPI_BOOT_CRYPT_CNT, SECURE_BOOT_EN, RD_DIS];
 
 /// Fields that lock mistakes in, or the tool out: the very last pass.
-pub const LOCKING: [Field; 3] = [WR_DIS, ENABLE_SECURITY_DOWNLOAD, DIS_DOWNLOAD_MODE];
+const LOCKING: [Field; 3] = [WR_DIS, ENABLE_SECURITY_DOWNLOAD, DIS_DOWNLOAD_MODE];
 
 /// What else is burned with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

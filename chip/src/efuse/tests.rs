@@ -1,7 +1,7 @@
 //! Tests of the eFuses against files that espefuse 5.6.0 burned.
 
-use super::burn::{BurnError, BurnSet, KeyProtection};
 use super::*;
+use super::{BurnError, BurnSet, KeyProtection};
 use crate::fault::{CutPoint, Phase};
 use cotter_formats::efuse::esp32c3::*;
 

@@ -4,7 +4,7 @@
 //! needs one that they do not make.
 
 use super::*;
-use crate::efuse::burn::{BurnSet, KeyProtection};
+use crate::efuse::{BurnSet, KeyProtection};
 use crate::fault::{CutPoint, Fault, Phase};
 use crate::flash::Flash;
 use crate::report::Outcome;

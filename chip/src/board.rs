@@ -1,0 +1,288 @@
+//! A board with one chip: power, flash, eFuses, and the two ways to start it.
+
+use crate::bootloader;
+use crate::crypt::{TransparentFlash, flash_key};
+use crate::efuse::{BurnError, BurnSet};
+use crate::efuse::{EfuseFileError, Efuses};
+use crate::fault::Fault;
+use crate::flash::{Flash, FlashError, FlashFileError};
+use crate::report::{BootReport, Outcome, Record, RefusalCode};
+use crate::rom::{self, DownloadMode};
+use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
+use cotter_formats::chip::Chip;
+use cotter_formats::efuse::{EfuseImage, EfuseImageError, KeyPurpose, esp32c3};
+use cotter_formats::flash_encryption::xts;
+use std::path::Path;
+
+/// A virtual chip on its board. Clones are handles on the same one.
+#[derive(Clone, Debug)]
+pub struct VirtualChip {
+    flash: Flash,
+    efuses: Efuses,
+    fault: Fault,
+}
+
+/// Size of the flash on a board made by [`VirtualChip::new`].
+pub const FLASH_SIZE: FlashLen = FlashLen(4 << 20);
+
+/// The flash content in a saved board.
+pub const FLASH_FILE: &str = "flash.bin";
+
+impl VirtualChip {
+    /// A board fresh from the reel: erased 4 MiB flash, blank eFuses but for this factory MAC.
+    ///
+    /// # Errors
+    /// [`BoardError::Efuse`] for a chip that cannot be simulated; so far that is every one but the ESP32-C3.
+    pub fn new(chip: Chip, mac: [u8; 6]) -> Result<Self, BoardError> {
+        let fault = Fault::default();
+        let efuses = Efuses::fresh(chip, mac, fault.clone())?;
+        let flash = Flash::erased(FLASH_SIZE, fault.clone())?;
+        Ok(Self { flash, efuses, fault })
+    }
+
+    /// A board from its parts, which should hang on the same supply.
+    #[must_use]
+    pub const fn from_parts(flash: Flash, efuses: Efuses, fault: Fault) -> Self {
+        Self { flash, efuses, fault }
+    }
+
+    /// Reads a board that [`Self::save`] wrote.
+    ///
+    /// # Errors
+    /// [`BoardError`].
+    pub fn load(chip: Chip, directory: &Path) -> Result<Self, BoardError> {
+        let fault = Fault::default();
+        let efuses = Efuses::load(chip, directory, fault.clone())?;
+        let flash = Flash::load(&directory.join(FLASH_FILE), fault.clone())?;
+        Ok(Self { flash, efuses, fault })
+    }
+
+    /// Writes the board into a directory: `flash.bin`, `efuse.bin` (which espefuse reads), `efuse-cells.bin`.
+    ///
+    /// # Errors
+    /// [`BoardError`].
+    pub fn save(&self, directory: &Path) -> Result<(), BoardError> {
+        self.flash.save(&directory.join(FLASH_FILE))?;
+        Ok(self.efuses.save(directory)?)
+    }
+
+    /// Switches the board on (if power was lost, it is back) and boots from flash.
+    #[must_use]
+    pub fn power_on(&self) -> BootReport {
+        self.reset();
+        let mut record = Record::default();
+        let mut view = self.transparent_flash();
+        let verdict = rom::boot(&view, &self.efuses, &mut record);
+        record.silence(false);
+        let verdict = verdict.and_then(|()| bootloader::boot(&mut view, &self.efuses, &mut record));
+        record.close(verdict.map_or_else(Outcome::Refused, Outcome::Booted))
+    }
+
+    /// Switches the board on with the boot button held: download mode, as far as the eFuses permit.
+    /// The report has the lines; its outcome is of no interest if there is a session.
+    ///
+    /// # Errors
+    /// [`RefusalCode::DownloadModeDisabled`].
+    pub fn power_on_in_download_mode(&self) -> Result<Download, RefusalCode> {
+        self.reset();
+        let mut record = Record::default();
+        let mode = rom::download(&self.efuses, &mut record)?;
+        let lines = record.close(Outcome::Refused(RefusalCode::NoBootableApp)).lines;
+        Ok(Download { board: self.clone(), mode, lines })
+    }
+
+    /// The flash as it is stored; with flash encryption on, ciphertext.
+    #[must_use]
+    pub fn raw_flash(&self) -> Flash {
+        self.flash.clone()
+    }
+
+    /// The flash as code on the chip sees it.
+    #[must_use]
+    pub fn transparent_flash(&self) -> TransparentFlash {
+        TransparentFlash::new(self.flash.clone(), self.efuses.clone())
+    }
+
+    /// The eFuse controller.
+    #[must_use]
+    pub const fn efuses(&self) -> &Efuses {
+        &self.efuses
+    }
+
+    /// The supply.
+    #[must_use]
+    pub const fn fault(&self) -> &Fault {
+        &self.fault
+    }
+
+    /// What somebody reads who takes the flash part off the board.
+    #[must_use]
+    pub fn external_readout(&self) -> Vec<u8> {
+        self.flash.content()
+    }
+
+    fn reset(&self) {
+        self.fault.restore_power();
+        self.efuses.reset_controller();
+    }
+}
+
+/// A session with the ROM's serial loader. The eFuses are looked at for each command, as the ROM does.
+#[derive(Clone, Debug)]
+pub struct Download {
+    board: VirtualChip,
+    mode: DownloadMode,
+    lines: Vec<String>,
+}
+
+impl Download {
+    /// What the ROM printed on the way here.
+    #[must_use]
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// What this session can do.
+    #[must_use]
+    pub const fn mode(&self) -> DownloadMode {
+        self.mode
+    }
+
+    /// Erases the sectors that `bytes` touches, then writes them as they are: no encryption.
+    ///
+    /// # Errors
+    /// [`DownloadError`].
+    pub fn write_flash(&self, addr: FlashAddr, bytes: &[u8]) -> Result<(), DownloadError> {
+        self.check()?;
+        let len = u32::try_from(bytes.len()).ok().and_then(|len| len.checked_next_multiple_of(SECTOR));
+        let out_of_bounds =
+            FlashError::OutOfBounds { addr, len: bytes.len(), capacity: self.board.flash.size().0 as usize };
+        self.board.flash.erase_at(addr, FlashLen(len.ok_or(out_of_bounds)?))?;
+        Ok(self.board.flash.program_at(addr, bytes)?)
+    }
+
+    /// As [`Self::write_flash`], but the chip encrypts on the way (`esptool write-flash --encrypt`).
+    /// `addr` and length must be multiples of 16.
+    ///
+    /// # Errors
+    /// [`DownloadError::ManualEncryptionDisabled`] once `DIS_DOWNLOAD_MANUAL_ENCRYPT` is burned.
+    pub fn write_flash_encrypted(&self, addr: FlashAddr, bytes: &[u8]) -> Result<(), DownloadError> {
+        self.check()?;
+        if self.board.efuses.sensed(&esp32c3::DIS_DOWNLOAD_MANUAL_ENCRYPT) != 0 {
+            return Err(DownloadError::ManualEncryptionDisabled);
+        }
+        if self.board.efuses.hardware_key(KeyPurpose::XTS_AES_128_KEY).is_none() {
+            return Err(DownloadError::NoFlashKey);
+        }
+        let mut units = bytes.to_vec();
+        let not_aligned = FlashError::NotAligned { addr, len: bytes.len(), unit: 16 };
+        xts::encrypt(&flash_key(&self.board.efuses), addr, &mut units).map_err(|_| not_aligned)?;
+        self.write_flash(addr, &units)
+    }
+
+    /// Erases whole sectors.
+    ///
+    /// # Errors
+    /// [`DownloadError`].
+    pub fn erase_flash(&self, addr: FlashAddr, len: FlashLen) -> Result<(), DownloadError> {
+        self.check()?;
+        Ok(self.board.flash.erase_at(addr, len)?)
+    }
+
+    /// Reads flash as it is stored: download mode never decrypts.
+    ///
+    /// # Errors
+    /// [`DownloadError::SecureMode`] in secure download mode.
+    pub fn read_flash(&self, addr: FlashAddr, len: FlashLen) -> Result<Vec<u8>, DownloadError> {
+        self.check_open()?;
+        let size = self.board.flash.size();
+        if len > size {
+            let (len, capacity) = (len.0 as usize, size.0 as usize);
+            return Err(FlashError::OutOfBounds { addr, len, capacity }.into());
+        }
+        let mut out = vec![0; len.0 as usize];
+        self.board.flash.read_at(addr, &mut out)?;
+        Ok(out)
+    }
+
+    /// Reads the eFuses through the registers.
+    ///
+    /// # Errors
+    /// [`DownloadError::SecureMode`] in secure download mode.
+    pub fn read_efuses(&self) -> Result<EfuseImage, DownloadError> {
+        self.check_open()?;
+        self.board.efuses.image().map_err(|_| FlashError::PowerLost.into())
+    }
+
+    /// Burns eFuses, see [`Efuses::burn`].
+    ///
+    /// # Errors
+    /// [`DownloadError::SecureMode`] in secure download mode, [`DownloadError::Burn`].
+    pub fn burn(&self, set: &BurnSet) -> Result<(), DownloadError> {
+        self.check_open()?;
+        Ok(self.board.efuses.burn(set)?)
+    }
+
+    /// Finishes an interrupted burn of the same set, see [`Efuses::resume_burn`].
+    ///
+    /// # Errors
+    /// As [`Self::burn`].
+    pub fn resume_burn(&self, set: &BurnSet) -> Result<(), DownloadError> {
+        self.check_open()?;
+        Ok(self.board.efuses.resume_burn(set)?)
+    }
+
+    fn check(&self) -> Result<(), DownloadError> {
+        if self.board.efuses.sensed(&esp32c3::DIS_DOWNLOAD_MODE) != 0 {
+            return Err(DownloadError::Disabled);
+        }
+        Ok(())
+    }
+
+    /// A session that was open before its own burn of `ENABLE_SECURITY_DOWNLOAD` is no longer.
+    fn check_open(&self) -> Result<(), DownloadError> {
+        self.check()?;
+        let is_secure = self.board.efuses.sensed(&esp32c3::ENABLE_SECURITY_DOWNLOAD) != 0;
+        if is_secure || self.mode == DownloadMode::Secure {
+            return Err(DownloadError::SecureMode);
+        }
+        Ok(())
+    }
+}
+
+/// Why the serial loader did not do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DownloadError {
+    /// `DIS_DOWNLOAD_MODE` is burned.
+    #[error("download mode is disabled")]
+    Disabled,
+    /// `ENABLE_SECURITY_DOWNLOAD` is burned.
+    #[error("secure download mode: neither flash nor registers can be read, eFuses cannot be burned")]
+    SecureMode,
+    /// `DIS_DOWNLOAD_MANUAL_ENCRYPT` is burned.
+    #[error("download mode: manual flash encryption is disabled")]
+    ManualEncryptionDisabled,
+    /// No key block has the purpose.
+    #[error("download mode: no flash encryption key is burned")]
+    NoFlashKey,
+    /// The flash part.
+    #[error(transparent)]
+    Flash(#[from] FlashError),
+    /// The eFuses.
+    #[error(transparent)]
+    Burn(#[from] BurnError),
+}
+
+/// Why there is no board.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardError {
+    /// A chip without an eFuse map.
+    #[error(transparent)]
+    Efuse(#[from] EfuseImageError),
+    /// The eFuse files.
+    #[error(transparent)]
+    EfuseFile(#[from] EfuseFileError),
+    /// The flash file.
+    #[error(transparent)]
+    FlashFile(#[from] FlashFileError),
+}

@@ -1,0 +1,196 @@
+//! The image of an application in its partition: everything that is checked before it may run.
+
+use crate::crypt::TransparentFlash;
+use crate::efuse::Efuses;
+use crate::flash_image::{FlashImage, Header, WalkError};
+use crate::report::{AppSlot, Booted, RefusalCode};
+use crate::trusted_keys::TrustedKeys;
+use cotter_formats::addr::{FlashAddr, FlashLen};
+use cotter_formats::chip::Chip;
+use cotter_formats::efuse::{EfuseImage, esp32c3};
+use cotter_formats::otadata::OtaState;
+use cotter_formats::partition::Partition;
+use cotter_formats::secure_boot::v2::{BLOCK_LEN, MAX_BLOCKS, SignatureBlock, SignatureError};
+
+/// An application that may run.
+pub(super) struct App {
+    pub(super) secure_version: u32,
+    version: String,
+    project_name: String,
+    len: FlashLen,
+    is_verified: bool,
+}
+
+/// Why one may not, and the line that says so.
+pub(super) struct Refusal {
+    pub(super) code: RefusalCode,
+    pub(super) line: String,
+}
+
+impl App {
+    /// Checks the image in a partition. `required`: the secure version that the eFuses demand.
+    pub(super) fn load(
+        flash: &TransparentFlash,
+        efuses: &Efuses,
+        partition: &Partition,
+        required: u32,
+    ) -> Result<Self, Refusal> {
+        let (at, limit) = (partition.offset, partition.size);
+        let settings = efuses.image().map_err(|_| Refusal::power_lost())?;
+
+        // 1. A header with the magic byte. (ESP-IDF looks at the descriptor first; the verdict is the same.)
+        let header = Header::read(flash, at)?;
+        if !header.has_magic() {
+            let line = format!("esp_image: image at {at} has invalid magic byte (nothing flashed here?)");
+            return Err(Refusal { code: RefusalCode::InvalidHeader, line });
+        }
+
+        // 2. Anti-rollback, by what the descriptor says; that the descriptor is genuine is established below.
+        let secure_version = secure_version(flash, at)?.ok_or_else(|| Refusal {
+            code: RefusalCode::DescriptorMissing,
+            line: format!("boot_comm: no application descriptor at {at}"),
+        })?;
+        if secure_version < required {
+            let line = format!("boot: secure version {secure_version} of the app, but the eFuses demand {required}");
+            return Err(Refusal { code: RefusalCode::SecureVersionTooLow, line });
+        }
+
+        // 3. For this chip and its revision, in at most 16 segments that fit into the partition.
+        check_header(&header, &settings)?;
+        let image = FlashImage::read(flash, at, limit)?;
+
+        // 4. The checksum.
+        let checksum = image.checksum();
+        if checksum.stored != checksum.calculated {
+            let (calculated, stored) = (checksum.calculated, checksum.stored);
+            let line = format!("esp_image: Checksum failed. Calculated {calculated:#x} read {stored:#x}");
+            return Err(Refusal { code: RefusalCode::ChecksumMismatch, line });
+        }
+
+        // 5. With Secure Boot the signature over the padded image, else the appended digest, if there is one.
+        let is_verified = settings.is_set(&esp32c3::SECURE_BOOT_EN);
+        if is_verified {
+            verify_signature(&image, flash, partition, &TrustedKeys::read(&settings))?;
+        } else if image.digest().is_some_and(|digest| digest.stored != digest.calculated) {
+            let line = "esp_image: Image hash failed - image is corrupt".to_owned();
+            return Err(Refusal { code: RefusalCode::HashMismatch, line });
+        }
+
+        let (version, project_name) = (text(image.bytes(), VERSION), text(image.bytes(), PROJECT_NAME));
+        Ok(Self { secure_version, version, project_name, len: image.len(), is_verified })
+    }
+
+    pub(super) fn into_booted(self, slot: AppSlot, offset: FlashAddr, state: Option<OtaState>) -> Booted {
+        let Self { secure_version, version, project_name, len, is_verified } = self;
+        Booted { slot, offset, len, version, project_name, secure_version, is_verified, state }
+    }
+}
+
+impl Refusal {
+    fn power_lost() -> Self {
+        Self { code: RefusalCode::PowerLost, line: String::new() }
+    }
+}
+
+impl From<WalkError> for Refusal {
+    fn from(error: WalkError) -> Self {
+        match error {
+            WalkError::PowerLost => Self::power_lost(),
+            WalkError::DoesNotFit => {
+                let line = "esp_image: image does not fit into its partition".to_owned();
+                Self { code: RefusalCode::MalformedImage, line }
+            }
+        }
+    }
+}
+
+/// `secure_version` of the descriptor of the image at `at`; `None` if there is no descriptor.
+pub(super) fn secure_version(flash: &TransparentFlash, at: FlashAddr) -> Result<Option<u32>, WalkError> {
+    let start = at.checked_add(FlashLen(DESCRIPTOR)).ok_or(WalkError::DoesNotFit)?;
+    let mut words = [0; 8];
+    flash.read_at(start, &mut words)?;
+    let [magic, version] = [0, 4].map(|i| u32::from_le_bytes([words[i], words[i + 1], words[i + 2], words[i + 3]]));
+    Ok((magic == DESCRIPTOR_MAGIC).then_some(version))
+}
+
+fn check_header(header: &Header, settings: &EfuseImage) -> Result<(), Refusal> {
+    let expected = Chip::Esp32C3.image_chip_id();
+    let found = header.chip_id();
+    if found != expected {
+        let line = format!("boot_comm: mismatch chip ID, expected {expected}, found {found}");
+        return Err(Refusal { code: RefusalCode::WrongChip, line });
+    }
+    let revision = chip_revision(settings);
+    let (min, max) = (u32::from(header.min_revision()), u32::from(header.max_revision()));
+    let is_limited = !matches!(max, 0 | 65535) && !settings.is_set(&esp32c3::DISABLE_WAFER_VERSION_MAJOR);
+    if revision < min || (is_limited && revision > max) {
+        let line = format!("boot_comm: chip revision check failed. Required {min} to {max}, found {revision}");
+        return Err(Refusal { code: RefusalCode::WrongRevision, line });
+    }
+    if header.segment_count() > Header::MAX_SEGMENTS {
+        let (count, most) = (header.segment_count(), Header::MAX_SEGMENTS);
+        let line = format!("esp_image: segment count {count} exceeds max {most}");
+        return Err(Refusal { code: RefusalCode::TooManySegments, line });
+    }
+    Ok(())
+}
+
+/// major * 100 + minor.
+fn chip_revision(settings: &EfuseImage) -> u32 {
+    let minor =
+        settings.value(&esp32c3::WAFER_VERSION_MINOR_HI) << 3 | settings.value(&esp32c3::WAFER_VERSION_MINOR_LO);
+    100 * settings.value(&esp32c3::WAFER_VERSION_MAJOR) + minor
+}
+
+/// Any block that is signed right by a trusted key will do; the blocks after one that is none are not looked at.
+fn verify_signature(
+    image: &FlashImage,
+    flash: &TransparentFlash,
+    partition: &Partition,
+    keys: &TrustedKeys,
+) -> Result<(), Refusal> {
+    let refuse = |code, reason: &str| {
+        Err(Refusal { code, line: format!("esp_image: Secure boot signature verification failed: {reason}") })
+    };
+    if keys.is_empty() {
+        return refuse(RefusalCode::NoTrustedKey, "no usable key digest in the eFuses");
+    }
+    let content = match image.signed_content(flash, partition.offset, partition.size) {
+        Err(WalkError::DoesNotFit) => return refuse(RefusalCode::Unsigned, "no room for a signature"),
+        content => content?,
+    };
+    let mut refusal = refuse(RefusalCode::Unsigned, "no signature block");
+    for (number, bytes) in content.sector.chunks_exact(BLOCK_LEN).take(MAX_BLOCKS).enumerate() {
+        let block = match SignatureBlock::parse(bytes) {
+            Ok(block) => block,
+            Err(SignatureError::Magic { .. }) => break,
+            Err(error) => {
+                refusal = refuse(RefusalCode::SignatureBlockInvalid, &format!("block {number}: {error}"));
+                break;
+            }
+        };
+        let code = match keys.number_of(&block) {
+            None => RefusalCode::UntrustedKey,
+            Some(_) => match block.verify(&content.digest) {
+                Ok(()) => return Ok(()),
+                Err(SignatureError::Digest) => RefusalCode::SignedDigestMismatch,
+                Err(_) => RefusalCode::BadSignature,
+            },
+        };
+        refusal = refuse(code, &format!("block {number}: {code}"));
+    }
+    refusal
+}
+
+/// Text of the descriptor at an offset of the image, up to its NUL.
+fn text(image: &[u8], at: usize) -> String {
+    let field = image.get(at..at + 32).unwrap_or_default();
+    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+    String::from_utf8_lossy(&field[..end]).into_owned()
+}
+
+// ESP-IDF v5.5 esp_app_desc.h: the descriptor is the start of the first segment.
+const DESCRIPTOR: u32 = 0x20;
+const DESCRIPTOR_MAGIC: u32 = 0xabcd_5432;
+const VERSION: usize = 0x30;
+const PROJECT_NAME: usize = 0x50;
