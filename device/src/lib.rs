@@ -2,10 +2,14 @@
 //!
 //! | file | noun |
 //! |---|---|
+//! | `nonces` | the packet nonce, persisted before it is used |
+//! | `nvs` | the live key-value store |
 //! | `platform` | randomness, flash, and the window onto one partition |
 //! | `slots` | the app slots and otadata |
 
 #![no_std]
 
+pub mod nonces;
+pub mod nvs;
 pub mod platform;
 pub mod slots;

@@ -88,6 +88,24 @@ impl Key {
         Ok(Self(key))
     }
 
+    /// A key written in the source: `const NONCE: Key = Key::literal("nonce");` does not compile if it is none.
+    ///
+    /// # Panics
+    /// If `text` is not a key; keys from outside go through [`Self::new`].
+    #[must_use]
+    pub const fn literal(text: &'static str) -> Self {
+        let bytes = text.as_bytes();
+        assert!(!bytes.is_empty() && bytes.len() <= Self::MAX_LEN, "an NVS key is 1 to 15 bytes");
+        let mut key = [0; 16];
+        let mut at = 0;
+        while at < bytes.len() {
+            assert!(bytes[at] != 0, "an NVS key has no NUL");
+            key[at] = bytes[at];
+            at += 1;
+        }
+        Self(key)
+    }
+
     /// Without the padding. ESP-IDF does not ask for UTF-8.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
