@@ -13,6 +13,8 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
     efuse_virtual_file()?;
+    elf()?;
+    image()?;
     nvs_page()?;
     otadata()?;
     partition_table()?;
@@ -23,6 +25,28 @@ fn main() -> Outcome {
 fn efuse_virtual_file() -> Outcome {
     for name in ["blank-esp32c3", "esp32c3-prod", "esp32c3-xts-readable"] {
         seed("efuse_virtual_file", name, &vector(&format!("efuse/{name}.bin"))?)?;
+    }
+    Ok(())
+}
+
+fn elf() -> Outcome {
+    seed("elf", "boot", &vector("image/esp32c3-bootloader.elf")?)?;
+    seed("elf", "app", &vector("image/esp32c3.elf")?)
+}
+
+/// esptool's images, their first segment shortened to the two descriptors; the body mends checksum and SHA-256.
+fn image() -> Outcome {
+    for (name, segments) in [("esp32c3", 1), ("esp32c3-bootloader", 1), ("esp32", 2)] {
+        let whole = vector(&format!("image/{name}.bin"))?;
+        let mut short = whole[..24].to_vec();
+        short[1] = segments;
+        for _ in 0..segments {
+            short.extend(&whole[24..28]);
+            short.extend(352u32.to_le_bytes());
+            short.extend(&whole[32..32 + 352]);
+        }
+        short.resize(short.len().next_multiple_of(16) + 16 + 32, 0);
+        seed("image", name, &short)?;
     }
     Ok(())
 }

@@ -4,6 +4,8 @@
 //! | body | parser |
 //! |---|---|
 //! | `efuse_virtual_file` | formats `efuse::EfuseImage` |
+//! | `elf` | formats `image::elf`, and the builder of images behind it |
+//! | `image` | formats `image`: header, segments, descriptors |
 //! | `nvs_page` | formats `nvs::{page, entry, partition, keys}` |
 //! | `otadata` | formats `otadata` |
 //! | `partition_table` | formats `partition` |
@@ -15,6 +17,8 @@
 //! same bodies with `cargo xtask fuzz TARGET`.
 
 mod efuse_virtual_file;
+mod elf;
+mod image;
 mod nvs_page;
 mod otadata;
 mod partition_table;
@@ -22,6 +26,8 @@ mod register_map;
 mod signature_block;
 
 pub use efuse_virtual_file::efuse_virtual_file;
+pub use elf::elf;
+pub use image::image;
 pub use nvs_page::nvs_page;
 pub use otadata::otadata;
 pub use partition_table::partition_table;
@@ -34,6 +40,8 @@ pub type Body = fn(&[u8]);
 /// Every body under the name of its corpus folder and of its libFuzzer target.
 pub const BODIES: &[(&str, Body)] = &[
     ("efuse_virtual_file", efuse_virtual_file),
+    ("elf", elf),
+    ("image", image),
     ("nvs_page", nvs_page),
     ("otadata", otadata),
     ("partition_table", partition_table),
