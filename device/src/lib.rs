@@ -6,10 +6,16 @@
 //! | `nvs` | the live key-value store |
 //! | `platform` | randomness, flash, and the window onto one partition |
 //! | `slots` | the app slots and otadata |
+//! | `label` | what an application image says about itself |
+//! | `self_test` | whether the image on trial is good |
 
 #![no_std]
 
+pub mod label;
 pub mod nonces;
 pub mod nvs;
 pub mod platform;
+pub mod self_test;
 pub mod slots;
+#[cfg(test)]
+mod test_image;
