@@ -3,158 +3,66 @@
 use crate::crypt::TransparentFlash;
 use crate::flash::FlashError;
 use cotter_formats::addr::{FlashAddr, FlashLen};
+use cotter_formats::chip::Chip;
+use cotter_formats::image::{HEADER_LEN, Image, ImageHeader};
 use cotter_formats::secure_boot::v2;
 use sha2::{Digest, Sha256};
-
-/// The 24 bytes at the start, whatever they are.
-#[doc(alias = "esp_image_header_t")]
-pub(crate) struct Header([u8; HEADER]);
+use zerocopy::{FromZeros, IntoBytes};
 
 /// A whole image, up to its checksum or appended digest.
 pub(crate) struct FlashImage {
-    pub(crate) header: Header,
-    pub(crate) segments: Vec<Segment>,
     bytes: Vec<u8>,
-}
-
-/// One segment of it.
-pub(crate) struct Segment {
-    pub(crate) load_address: u32,
-    pub(crate) len: usize,
-    offset: usize,
-}
-
-/// What is stored, and what it should be.
-pub(crate) struct Pair<T> {
-    pub(crate) stored: T,
-    pub(crate) calculated: T,
 }
 
 /// Why the walk ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WalkError {
     PowerLost,
-    /// A segment, or what follows the last one, ends past the limit.
+    /// A segment, or what follows the last one, ends past the limit, or has an impossible length.
     DoesNotFit,
 }
 
-const HEADER: usize = 24;
-const SEGMENT_HEADER: usize = 8;
-const DIGEST: usize = 32;
+/// What a Secure Boot V2 signature covers, and the sector with the signatures.
+pub(crate) struct SignedContent {
+    pub(crate) digest: [u8; 32],
+    pub(crate) sector: Vec<u8>,
+}
 
-impl Header {
-    pub(crate) const MAGIC: u8 = 0xe9;
-    pub(crate) const MAX_SEGMENTS: u8 = 16;
-
-    pub(crate) fn read(flash: &TransparentFlash, at: FlashAddr) -> Result<Self, WalkError> {
-        let mut bytes = [0; HEADER];
-        flash.read_at(at, &mut bytes)?;
-        Ok(Self(bytes))
-    }
-
-    pub(crate) fn first_word(&self) -> u32 {
-        self.u32(0)
-    }
-
-    pub(crate) const fn has_magic(&self) -> bool {
-        self.0[0] == Self::MAGIC
-    }
-
-    pub(crate) const fn segment_count(&self) -> u8 {
-        self.0[1]
-    }
-
-    /// As the ROM names it.
-    pub(crate) const fn spi_mode(&self) -> &'static str {
-        match self.0[2] {
-            0 => "QIO",
-            1 => "QOUT",
-            2 => "DIO",
-            3 => "DOUT",
-            4 => "FAST_RD",
-            _ => "SLOW_RD",
-        }
-    }
-
-    /// Divider of the 80 MHz clock.
-    pub(crate) const fn clock_divider(&self) -> u8 {
-        match self.0[3] & 0x0f {
-            0x0f => 1,
-            0 => 2,
-            1 => 3,
-            _ => 4,
-        }
-    }
-
-    pub(crate) fn entry(&self) -> u32 {
-        self.u32(4)
-    }
-
-    pub(crate) const fn write_protect_pin(&self) -> u8 {
-        self.0[8]
-    }
-
-    pub(crate) const fn chip_id(&self) -> u16 {
-        u16::from_le_bytes([self.0[12], self.0[13]])
-    }
-
-    /// major * 100 + minor.
-    pub(crate) const fn min_revision(&self) -> u16 {
-        u16::from_le_bytes([self.0[15], self.0[16]])
-    }
-
-    /// major * 100 + minor; 0 and 65535 mean no limit.
-    pub(crate) const fn max_revision(&self) -> u16 {
-        u16::from_le_bytes([self.0[17], self.0[18]])
-    }
-
-    pub(crate) const fn has_digest(&self) -> bool {
-        self.0[23] == 1
-    }
-
-    fn u32(&self, at: usize) -> u32 {
-        u32::from_le_bytes([self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]])
-    }
+/// Reads the 24 bytes at the start, whatever they are.
+pub(crate) fn read_header(flash: &TransparentFlash, at: FlashAddr) -> Result<ImageHeader, WalkError> {
+    let mut header = ImageHeader::new_zeroed();
+    flash.read_at(at, header.as_mut_bytes())?;
+    Ok(header)
 }
 
 impl FlashImage {
-    /// Walks the segments from `at`; nothing may lie past `limit` bytes.
+    /// Walks the segments from `at`; nothing may lie past `limit` bytes. The header has been looked at already.
     pub(crate) fn read(flash: &TransparentFlash, at: FlashAddr, limit: FlashLen) -> Result<Self, WalkError> {
-        let header = Header::read(flash, at)?;
+        let header = read_header(flash, at)?;
         let limit = limit.0 as usize;
-        let mut segments = Vec::with_capacity(header.segment_count().into());
-        let mut end = HEADER;
-        for _ in 0..header.segment_count() {
-            let offset = end + SEGMENT_HEADER;
+        let mut end = HEADER_LEN;
+        for _ in 0..header.segment_count {
             let mut words = [0; SEGMENT_HEADER];
             flash.read_at(address(at, end)?, &mut words)?;
-            let [load_address, len] =
-                [0, 4].map(|i| u32::from_le_bytes([words[i], words[i + 1], words[i + 2], words[i + 3]]));
-            let len = len as usize;
-            end = offset.checked_add(len).filter(|end| *end <= limit).ok_or(WalkError::DoesNotFit)?;
-            segments.push(Segment { load_address, len, offset });
+            let len = u32::from_le_bytes([words[4], words[5], words[6], words[7]]) as usize;
+            let after = (end + SEGMENT_HEADER).checked_add(len);
+            end = after.filter(|end| *end <= limit).ok_or(WalkError::DoesNotFit)?;
         }
-        let total = (end | 15) + 1 + if header.has_digest() { DIGEST } else { 0 };
+        let total = (end | 15) + 1 + if header.hash_appended == 1 { DIGEST } else { 0 };
         if total > limit {
             return Err(WalkError::DoesNotFit);
         }
         let mut bytes = vec![0; total];
         flash.read_at(at, &mut bytes)?;
-        Ok(Self { header, segments, bytes })
+        match Image::scan(&bytes, Chip::Esp32C3) {
+            Ok(image) if image.len() == total => Ok(Self { bytes }),
+            _ => Err(WalkError::DoesNotFit),
+        }
     }
 
-    /// 0xEF XORed with every byte of every segment.
-    pub(crate) fn checksum(&self) -> Pair<u8> {
-        let data = self.segments.iter().flat_map(|segment| &self.bytes[segment.offset..segment.offset + segment.len]);
-        let at = self.bytes.len() - 1 - if self.header.has_digest() { DIGEST } else { 0 };
-        Pair { stored: self.bytes[at], calculated: data.fold(0xef, |sum, byte| sum ^ byte) }
-    }
-
-    /// The appended SHA-256 of everything before it.
-    pub(crate) fn digest(&self) -> Option<Pair<[u8; DIGEST]>> {
-        let (content, stored) = self.bytes.split_last_chunk::<DIGEST>()?;
-        let pair = || Pair { stored: *stored, calculated: Sha256::digest(content).into() };
-        self.header.has_digest().then(pair)
+    /// Header, segments, checksum, digest.
+    pub(crate) fn parsed(&self) -> Image<'_> {
+        Image::scan(&self.bytes, Chip::Esp32C3).expect("it was scanned when it was read")
     }
 
     /// Length without signature.
@@ -162,7 +70,7 @@ impl FlashImage {
         FlashLen(u32::try_from(self.bytes.len()).expect("it fits into the flash"))
     }
 
-    /// What a Secure Boot V2 signature covers, and the sector after it: digest of the padded image as it is in flash.
+    /// Digest of the image with its padding as it is in flash, and the sector behind that.
     pub(crate) fn signed_content(
         &self,
         flash: &TransparentFlash,
@@ -180,18 +88,10 @@ impl FlashImage {
         let digest = Sha256::new().chain_update(&self.bytes).chain_update(&padding).finalize().into();
         Ok(SignedContent { digest, sector })
     }
-
-    /// Bytes from the start of the image; `None` past its end.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
 }
 
-/// See [`FlashImage::signed_content`].
-pub(crate) struct SignedContent {
-    pub(crate) digest: [u8; 32],
-    pub(crate) sector: Vec<u8>,
-}
+const SEGMENT_HEADER: usize = 8;
+const DIGEST: usize = 32;
 
 impl From<FlashError> for WalkError {
     fn from(error: FlashError) -> Self {

@@ -18,6 +18,8 @@ mod bootloader;
 pub mod crypt;
 pub mod efuse;
 pub mod fault;
+#[cfg(test)]
+mod fixtures;
 pub mod flash;
 mod flash_image;
 pub mod report;

@@ -15,11 +15,13 @@ mod tests;
 use crate::crypt::TransparentFlash;
 use crate::efuse::Efuses;
 use crate::fault::PowerLost;
-use crate::flash_image::{FlashImage, Header, WalkError};
+use crate::flash_image::{FlashImage, WalkError, read_header};
 use crate::report::{Record, RefusalCode, Stage};
 use cotter_formats::addr::FlashLen;
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::esp32c3;
+use cotter_formats::image::{FlashMode, ImageHeader, MAX_SEGMENTS};
+use zerocopy::IntoBytes;
 
 /// Boots from flash: returns when the ROM would jump to the second stage.
 pub(crate) fn boot(flash: &TransparentFlash, efuses: &Efuses, record: &mut Record) -> Result<(), RefusalCode> {
@@ -33,29 +35,30 @@ pub(crate) fn boot(flash: &TransparentFlash, efuses: &Efuses, record: &mut Recor
     //    applied by the cache: a plaintext image, or one for another address, is noise here.
     let at = Chip::Esp32C3.bootloader_offset();
     let limit = FlashLen(flash.raw().size().0 - at.0);
-    let header = Header::read(flash, at)?;
-    if !header.has_magic() {
-        record.line(format!("invalid header: {:#010x}", header.first_word()));
+    let header = read_header(flash, at)?;
+    if header.magic != ImageHeader::MAGIC {
+        let first = header.as_bytes().first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
+        record.line(format!("invalid header: {first:#010x}"));
         return Err(RefusalCode::InvalidHeader);
     }
-    record.line(format!("SPIWP:{:#x}", header.write_protect_pin()));
-    record.line(format!("mode:{}, clock div:{}", header.spi_mode(), header.clock_divider()));
+    record.line(format!("SPIWP:{:#x}", header.wp_pin));
+    record.line(format!("mode:{}, clock div:{}", mode_name(header.flash_mode), clock_divider(&header)));
 
     // 3. The header. The ROM ignores the revision fields. Not observed: the order of these two checks.
     let expected = Chip::Esp32C3.image_chip_id();
-    if header.chip_id() != expected {
-        let found = header.chip_id();
+    let found = header.chip_id.get();
+    if found != expected {
         record.line(format!("Invalid chip id. Expected {expected} read {found}. Bootloader for wrong chip?"));
         return Err(RefusalCode::WrongChip);
     }
-    if header.segment_count() > Header::MAX_SEGMENTS {
-        let (count, max) = (header.segment_count(), Header::MAX_SEGMENTS);
-        record.line(format!("Invalid image block count: {count} (max {max})"));
+    let count = header.segment_count;
+    if usize::from(count) > MAX_SEGMENTS {
+        record.line(format!("Invalid image block count: {count} (max {MAX_SEGMENTS})"));
         return Err(RefusalCode::TooManySegments);
     }
     // Not observed: what the ROM says to a segment that ends outside flash. Here it says nothing and stops.
     let image = FlashImage::read(flash, at, limit)?;
-    record.step(Stage::Rom, "image header", format!("{} segments, {} bytes", image.segments.len(), image.len().0));
+    record.step(Stage::Rom, "image header", format!("{count} segments, {} bytes", image.len().0));
 
     // 4. Secure Boot comes before a single segment is loaded.
     if settings.is_set(&esp32c3::SECURE_BOOT_EN) {
@@ -65,25 +68,26 @@ pub(crate) fn boot(flash: &TransparentFlash, efuses: &Efuses, record: &mut Recor
     }
 
     // 5. Segments are loaded, then the checksum counts, then the digest, which without Secure Boot only warns.
-    for segment in &image.segments {
-        record.line(format!("load:{:#x},len:{:#x}", segment.load_address, segment.len));
+    let image = image.parsed();
+    for segment in image.segments() {
+        record.line(format!("load:{:#x},len:{:#x}", segment.load_address, segment.data.len()));
     }
     let checksum = image.checksum();
-    if checksum.stored != checksum.calculated {
-        let (calculated, stored) = (checksum.calculated, checksum.stored);
+    if checksum.stored != checksum.computed {
+        let (calculated, stored) = (checksum.computed, checksum.stored);
         record.line(format!("Checksum failure. Calculated {calculated:#04x} stored {stored:#04x}"));
         return Err(RefusalCode::ChecksumMismatch);
     }
-    if let Some(digest) = image.digest().filter(|digest| digest.stored != digest.calculated) {
+    if let Some(digest) = image.digest().filter(|digest| digest.stored != digest.computed) {
         record.line("SHA-256 comparison failed:");
-        record.line(format!("Calculated: {}", hex(&digest.calculated)));
+        record.line(format!("Calculated: {}", hex(&digest.computed)));
         record.line(format!("Expected: {}", hex(&digest.stored)));
         record.line("Attempting to boot anyway...");
     }
 
     // 6. Jump.
-    record.line(format!("entry {:#x}", image.header.entry()));
-    record.step(Stage::Rom, "jump", format!("{:#x}", image.header.entry()));
+    record.line(format!("entry {:#x}", header.entry.get()));
+    record.step(Stage::Rom, "jump", format!("{:#x}", header.entry.get()));
     record.silence(false);
     Ok(())
 }
@@ -140,6 +144,23 @@ impl From<PowerLost> for RefusalCode {
     fn from(PowerLost: PowerLost) -> Self {
         Self::PowerLost
     }
+}
+
+/// As the ROM spells it.
+const fn mode_name(mode: FlashMode) -> &'static str {
+    match mode {
+        FlashMode::QIO => "QIO",
+        FlashMode::QOUT => "QOUT",
+        FlashMode::DIO => "DIO",
+        FlashMode::DOUT => "DOUT",
+        FlashMode::FAST_READ => "FAST_RD",
+        _ => "SLOW_RD",
+    }
+}
+
+/// Divider of the 80 MHz clock. Not observed: an unknown code.
+fn clock_divider(header: &ImageHeader) -> u8 {
+    header.flash_frequency(Chip::Esp32C3).map_or(1, |frequency| 80 / frequency.0)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -2,12 +2,13 @@
 
 use crate::crypt::TransparentFlash;
 use crate::efuse::Efuses;
-use crate::flash_image::{FlashImage, Header, WalkError};
+use crate::flash_image::{FlashImage, WalkError, read_header};
 use crate::report::{AppSlot, Booted, RefusalCode};
 use crate::trusted_keys::TrustedKeys;
 use cotter_formats::addr::{FlashAddr, FlashLen};
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::{EfuseImage, esp32c3};
+use cotter_formats::image::{AppDescriptor, Checksum, ImageHeader, MAX_SEGMENTS};
 use cotter_formats::otadata::OtaState;
 use cotter_formats::partition::Partition;
 use cotter_formats::secure_boot::v2::{BLOCK_LEN, MAX_BLOCKS, SignatureBlock, SignatureError};
@@ -39,8 +40,8 @@ impl App {
         let settings = efuses.image().map_err(|_| Refusal::power_lost())?;
 
         // 1. A header with the magic byte. (ESP-IDF looks at the descriptor first; the verdict is the same.)
-        let header = Header::read(flash, at)?;
-        if !header.has_magic() {
+        let header = read_header(flash, at)?;
+        if header.magic != ImageHeader::MAGIC {
             let line = format!("esp_image: image at {at} has invalid magic byte (nothing flashed here?)");
             return Err(Refusal { code: RefusalCode::InvalidHeader, line });
         }
@@ -60,10 +61,10 @@ impl App {
         let image = FlashImage::read(flash, at, limit)?;
 
         // 4. The checksum.
-        let checksum = image.checksum();
-        if checksum.stored != checksum.calculated {
-            let (calculated, stored) = (checksum.calculated, checksum.stored);
-            let line = format!("esp_image: Checksum failed. Calculated {calculated:#x} read {stored:#x}");
+        let parsed = image.parsed();
+        let Checksum { stored, computed } = parsed.checksum();
+        if stored != computed {
+            let line = format!("esp_image: Checksum failed. Calculated {computed:#x} read {stored:#x}");
             return Err(Refusal { code: RefusalCode::ChecksumMismatch, line });
         }
 
@@ -71,12 +72,15 @@ impl App {
         let is_verified = settings.is_set(&esp32c3::SECURE_BOOT_EN);
         if is_verified {
             verify_signature(&image, flash, partition, &TrustedKeys::read(&settings))?;
-        } else if image.digest().is_some_and(|digest| digest.stored != digest.calculated) {
+        } else if parsed.digest().is_some_and(|digest| digest.stored != digest.computed) {
             let line = "esp_image: Image hash failed - image is corrupt".to_owned();
             return Err(Refusal { code: RefusalCode::HashMismatch, line });
         }
 
-        let (version, project_name) = (text(image.bytes(), VERSION), text(image.bytes(), PROJECT_NAME));
+        // The descriptor was found above; if it is in no segment, it names nothing.
+        let (version, project_name) = parsed.app_descriptor().map_or_else(Default::default, |descriptor| {
+            (descriptor.version().to_owned(), descriptor.project_name().to_owned())
+        });
         Ok(Self { secure_version, version, project_name, len: image.len(), is_verified })
     }
 
@@ -110,26 +114,26 @@ pub(super) fn secure_version(flash: &TransparentFlash, at: FlashAddr) -> Result<
     let mut words = [0; 8];
     flash.read_at(start, &mut words)?;
     let [magic, version] = [0, 4].map(|i| u32::from_le_bytes([words[i], words[i + 1], words[i + 2], words[i + 3]]));
-    Ok((magic == DESCRIPTOR_MAGIC).then_some(version))
+    Ok((magic == AppDescriptor::MAGIC).then_some(version))
 }
 
-fn check_header(header: &Header, settings: &EfuseImage) -> Result<(), Refusal> {
+fn check_header(header: &ImageHeader, settings: &EfuseImage) -> Result<(), Refusal> {
     let expected = Chip::Esp32C3.image_chip_id();
-    let found = header.chip_id();
+    let found = header.chip_id.get();
     if found != expected {
         let line = format!("boot_comm: mismatch chip ID, expected {expected}, found {found}");
         return Err(Refusal { code: RefusalCode::WrongChip, line });
     }
     let revision = chip_revision(settings);
-    let (min, max) = (u32::from(header.min_revision()), u32::from(header.max_revision()));
+    let (min, max) = (u32::from(header.min_revision.get()), u32::from(header.max_revision.get()));
     let is_limited = !matches!(max, 0 | 65535) && !settings.is_set(&esp32c3::DISABLE_WAFER_VERSION_MAJOR);
     if revision < min || (is_limited && revision > max) {
         let line = format!("boot_comm: chip revision check failed. Required {min} to {max}, found {revision}");
         return Err(Refusal { code: RefusalCode::WrongRevision, line });
     }
-    if header.segment_count() > Header::MAX_SEGMENTS {
-        let (count, most) = (header.segment_count(), Header::MAX_SEGMENTS);
-        let line = format!("esp_image: segment count {count} exceeds max {most}");
+    let count = header.segment_count;
+    if usize::from(count) > MAX_SEGMENTS {
+        let line = format!("esp_image: segment count {count} exceeds max {MAX_SEGMENTS}");
         return Err(Refusal { code: RefusalCode::TooManySegments, line });
     }
     Ok(())
@@ -182,15 +186,5 @@ fn verify_signature(
     refusal
 }
 
-/// Text of the descriptor at an offset of the image, up to its NUL.
-fn text(image: &[u8], at: usize) -> String {
-    let field = image.get(at..at + 32).unwrap_or_default();
-    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
-    String::from_utf8_lossy(&field[..end]).into_owned()
-}
-
-// ESP-IDF v5.5 esp_app_desc.h: the descriptor is the start of the first segment.
+/// The descriptor is the start of the first segment.
 const DESCRIPTOR: u32 = 0x20;
-const DESCRIPTOR_MAGIC: u32 = 0xabcd_5432;
-const VERSION: usize = 0x30;
-const PROJECT_NAME: usize = 0x50;

@@ -48,8 +48,8 @@ fn check(
     record.line(format!("Valid secure boot key blocks: {}", numbers.join(" ")));
 
     // 2. The appended SHA-256 must be there and right. Not observed: a line for the case that it is absent.
-    let digest = image.digest().ok_or(RefusalCode::HashMissing)?;
-    if digest.stored != digest.calculated {
+    let digest = image.parsed().digest().ok_or(RefusalCode::HashMissing)?;
+    if digest.stored != digest.computed {
         record.line("SHA-256 simple hash comparison failed.");
         return Err(RefusalCode::HashMismatch);
     }
