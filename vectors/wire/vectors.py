@@ -3,7 +3,7 @@
 Prints `name = hex` lines. Everything is fixed (keys, IVs, nonces), except signatures, whose keys and bytes
 `sign.sh` made once.
 """
-import base64, hashlib, hmac, struct, sys
+import base64, hashlib, hmac, json, pathlib, struct, sys
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -38,6 +38,46 @@ def keys():
             (b"request", 32),
         ):
             out(f"{device.decode()} {epoch} {use.decode()}", key(use, length, device, epoch))
+
+
+def cbc(k, iv, data):
+    encryptor = Cipher(algorithms.AES(k), modes.CBC(iv)).encryptor()
+    return encryptor.update(data) + encryptor.finalize()
+
+
+def pad(data):
+    padder = PKCS7(128).padder()
+    return padder.update(data) + padder.finalize()
+
+
+def packet(name, nonce, padded, compressed):
+    iv = bytes(range(0xA0, 0xB0))
+    payload = base64.b64encode(cbc(key(b"telemetry-cipher", 16), iv, padded)).decode()
+    flags = 1 | 2 * compressed
+    message = (b"cotter/packet/v1\0" + bytes([len(DEVICE)]) + DEVICE
+               + struct.pack(">IIB", EPOCH, nonce, flags) + iv + payload.encode())
+    mac = hmac.new(key(b"telemetry-mac", 32), message, hashlib.sha256).hexdigest()
+    text = json.dumps({"version": 1, "device_id": DEVICE.decode(), "epoch": EPOCH, "nonce": nonce, "encrypted": True,
+                       "compressed": bool(compressed), "iv": iv.hex(), "payload": payload, "mac": mac},
+                      separators=(",", ":"))
+    here(name).write_text(text)
+
+
+def packets():
+    packet("packet-compressed.json", 10001, pad(here("heatshrink/reading.hs").read_bytes()), 1)
+    packet("packet-identity.json", 10002, pad(here("heatshrink/max_random.bin").read_bytes()), 0)
+    packet("packet-padding-zero.json", 10003, bytes(16), 0)
+    packet("packet-padding-17.json", 10004, b"\x11" * 32, 0)
+    packet("packet-padding-mixed.json", 10005, b"x" * 12 + b"\x04\x04\x03\x04", 0)
+    packet("packet-padding-none.json", 10006, b"y" * 32, 0)
+    # tag 0, index 00000000, length 1111: 16 bytes out of 13 bits, 304 times
+    bits = "0000000001111" * 304
+    bomb = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    packet("packet-bomb.json", 10007, pad(bomb), 1)
+
+
+def here(name):
+    return pathlib.Path(__file__).parent / name
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 use crate::ids::{DeviceId, KeyEpoch};
 use cotter_formats::secret::Secret;
 use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit};
 use sha2::Sha256;
 
 macro_rules! key {
@@ -101,6 +102,11 @@ fn expand<const N: usize>(extracted: &Hkdf<Sha256>, usage: &[u8], device: &Devic
             )
             .expect("HKDF-SHA256 expands to at most 8160 bytes, and keys have 16 or 32");
     })
+}
+
+/// HMAC-SHA256 under a key of this crate.
+pub(crate) fn hmac(key: &[u8; 32]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
 const SALT: &[u8] = b"cotter/v1";

@@ -6,6 +6,12 @@
 //! | `version` | firmware versions, compared as numbers |
 //! | `hex` | lower-case hexadecimal |
 //! | `keys` | keys typed by use, derived from one root key per device |
+//! | `canonical` | JSON with exactly one spelling |
+//! | `codec` | bounded compression |
+//! | `reading` | what a device measured |
+//! | `packet` | a reading on its way (v1): encrypted, then authenticated |
+//! | `answer` | what the server says to a packet |
+//! | `status` | how an update ended |
 //! | `registers` | the register map that every application image carries |
 //! | `api` | the HTTP paths |
 
@@ -13,9 +19,15 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+pub mod answer;
 pub mod api;
+pub mod canonical;
+pub mod codec;
 pub mod hex;
 pub mod ids;
 pub mod keys;
+pub mod packet;
+pub mod reading;
 pub mod registers;
+pub mod status;
 pub mod version;

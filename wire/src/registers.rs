@@ -361,8 +361,9 @@ mod tests {
         }
     }
 
-    fn with_crc(mut bytes: [u8; 96], change: impl FnOnce(&mut [u8; 96])) -> [u8; 96] {
-        change(&mut bytes);
+    fn with_byte(at: usize, value: u8) -> [u8; 96] {
+        let mut bytes = GOLDEN;
+        bytes[at] = value;
         let crc = crc_b(&bytes[..92]);
         bytes[92..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -370,14 +371,14 @@ mod tests {
 
     #[test]
     fn refuses_nonsense_under_a_valid_crc() {
-        let cases: [(fn(&mut [u8; 96]), RegisterMapError); 4] = [
-            (|bytes| bytes[4] = 2, RegisterMapError::Format(2)),
-            (|bytes| bytes[6] = 17, RegisterMapError::Count(17)),
-            (|bytes| bytes[48] = 1, RegisterMapError::Reserved { at: 48 }),
-            (|bytes| bytes[91] = 1, RegisterMapError::Reserved { at: 72 }),
+        let cases = [
+            (4, 2, RegisterMapError::Format(2)),
+            (6, 17, RegisterMapError::Count(17)),
+            (48, 1, RegisterMapError::Reserved { at: 48 }),
+            (91, 1, RegisterMapError::Reserved { at: 72 }),
         ];
-        for (change, refusal) in cases {
-            assert_eq!(RegisterMap::parse(&with_crc(GOLDEN, change)), Err(refusal));
+        for (at, value, refusal) in cases {
+            assert_eq!(RegisterMap::parse(&with_byte(at, value)), Err(refusal));
         }
     }
 
