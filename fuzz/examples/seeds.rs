@@ -16,6 +16,7 @@ fn main() -> Outcome {
     elf()?;
     image()?;
     nvs_page()?;
+    nvs_store()?;
     otadata()?;
     partition_table()?;
     register_map()?;
@@ -63,6 +64,15 @@ fn nvs_page() -> Outcome {
     image.put(&space, &"device_id".parse()?, &Value::string("device-1"))?;
     image.put(&"ecowatt".parse()?, &"root_key".parse()?, &Value::blob(vec![0x5A; 40]))?;
     seed("nvs_page", "own", &image.finish()[..4096 / 8])
+}
+
+/// A full page of somebody else's, and the start of a page of ours.
+fn nvs_store() -> Outcome {
+    seed("nvs_store", "basic-v2-page0", &vector("nvs/basic-v2.bin")?[..4096])?;
+    let mut image = NvsImage::new(FlashLen(4096), Version::V2)?;
+    image.put(&"fuzz".parse()?, &"value".parse()?, &Value::U32(1))?;
+    image.put(&"fuzz".parse()?, &"blob".parse()?, &Value::blob(vec![0x5A; 40]))?;
+    seed("nvs_store", "own", &image.finish()[..32 * 10])
 }
 
 fn otadata() -> Outcome {

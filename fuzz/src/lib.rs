@@ -7,6 +7,7 @@
 //! | `elf` | formats `image::elf`, and the builder of images behind it |
 //! | `image` | formats `image`: header, segments, descriptors |
 //! | `nvs_page` | formats `nvs::{page, entry, partition, keys}` |
+//! | `nvs_store` | device `nvs`: mount, repair, set |
 //! | `otadata` | formats `otadata` |
 //! | `partition_table` | formats `partition` |
 //! | `register_map` | wire `registers`, the custom descriptor of an application image |
@@ -20,6 +21,7 @@ mod efuse_virtual_file;
 mod elf;
 mod image;
 mod nvs_page;
+mod nvs_store;
 mod otadata;
 mod partition_table;
 mod register_map;
@@ -29,6 +31,7 @@ pub use efuse_virtual_file::efuse_virtual_file;
 pub use elf::elf;
 pub use image::image;
 pub use nvs_page::nvs_page;
+pub use nvs_store::nvs_store;
 pub use otadata::otadata;
 pub use partition_table::partition_table;
 pub use register_map::register_map;
@@ -43,6 +46,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("elf", elf),
     ("image", image),
     ("nvs_page", nvs_page),
+    ("nvs_store", nvs_store),
     ("otadata", otadata),
     ("partition_table", partition_table),
     ("register_map", register_map),
