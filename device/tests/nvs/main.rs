@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test that cannot go on has failed")]
 
 mod bench;
+mod hostile;
+mod model;
 mod nonces;
+mod peers;
 mod power;
 mod values;

@@ -4,11 +4,13 @@
 use crate::bench::{Bench, Cut, NAMESPACE, Outcome, Store, Values, cuts, get, key, set};
 use cotter_formats::nvs::Value;
 
+type Run<'a> = &'a dyn Fn(&mut Store) -> Outcome<()>;
+
 /// What one change may leave behind.
 struct Change<'a> {
     name: &'a str,
     bench: Bench,
-    run: &'a dyn Fn(&mut Store) -> Outcome<()>,
+    run: Run<'a>,
     old: Values,
     new: Values,
 }
@@ -23,7 +25,7 @@ struct Tally {
 }
 
 impl<'a> Change<'a> {
-    fn new(name: &'a str, bench: &Bench, run: &'a dyn Fn(&mut Store) -> Outcome<()>) -> Self {
+    fn new(name: &'a str, bench: &Bench, run: Run<'a>) -> Self {
         let mut after = bench.clone();
         after.change(|store| run(store)).unwrap();
         Self { name, bench: bench.clone(), run, old: bench.values(), new: after.values() }
@@ -135,7 +137,7 @@ fn old_or_new_when_any_operation_of_a_change_is_cut() {
     let mut tallies = Vec::new();
     for encrypted in [false, true] {
         let bench = furnished(encrypted);
-        let changes: [(&str, &dyn Fn(&mut Store) -> Outcome<()>); 8] = [
+        let changes: [(&str, Run<'_>); 8] = [
             ("new number", &|store| set(store, "fresh", &Value::U32(5))),
             ("number", &|store| set(store, "number", &Value::U32(2))),
             ("blob", &|store| set(store, "blob", &Value::blob(vec![0x5A; 600]))),
@@ -166,10 +168,10 @@ fn old_or_new_when_any_operation_of_the_first_change_is_cut() {
 fn old_or_new_when_any_operation_of_freeing_a_page_is_cut() {
     for encrypted in [false, true] {
         let bench = about_to_free(encrypted);
-        let run: &dyn Fn(&mut Store) -> Outcome<()> = &|store| set(store, "number", &Value::U32(5000));
+        let run: Run<'_> = &|store| set(store, "number", &Value::U32(5000));
         let tally = Change::new("freeing a page", &bench, run).exhaust(3, true);
         assert!(tally.operations > 30, "a page with live values was moved: {}", tally.operations);
-        let run: &dyn Fn(&mut Store) -> Outcome<()> = &|store| set(store, "xblob", &Value::blob(vec![1; 500]));
+        let run: Run<'_> = &|store| set(store, "xblob", &Value::blob(vec![1; 500]));
         Change::new("freeing a page for a blob", &bench, run).exhaust(2, false);
     }
 }
