@@ -5,6 +5,7 @@
 //! | `check` | what needs no test run: formatting, lints, floors, licences, sources, advisories, file rules |
 //! | `test` | the whole run, with a summary |
 //! | `tools` | the venv with Espressif's tools |
+//! | `firmware` | the programs that run on the chip, and their images |
 //! | `fuzz` | cargo-fuzz on the bodies of `fuzz/` |
 //! | `advisories` | the condensed copy of RustSec's database, read by `check` and written from a checkout |
 //! | `workspace` | the repository: its root, its locked packages, commands run in it |
@@ -14,6 +15,7 @@
 
 mod advisories;
 mod check;
+mod firmware;
 mod fuzz;
 mod test;
 mod tools;
@@ -40,6 +42,8 @@ enum Chore {
     Test,
     /// Make or refresh the venv with Espressif's tools, for the cross-checks in interop/
     Tools,
+    /// Build the programs that run on the chip, and make or check the images in firmware/images
+    Firmware(firmware::FirmwareArguments),
     /// Run one fuzz target, or list them
     Fuzz(fuzz::FuzzArguments),
     /// Write xtask/advisories.toml from a checkout of github.com/rustsec/advisory-db
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Chore::Check => check::run(),
         Chore::Test => test::run(),
         Chore::Tools => tools::install().map(|summary| println!("{summary}")),
+        Chore::Firmware(arguments) => firmware::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Advisories { from } => advisories::write_snapshot(&from),
     };
