@@ -76,6 +76,28 @@ def packets():
     packet("packet-bomb.json", 10007, pad(bomb), 1)
 
 
+def sessions():
+    party = bytes([len(DEVICE)]) + DEVICE + struct.pack(">I", EPOCH)
+    device_nonce, server_nonce, session, now = b"\xd0" * 16, b"\x5e" * 16, b"\x51" * 16, 1_800_000_000
+    mac = lambda k, message: hmac.new(k, message, hashlib.sha256).hexdigest()
+    dump = lambda value: json.dumps(value, separators=(",", ":"))
+    here("session-hello.json").write_text(dump({
+        "version": 1, "device_id": DEVICE.decode(), "epoch": EPOCH, "device_nonce": device_nonce.hex(),
+        "mac": mac(key(b"request", 32), b"cotter/hello/v1\0" + party + device_nonce)}))
+    here("session-welcome.json").write_text(dump({
+        "session": session.hex(), "server_nonce": server_nonce.hex(), "time": now,
+        "mac": mac(key(b"downlink", 32), b"cotter/welcome/v1\0" + party + device_nonce + session + server_nonce
+                   + struct.pack(">Q", now))}))
+    session_key = hkdf(key(b"request", 32), device_nonce + server_nonce, b"cotter/session/v1\0" + party + session, 32)
+    for name, counter, method, path, body in (
+        ("get", 1, b"GET", b"/v1/devices/esp32-001/update?version=1.0.0&secure_version=0", b""),
+        ("post", 2, b"POST", b"/v1/devices/esp32-001/status", b"{}"),
+    ):
+        message = (b"cotter/request/v1\0" + session + struct.pack(">IB", counter, len(method)) + method
+                   + struct.pack(">H", len(path)) + path + hashlib.sha256(body).digest())
+        here(f"session-{name}.txt").write_text(f"{session.hex()}:{counter}:{mac(session_key, message)}")
+
+
 def here(name):
     return pathlib.Path(__file__).parent / name
 

@@ -108,6 +108,10 @@ pub struct Nonce(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecureVersion(pub u32);
 
+/// Seconds since 1970-01-01 00:00 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime(pub u64);
+
 /// Which release: SHA-256 of the manifest body, so that one id can never mean two things.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReleaseId(pub [u8; 32]);
@@ -125,7 +129,7 @@ macro_rules! plain_number {
         }
     )*};
 }
-plain_number!(KeyEpoch Nonce SecureVersion);
+plain_number!(KeyEpoch Nonce SecureVersion UnixTime);
 
 macro_rules! hex_text {
     ($($name:ident $len:literal)*) => {$(

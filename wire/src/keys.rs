@@ -62,6 +62,11 @@ key!(
     RequestKey,
     32
 );
+key!(
+    /// HMAC-SHA256 key of the requests of one session.
+    SessionKey,
+    32
+);
 
 /// All keys of one device in one epoch.
 #[derive(Debug)]

@@ -12,6 +12,7 @@
 //! | `packet` | a reading on its way (v1): encrypted, then authenticated |
 //! | `answer` | what the server says to a packet |
 //! | `status` | how an update ended |
+//! | `session` | what proves a request, and the time |
 //! | `registers` | the register map that every application image carries |
 //! | `api` | the HTTP paths |
 
@@ -29,5 +30,6 @@ pub mod keys;
 pub mod packet;
 pub mod reading;
 pub mod registers;
+pub mod session;
 pub mod status;
 pub mod version;
