@@ -77,7 +77,7 @@ pub enum SecurePad {
 /// [`BuildError`]: a bad ELF file, options that the chip does not know, or a layout that no image can hold.
 pub fn build_app(elf: &[u8], options: &BuildOptions) -> Result<Vec<u8>, BuildError> {
     let parsed = Elf::parse(elf)?;
-    let (flash, ram) = segments(&parsed, options.chip)?;
+    let (flash, ram) = segments(&parsed, options)?;
     let mut writer = Writer::new(&parsed, options, &flash, Sha256::digest(elf).into())?;
     if options.ram_only {
         writer.ram_only(flash, ram)?;
@@ -95,13 +95,21 @@ struct Piece<'a> {
 }
 
 /// Flash and RAM segments in the order in which they are placed.
-fn segments<'a>(elf: &Elf<'a>, chip: Chip) -> Result<(VecDeque<Piece<'a>>, VecDeque<Piece<'a>>), BuildError> {
+fn segments<'a>(
+    elf: &Elf<'a>,
+    options: &BuildOptions,
+) -> Result<(VecDeque<Piece<'a>>, VecDeque<Piece<'a>>), BuildError> {
+    let chip = options.chip;
+    let mut sections: Vec<_> = elf.sections().collect();
+    if options.ram_only {
+        sections.sort_by_key(|section| section.address);
+    }
     let mut pieces: Vec<Piece<'a>> = Vec::new();
-    for section in elf.sections() {
+    for section in sections {
         let mut data = section.data.to_vec();
         data.resize(data.len().next_multiple_of(4), 0);
         match pieces.last_mut() {
-            // Only neighbours in the order of the headers are merged.
+            // Only neighbours in the order of the headers are merged (of the addresses, with a RAM-only header).
             Some(last)
                 if end(last) == u64::from(section.address)
                     && region(chip, last.address) == region(chip, section.address) =>
@@ -164,6 +172,9 @@ impl Writer {
         if options.secure_pad.is_some() && !append_digest {
             return Err(BuildError::SecurePadWithoutDigest);
         }
+        if options.secure_pad == Some(SecurePad::V1) && chip != Chip::Esp32 {
+            return Err(BuildError::SecurePadV1 { chip });
+        }
         let frequency = options.flash_frequency;
         let speed = frequency.code(chip).ok_or(BuildError::Frequency { chip, mhz: frequency.0 })?;
         let size = options.flash_size;
@@ -184,7 +195,8 @@ impl Writer {
             hash_appended: append_digest.into(),
         };
         let described = flash.front().filter(|piece| piece.name == APP_DESCRIPTOR);
-        let implied = described.filter(|_| !options.ram_only).filter(|piece| piece.data.len() >= AppDescriptor::LEN);
+        // Off-spec: with a RAM-only header the tool writes the digest into whatever RAM segment lies at that offset.
+        let implied = described.filter(|_| !options.ram_only).filter(|piece| piece.data.len() >= DESCRIBED_TO_DIGEST);
         let offset = options.elf_sha256_offset.or(implied.map(|_| AppDescriptor::ELF_SHA256_OFFSET));
         Ok(Self {
             out: header.as_bytes().to_vec(),
@@ -398,6 +410,8 @@ fn length(bytes: &[u8]) -> Result<u32, BuildError> {
 }
 
 const APP_DESCRIPTOR: &[u8] = b".flash.appdesc";
+/// The part of an application descriptor up to the end of the ELF file's SHA-256.
+const DESCRIBED_TO_DIGEST: usize = 176;
 const DEFAULT_PAGE: u32 = 0x1_0000;
 const SEGMENT_HEADER: u32 = 8;
 
@@ -423,6 +437,9 @@ pub enum BuildError {
     MmuPage { chip: Chip, page: u32 },
     #[error("padding for a signature needs the appended SHA-256")]
     SecurePadWithoutDigest,
+    /// The tool ignores the wish; a signing step after it would then fail.
+    #[error("{chip} has no Secure Boot V1 to pad for")]
+    SecurePadV1 { chip: Chip },
     #[error("no single segment covers file offset {offset:#x} and 32 bytes for the ELF file's SHA-256")]
     ElfDigestPlace { offset: u32 },
     #[error("the 32 bytes at file offset {offset:#x} for the ELF file's SHA-256 are not zero")]

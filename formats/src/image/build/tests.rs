@@ -125,6 +125,8 @@ fn refuses_options_that_cannot_be_by_name() {
         let padded = BuildOptions { secure_pad: Some(SecurePad::V2), ..options };
         assert_eq!(refusal(padded), BuildError::SecurePadWithoutDigest);
     }
+    let v1 = BuildOptions { secure_pad: Some(SecurePad::V1), ..C3 };
+    assert_eq!(refusal(v1), BuildError::SecurePadV1 { chip: Chip::Esp32C3 });
     for offset in [0, 8, 0x1f, 0x60, u32::MAX] {
         let refused = refusal(BuildOptions { elf_sha256_offset: Some(offset), ..C3 });
         assert_eq!(refused, BuildError::ElfDigestPlace { offset });
