@@ -8,14 +8,20 @@
 //! | `slots` | the app slots and otadata |
 //! | `label` | what an application image says about itself |
 //! | `self_test` | whether the image on trial is good |
+//! | `identity` | who this device is |
+//! | `telemetry` | a reading on its way to the server |
 
 #![no_std]
 
+pub mod identity;
 pub mod label;
 pub mod nonces;
 pub mod nvs;
 pub mod platform;
 pub mod self_test;
 pub mod slots;
+pub mod telemetry;
 #[cfg(test)]
 mod test_image;
+#[cfg(test)]
+mod test_store;
