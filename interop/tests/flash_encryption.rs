@@ -1,5 +1,8 @@
 //! Flash encryption against espsecure: the same ciphertext, and each reads the other's.
 
+// The helpers are tests too: a broken expectation is a panic.
+#![allow(clippy::unwrap_used)]
+
 mod batch;
 
 use batch::batch;

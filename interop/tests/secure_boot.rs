@@ -1,5 +1,8 @@
 //! Secure Boot V2 against espsecure, with OpenSSL as the signer: each accepts what the other signs, and refuses the rest.
 
+// The helpers are tests too: a broken expectation is a panic.
+#![allow(clippy::unwrap_used)]
+
 use cotter_formats::secure_boot::v2::{
     RsaPublicKey, SignError, SignatureError, SignedFile, add_signature, append_signature,
 };
