@@ -13,6 +13,9 @@
 //! | `answer` | what the server says to a packet |
 //! | `status` | how an update ended |
 //! | `session` | what proves a request, and the time |
+//! | `manifest` | what a release is, signed |
+//! | `firmware_key` | public keys that manifests are verified with |
+//! | `content` | the encrypted image, its chunks, its wrapped key |
 //! | `registers` | the register map that every application image carries |
 //! | `api` | the HTTP paths |
 
@@ -24,9 +27,12 @@ pub mod answer;
 pub mod api;
 pub mod canonical;
 pub mod codec;
+pub mod content;
+pub mod firmware_key;
 pub mod hex;
 pub mod ids;
 pub mod keys;
+pub mod manifest;
 pub mod packet;
 pub mod reading;
 pub mod registers;
