@@ -4,24 +4,76 @@
 use std::path::Path;
 
 use cotter_formats::addr::FlashLen;
-use cotter_formats::nvs::page::Version;
+use cotter_formats::nvs::page::Version as NvsVersion;
 use cotter_formats::nvs::{NvsImage, Value};
 use cotter_formats::otadata::{OtaEntry, OtaState};
+use cotter_formats::secret::Secret;
+use cotter_wire::answer::Answer;
+use cotter_wire::codec::compress;
+use cotter_wire::ids::{KeyEpoch, Nonce, SecureVersion};
+use cotter_wire::keys::{DeviceKeys, RootKey};
+use cotter_wire::packet::{MAX_PACKET, seal};
+use cotter_wire::reading::Reading;
 use cotter_wire::registers::{ECOWATT, RegisterMap};
+use cotter_wire::status::{Outcome as UpdateOutcome, StatusReport};
+use cotter_wire::version::Version;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
+    answer()?;
     efuse_virtual_file()?;
     elf()?;
     image()?;
     nvs_page()?;
     nvs_store()?;
     otadata()?;
+    packet()?;
     partition_table()?;
+    reading()?;
     register_map()?;
     signature_block()
 }
+
+fn answer() -> Outcome {
+    for (name, answer) in
+        [("accepted", Answer::Accepted(Nonce(10_001))), ("stored", Answer::AlreadyStored), ("refused", Answer::Refused)]
+    {
+        seed("answer", name, answer.write(&mut [0; Answer::MAX_LEN])?)?;
+    }
+    let report = StatusReport::new(FIRMWARE, UpdateOutcome::RolledBack, "register 3 has gain 0");
+    seed("answer", "report", report.write(&mut [0; StatusReport::MAX_LEN])?)
+}
+
+/// Sealed with the keys that the body uses: the root key is 32 times 0x42.
+fn packet() -> Outcome {
+    let (device, epoch) = ("device-1".parse()?, KeyEpoch(1));
+    let keys = DeviceKeys::derive(&RootKey::new(Secret::filled_by(|key| key.fill(0x42))), &device, epoch);
+    for (name, plain) in [("reading", a_reading()?), ("long", vec![0x20; 512]), ("empty", vec![])] {
+        let mut out = [0; MAX_PACKET];
+        seed("packet", name, seal(&keys, &device, epoch, Nonce(10_001), &[0x24; 16], &plain, &mut out)?)?;
+    }
+    for name in ["bomb", "padding-zero", "compressed"] {
+        seed("packet", &format!("vector-{name}"), &vector(&format!("wire/packet-{name}.json"))?)?;
+    }
+    Ok(())
+}
+
+fn reading() -> Outcome {
+    let plain = a_reading()?;
+    seed("reading", "plain", &plain)?;
+    seed("reading", "compressed", compress(&[0x20; 300], &mut [0; 512])?.1)
+}
+
+fn a_reading() -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    let mut reading = Reading::new(3600, 7, FIRMWARE, SecureVersion(1));
+    for (register, raw) in [(0, 2301), (1, 17), (2, 5001), (9, 390)] {
+        reading.push(register, raw)?;
+    }
+    Ok(reading.encode(&mut [0; Reading::MAX_LEN])?.to_vec())
+}
+
+const FIRMWARE: Version = Version::new(1, 1, 0);
 
 fn efuse_virtual_file() -> Outcome {
     for name in ["blank-esp32c3", "esp32c3-prod", "esp32c3-xts-readable"] {
@@ -57,7 +109,7 @@ fn nvs_page() -> Outcome {
     seed("nvs_page", "basic-ro", &vector("nvs/basic-ro-0x1000.bin")?)?;
     seed("nvs_page", "basic-v1-page0", &vector("nvs/basic-v1.bin")?[..4096])?;
     seed("nvs_page", "keys", &vector("nvs/nvs_keys_fixed.bin")?[..96])?;
-    let mut image = NvsImage::new(FlashLen(4096), Version::V2)?;
+    let mut image = NvsImage::new(FlashLen(4096), NvsVersion::V2)?;
     let space = "cotter".parse()?;
     image.put(&space, &"epoch".parse()?, &Value::U32(1))?;
     image.put(&space, &"delta".parse()?, &Value::I64(-2))?;
@@ -69,7 +121,7 @@ fn nvs_page() -> Outcome {
 /// A full page of somebody else's, and the start of a page of ours.
 fn nvs_store() -> Outcome {
     seed("nvs_store", "basic-v2-page0", &vector("nvs/basic-v2.bin")?[..4096])?;
-    let mut image = NvsImage::new(FlashLen(4096), Version::V2)?;
+    let mut image = NvsImage::new(FlashLen(4096), NvsVersion::V2)?;
     image.put(&"fuzz".parse()?, &"value".parse()?, &Value::U32(1))?;
     image.put(&"fuzz".parse()?, &"blob".parse()?, &Value::blob(vec![0x5A; 40]))?;
     seed("nvs_store", "own", &image.finish()[..32 * 10])

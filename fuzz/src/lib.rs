@@ -3,13 +3,16 @@
 //!
 //! | body | parser |
 //! |---|---|
+//! | `answer` | wire `answer` and `status` |
 //! | `efuse_virtual_file` | formats `efuse::EfuseImage` |
 //! | `elf` | formats `image::elf`, and the builder of images behind it |
 //! | `image` | formats `image`: header, segments, descriptors |
 //! | `nvs_page` | formats `nvs::{page, entry, partition, keys}` |
 //! | `nvs_store` | device `nvs`: mount, repair, set |
 //! | `otadata` | formats `otadata` |
+//! | `packet` | wire `packet`, opened with the right keys |
 //! | `partition_table` | formats `partition` |
+//! | `reading` | wire `reading` and `codec` |
 //! | `register_map` | wire `registers`, the custom descriptor of an application image |
 //! | `signature_block` | formats `secure_boot::v2` |
 //!
@@ -17,23 +20,29 @@
 //! mended. The seeds in `corpus/` run in `cargo test`, cut at every length and with every bit flipped; libFuzzer runs the
 //! same bodies with `cargo xtask fuzz TARGET`.
 
+mod answer;
 mod efuse_virtual_file;
 mod elf;
 mod image;
 mod nvs_page;
 mod nvs_store;
 mod otadata;
+mod packet;
 mod partition_table;
+mod reading;
 mod register_map;
 mod signature_block;
 
+pub use answer::answer;
 pub use efuse_virtual_file::efuse_virtual_file;
 pub use elf::elf;
 pub use image::image;
 pub use nvs_page::nvs_page;
 pub use nvs_store::nvs_store;
 pub use otadata::otadata;
+pub use packet::packet;
 pub use partition_table::partition_table;
+pub use reading::reading;
 pub use register_map::register_map;
 pub use signature_block::signature_block;
 
@@ -42,13 +51,16 @@ pub type Body = fn(&[u8]);
 
 /// Every body under the name of its corpus folder and of its libFuzzer target.
 pub const BODIES: &[(&str, Body)] = &[
+    ("answer", answer),
     ("efuse_virtual_file", efuse_virtual_file),
     ("elf", elf),
     ("image", image),
     ("nvs_page", nvs_page),
     ("nvs_store", nvs_store),
     ("otadata", otadata),
+    ("packet", packet),
     ("partition_table", partition_table),
+    ("reading", reading),
     ("register_map", register_map),
     ("signature_block", signature_block),
 ];
