@@ -19,6 +19,9 @@ use std::pin::Pin;
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Durable state of the server. Implementations are shared between threads and answer after commit, never before.
+///
+/// A writing method queues its work when it is called: dropping the future does not take it back, so a client that
+/// hangs up leaves the work done or not begun, never half done.
 pub trait Store: Send + Sync + 'static {
     /// Advances the nonce of a device and stores its reading, both or neither.
     /// Called after the packet's MAC has been verified: the store decides about order, not about authenticity.

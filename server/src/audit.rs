@@ -1,0 +1,57 @@
+//! What the operator learns and the network does not: every refusal with its reason.
+//!
+//! What an authenticated peer did goes to the store. What anybody on the network can provoke goes to the log only,
+//! so that a flood of forgeries writes nothing to the database. Both are rate-limited; what was left out is counted.
+
+use crate::clock::Clock;
+use crate::limits::Budget;
+use crate::store::{AuditEntry, Store, StoreError};
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Takes notes.
+pub struct Audit {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    logged: Budget,
+    stored: Budget,
+}
+
+impl Audit {
+    /// Writes to `store` and to the log.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock, logged: Budget::new(100, 10), stored: Budget::new(200, 20) }
+    }
+
+    /// Notes what somebody unknown tried. `event` is a stable kebab-case name.
+    pub fn stranger(&self, event: &'static str, claimed: &dyn Display, why: &dyn Display) {
+        if let Some(left_out) = self.logged.take(Instant::now()) {
+            tracing::warn!(event, %claimed, %why, left_out, "refused a stranger");
+        }
+    }
+
+    /// Notes what an authenticated device did wrong. Returns at once: the device does not wait for our notes.
+    pub fn device(&self, event: &'static str, device: &dyn Display, why: &dyn Display) {
+        if let Some(left_out) = self.stored.take(Instant::now()) {
+            tracing::warn!(event, %device, %why, left_out, "refused a device");
+            let detail = if left_out == 0 { why.to_string() } else { format!("{why} ({left_out} left out before)") };
+            // Queued by the call; see `Store` about dropping the future.
+            drop(self.store.append_audit(self.entry(event, device.to_string(), detail)));
+        }
+    }
+
+    /// Notes what an administrator did, durably before it is answered.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the note is not there.
+    pub async fn admin(&self, event: &'static str, subject: String, detail: String) -> Result<(), StoreError> {
+        tracing::info!(event, subject, detail, "admin");
+        self.store.append_audit(self.entry(event, subject, detail)).await
+    }
+
+    fn entry(&self, event: &'static str, subject: String, detail: String) -> AuditEntry {
+        AuditEntry { at: self.clock.unix(), subject, event: event.into(), detail }
+    }
+}

@@ -1,0 +1,222 @@
+//! The configuration file: TOML, unknown fields refused, paths relative to the file itself.
+
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Everything an operator decides.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Address to listen on; port 0 lets the operating system choose.
+    pub listen: SocketAddr,
+    /// Where database and artifacts live.
+    #[serde(default = "here")]
+    pub data: PathBuf,
+    /// The server's own certificate.
+    pub tls: Tls,
+    /// Secret files.
+    pub keys: Keys,
+    /// Which firmware may be released.
+    pub firmware: Firmware,
+    /// How packets are accepted.
+    #[serde(default)]
+    pub ingest: Ingest,
+    /// What one peer may take.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// TLS files.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Certificate chain, PEM, leaf first.
+    pub certificate: PathBuf,
+    /// Its private key, PEM (PKCS#8), mode 600.
+    pub key: PathBuf,
+}
+
+/// Secret files, each mode 600.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// Seals all other secrets at rest.
+    pub master: PathBuf,
+    /// Opens the records that the factory sends.
+    pub enrolment: PathBuf,
+    /// SHA-256 of the administrator's token.
+    pub admin_token: PathBuf,
+}
+
+/// Which firmware may be released. There is no signing key here: the server checks and never signs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Firmware {
+    /// Project name in the application descriptor.
+    pub project: String,
+    /// Public keys of the manifest signers, PEM (SubjectPublicKeyInfo).
+    pub manifest_keys: Vec<PathBuf>,
+    /// How many of them must have signed.
+    #[serde(default = "one")]
+    pub manifest_required: usize,
+    /// Digests of the Secure Boot keys that the fleet trusts, 64 hexadecimal digits each.
+    pub secure_boot_digests: Vec<String>,
+}
+
+/// How packets are accepted.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ingest {
+    /// How far a nonce may jump ahead.
+    pub nonce_window: u32,
+    /// Devices whose keys are kept in memory.
+    pub cached_devices: usize,
+}
+
+/// What one peer may take. Times in seconds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections at once from one address.
+    pub connections_per_address: usize,
+    /// For the TLS handshake.
+    pub handshake_seconds: u64,
+    /// For all headers of a request, and between requests.
+    pub header_seconds: u64,
+    /// For the body of a request.
+    pub body_seconds: u64,
+    /// Without any byte moving.
+    pub stall_seconds: u64,
+    /// For connections that are open at shutdown.
+    pub shutdown_seconds: u64,
+}
+
+impl Config {
+    /// Reads a file; relative paths in it count from its own directory.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.into(), source })?;
+        Self::parse(&text, path.parent().unwrap_or(Path::new("")))
+            .map_err(|source| ConfigError::Malformed { path: path.into(), source: Box::new(source) })
+    }
+
+    /// As [`Self::read`], from text; relative paths count from `base`.
+    ///
+    /// # Errors
+    /// What TOML found wrong.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, toml::de::Error> {
+        let mut config: Self = toml::from_str(text)?;
+        let Self { data, tls, keys, firmware, .. } = &mut config;
+        let paths = [
+            data,
+            &mut tls.certificate,
+            &mut tls.key,
+            &mut keys.master,
+            &mut keys.enrolment,
+            &mut keys.admin_token,
+        ];
+        for path in paths.into_iter().chain(&mut firmware.manifest_keys) {
+            *path = base.join(&path);
+        }
+        Ok(config)
+    }
+}
+
+impl Limits {
+    /// For the TLS handshake.
+    #[must_use]
+    pub const fn handshake(&self) -> Duration {
+        Duration::from_secs(self.handshake_seconds)
+    }
+
+    /// For the body of a request.
+    #[must_use]
+    pub const fn body(&self) -> Duration {
+        Duration::from_secs(self.body_seconds)
+    }
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Self { nonce_window: 1 << 20, cached_devices: 1 << 16 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            connections_per_address: 1024,
+            handshake_seconds: 10,
+            header_seconds: 30,
+            body_seconds: 30,
+            stall_seconds: 60,
+            shutdown_seconds: 10,
+        }
+    }
+}
+
+fn here() -> PathBuf {
+    PathBuf::from(".")
+}
+
+const fn one() -> usize {
+    1
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("configuration {path}: {source}", path = path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not what we expect.
+    #[error("configuration {path}: {source}", path = path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// Where and what.
+        source: Box<toml::de::Error>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = r#"
+        listen = "127.0.0.1:0"
+        tls = { certificate = "server.pem", key = "/abs/server.key" }
+        keys = { master = "master.key", enrolment = "enrolment.key", admin_token = "admin.hash" }
+        firmware = { project = "app", manifest_keys = ["a.pem"], secure_boot_digests = [] }
+    "#;
+
+    #[test]
+    fn paths_count_from_the_file() {
+        let config = Config::parse(MINIMAL, Path::new("/etc/cotter")).unwrap();
+        assert_eq!(config.tls.certificate, Path::new("/etc/cotter/server.pem"));
+        assert_eq!(config.tls.key, Path::new("/abs/server.key"));
+        assert_eq!(config.firmware.manifest_keys, [Path::new("/etc/cotter/a.pem")]);
+        assert_eq!((config.ingest.nonce_window, config.firmware.manifest_required), (1 << 20, 1));
+    }
+
+    #[test]
+    fn refuses_unknown_fields() {
+        for extra in ["debug = true", "[limits]\nconnexions = 1", "[ingest]\nnonce_windows = 1"] {
+            let refused = Config::parse(&format!("{MINIMAL}\n{extra}\n"), Path::new("")).unwrap_err();
+            assert!(refused.message().contains("unknown field"), "{refused}");
+        }
+    }
+}

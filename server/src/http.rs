@@ -1,0 +1,5 @@
+//! The edge: accept loop, TLS, routes.
+
+pub(crate) mod listener;
+mod stall;
+pub mod tls;

@@ -1,0 +1,124 @@
+//! First steps on a host: key files that only their owner reads, and a configuration to begin with.
+
+use crate::admin_token::AdminToken;
+use crate::key_file::{self, KeyFileError};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// What the operator knows beforehand.
+#[derive(Debug, Clone)]
+pub struct InitOptions {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Project name of the firmware.
+    pub project: String,
+    /// Public keys of the manifest signers, as paths relative to the directory.
+    pub manifest_keys: Vec<String>,
+    /// How many of them must sign.
+    pub manifest_required: usize,
+    /// Digests of the Secure Boot keys that the fleet trusts.
+    pub secure_boot_digests: Vec<[u8; 32]>,
+}
+
+/// What [`init`] has made.
+#[derive(Debug)]
+pub struct Initialised {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// The key that the factory seals enrolment records with.
+    pub enrolment_key: PathBuf,
+    /// The administrator's token: show it once, it is stored as a hash only.
+    pub admin_token: AdminToken,
+}
+
+/// Makes `directory` ready: master key, enrolment key, token hash and `cotter.toml`. The TLS files
+/// (`server.pem`, `server.key`) and the public keys come from the factory. Nothing is ever overwritten.
+///
+/// # Errors
+/// [`KeyFileError`].
+pub fn init(directory: &Path, options: &InitOptions) -> Result<Initialised, KeyFileError> {
+    std::fs::create_dir_all(directory).map_err(|source| KeyFileError::Io { path: directory.into(), source })?;
+    let config = directory.join("cotter.toml");
+    let enrolment_key = directory.join("enrolment.key");
+    // First what must not exist: a second `init` fails before it has made anything.
+    key_file::write_new(&config, config_text(options).as_bytes())?;
+    key_file::create(&directory.join("master.key"))?;
+    key_file::create(&enrolment_key)?;
+    let admin_token = AdminToken::random()?;
+    admin_token.write_hash(&directory.join("admin-token.sha256"))?;
+    Ok(Initialised { config, enrolment_key, admin_token })
+}
+
+fn config_text(options: &InitOptions) -> String {
+    let digests: Vec<String> = options.secure_boot_digests.iter().map(|digest| hex(digest)).collect();
+    format!(
+        "# Paths count from this file. Every key file has mode 600.\n\
+         listen = {listen}\n\
+         data = \".\"\n\n\
+         [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\n\
+         [keys]\nmaster = \"master.key\"\nenrolment = \"enrolment.key\"\nadmin_token = \"admin-token.sha256\"\n\n\
+         [firmware]\nproject = {project}\nmanifest_keys = {keys}\nmanifest_required = {required}\n\
+         secure_boot_digests = {digests}\n",
+        listen = toml_string(&options.listen.to_string()),
+        project = toml_string(&options.project),
+        keys = toml_strings(&options.manifest_keys),
+        required = options.manifest_required,
+        digests = toml_strings(&digests),
+    )
+}
+
+fn toml_string(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn toml_strings(texts: &[String]) -> String {
+    toml::Value::from(texts.to_vec()).to_string()
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    let mut digits = [0; 64];
+    cotter_wire::hex::encode(bytes, &mut digits).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin_token::AdminTokenHash;
+    use crate::config::Config;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn options() -> InitOptions {
+        InitOptions {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            project: "app \"quoted\"".into(),
+            manifest_keys: vec!["a.pem".into(), "b.pem".into()],
+            manifest_required: 2,
+            secure_boot_digests: vec![[0xab; 32]],
+        }
+    }
+
+    #[test]
+    fn makes_private_files_and_a_configuration_that_reads_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = init(directory.path(), &options()).unwrap();
+        let config = Config::read(&made.config).unwrap();
+        assert_eq!(config.firmware.project, "app \"quoted\"");
+        assert_eq!(config.firmware.secure_boot_digests, ["ab".repeat(32)]);
+        assert_eq!((config.firmware.manifest_keys.len(), config.firmware.manifest_required), (2, 2));
+        let hash = AdminTokenHash::read(&config.keys.admin_token).unwrap();
+        assert!(hash.admits(format!("Bearer {}", *made.admin_token.reveal()).as_bytes()));
+        assert!(!key_file::read(&config.keys.master).unwrap().ct_eq(&key_file::read(&made.enrolment_key).unwrap()));
+        for entry in std::fs::read_dir(directory.path()).unwrap() {
+            assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn never_overwrites() {
+        let directory = tempfile::tempdir().unwrap();
+        init(directory.path(), &options()).unwrap();
+        let before = std::fs::read(directory.path().join("master.key")).unwrap();
+        assert!(matches!(init(directory.path(), &options()), Err(KeyFileError::Io { .. })));
+        assert_eq!(std::fs::read(directory.path().join("master.key")).unwrap(), before);
+    }
+}

@@ -1,0 +1,121 @@
+//! The keys of devices: root keys sealed in the store, derived keys in a bounded cache.
+
+use crate::at_rest::{AtRestError, MasterKey, Use};
+use crate::lru::Lru;
+use crate::store::{DeviceRecord, Store, StoreError};
+use cotter_formats::chip::Chip;
+use cotter_formats::secret::Secret;
+use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce};
+use cotter_wire::keys::{DeviceKeys, RootKey};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Finds the keys of a device.
+pub struct Keyring {
+    master: MasterKey,
+    store: Arc<dyn Store>,
+    known: Mutex<Lru<DeviceId, Arc<KnownDevice>>>,
+    // Counts `forget`s, so that what was read before one is not cached after it.
+    generation: AtomicU64,
+}
+
+/// A device whose keys are at hand.
+#[derive(Debug)]
+pub struct KnownDevice {
+    /// Its name.
+    pub id: DeviceId,
+    /// Its chip.
+    pub chip: Chip,
+    /// The epoch of `keys`.
+    pub epoch: KeyEpoch,
+    /// Everything derived from its root key.
+    pub keys: DeviceKeys,
+    last_nonce: AtomicU32,
+}
+
+impl KnownDevice {
+    /// A nonce that is surely consumed; the store may already be further. Good for refusing early, never for accepting.
+    #[must_use]
+    pub fn consumed_nonce(&self) -> Nonce {
+        Nonce(self.last_nonce.load(Ordering::Relaxed))
+    }
+
+    /// Notes that the store has consumed `nonce`.
+    pub fn note_consumed(&self, nonce: Nonce) {
+        self.last_nonce.fetch_max(nonce.0, Ordering::Relaxed);
+    }
+}
+
+impl Keyring {
+    /// Keeps the keys of at most `capacity` devices in memory.
+    #[must_use]
+    pub fn new(master: MasterKey, store: Arc<dyn Store>, capacity: usize) -> Self {
+        Self { master, store, known: Mutex::new(Lru::new(capacity)), generation: AtomicU64::new(0) }
+    }
+
+    /// The device of that name, from the cache or the store.
+    ///
+    /// # Errors
+    /// [`KeyringError`] if the store does not answer or its content does not open.
+    pub async fn device(&self, id: DeviceId) -> Result<Option<Arc<KnownDevice>>, KeyringError> {
+        if let Some(known) = self.cache().touch(&id) {
+            return Ok(Some(known));
+        }
+        let generation = self.generation.load(Ordering::Acquire);
+        let Some(stored) = self.store.device(id).await? else { return Ok(None) };
+        let known = Arc::new(self.open(&stored.record, stored.last_nonce)?);
+        let mut cache = self.cache();
+        if self.generation.load(Ordering::Acquire) == generation {
+            cache.insert(id, Arc::clone(&known));
+        }
+        Ok(Some(known))
+    }
+
+    /// Drops what is cached about a device whose record has changed.
+    pub fn forget(&self, id: &DeviceId) {
+        let mut cache = self.cache();
+        self.generation.fetch_add(1, Ordering::Release);
+        cache.remove(id);
+    }
+
+    /// Seals a root key for [`DeviceRecord::sealed_root_key`].
+    ///
+    /// # Errors
+    /// [`AtRestError::NoRandomness`].
+    pub fn seal_root_key(&self, id: &DeviceId, key: &Secret<32>) -> Result<Vec<u8>, AtRestError> {
+        self.master.seal(Use::DeviceRootKey, id.as_bytes(), key)
+    }
+
+    /// The key that seals content keys too.
+    #[must_use]
+    pub const fn master(&self) -> &MasterKey {
+        &self.master
+    }
+
+    fn open(&self, record: &DeviceRecord, last_nonce: Nonce) -> Result<KnownDevice, AtRestError> {
+        let root = self.master.open(Use::DeviceRootKey, record.id.as_bytes(), &record.sealed_root_key)?;
+        Ok(KnownDevice {
+            id: record.id,
+            chip: record.chip,
+            epoch: record.epoch,
+            keys: DeviceKeys::derive(&RootKey::new(root), &record.id, record.epoch),
+            last_nonce: AtomicU32::new(last_nonce.0),
+        })
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, Lru<DeviceId, Arc<KnownDevice>>> {
+        // A panic elsewhere leaves at worst a missing entry, which is read again.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why keys could not be found.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The stored key does not open.
+    #[error(transparent)]
+    AtRest(#[from] AtRestError),
+}
