@@ -52,9 +52,7 @@ CREATE TABLE firmware_release (
 CREATE TABLE update_status (
     row INTEGER PRIMARY KEY,
     device INTEGER NOT NULL REFERENCES device (row),
-    version TEXT NOT NULL,
-    result TEXT NOT NULL,
-    detail TEXT NOT NULL,
+    report TEXT NOT NULL,
     received_at INTEGER NOT NULL
 ) STRICT;
 

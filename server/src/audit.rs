@@ -22,7 +22,7 @@ impl Audit {
     /// Writes to `store` and to the log.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, logged: Budget::new(100, 10), stored: Budget::new(200, 20) }
+        Self { store, clock, logged: Budget::new(100, 10), stored: Budget::new(200, 1) }
     }
 
     /// Notes what somebody unknown tried. `event` is a stable kebab-case name.

@@ -114,14 +114,8 @@ impl Config {
     pub fn parse(text: &str, base: &Path) -> Result<Self, toml::de::Error> {
         let mut config: Self = toml::from_str(text)?;
         let Self { data, tls, keys, firmware, .. } = &mut config;
-        let paths = [
-            data,
-            &mut tls.certificate,
-            &mut tls.key,
-            &mut keys.master,
-            &mut keys.enrolment,
-            &mut keys.admin_token,
-        ];
+        let paths =
+            [data, &mut tls.certificate, &mut tls.key, &mut keys.master, &mut keys.enrolment, &mut keys.admin_token];
         for path in paths.into_iter().chain(&mut firmware.manifest_keys) {
             *path = base.join(&path);
         }

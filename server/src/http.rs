@@ -1,5 +1,41 @@
 //! The edge: accept loop, TLS, routes.
 
+mod admin;
+mod answer;
+mod body;
+mod device;
 pub(crate) mod listener;
 mod stall;
-pub mod tls;
+pub(crate) mod tls;
+
+pub use tls::TlsError;
+
+use crate::app::App;
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use cotter_wire::api;
+use hyper::StatusCode;
+use std::sync::Arc;
+
+/// All routes.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let admin = Router::new()
+        .route(api::ADMIN_READINGS, get(admin::readings))
+        .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&app), admin::authenticate));
+    Router::new()
+        .route(api::TELEMETRY, post(device::telemetry))
+        .merge(admin)
+        .route("/healthz", get(health))
+        .fallback(|| async { answer::refused(StatusCode::NOT_FOUND) })
+        .with_state(app)
+}
+
+/// GET: whether the server can still store.
+async fn health(State(app): State<Arc<App>>) -> Response {
+    match app.store.check().await {
+        Ok(()) => answer::json(StatusCode::OK, b"{\"status\":\"ok\"}".to_vec()),
+        Err(error) => answer::unavailable(&error),
+    }
+}

@@ -51,12 +51,8 @@ pub fn read(path: &Path) -> Result<Secret<32>, KeyFileError> {
 /// # Errors
 /// [`KeyFileError::Io`].
 pub fn write_new(path: &Path, content: &[u8]) -> Result<(), KeyFileError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|source| io(path, source))?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|source| io(path, source))?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(|source| io(path, source))
 }
 

@@ -2,12 +2,12 @@
 
 use crate::at_rest::{AtRestError, MasterKey, Use};
 use crate::lru::Lru;
-use crate::store::{DeviceRecord, Store, StoreError};
+use crate::store::{Store, StoreError, StoredDevice};
 use cotter_formats::chip::Chip;
 use cotter_formats::secret::Secret;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce};
 use cotter_wire::keys::{DeviceKeys, RootKey};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Finds the keys of a device.
@@ -30,19 +30,31 @@ pub struct KnownDevice {
     pub epoch: KeyEpoch,
     /// Everything derived from its root key.
     pub keys: DeviceKeys,
-    last_nonce: AtomicU32,
+    consumed: Mutex<Consumed>,
+}
+
+/// A nonce that is surely consumed; the store may already be further. Good for refusing early, never for accepting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Consumed {
+    /// The nonce.
+    pub nonce: Nonce,
+    /// Digest of the packet that consumed it; `None` if that was the enrolled floor.
+    pub digest: Option<[u8; 32]>,
 }
 
 impl KnownDevice {
-    /// A nonce that is surely consumed; the store may already be further. Good for refusing early, never for accepting.
+    /// The last one that we know of.
     #[must_use]
-    pub fn consumed_nonce(&self) -> Nonce {
-        Nonce(self.last_nonce.load(Ordering::Relaxed))
+    pub fn consumed(&self) -> Consumed {
+        *self.consumed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that the store has consumed `nonce`.
-    pub fn note_consumed(&self, nonce: Nonce) {
-        self.last_nonce.fetch_max(nonce.0, Ordering::Relaxed);
+    /// Notes what the store has consumed.
+    pub fn note(&self, accepted: Consumed) {
+        let mut last = self.consumed.lock().unwrap_or_else(PoisonError::into_inner);
+        if accepted.nonce > last.nonce {
+            *last = accepted;
+        }
     }
 }
 
@@ -63,7 +75,7 @@ impl Keyring {
         }
         let generation = self.generation.load(Ordering::Acquire);
         let Some(stored) = self.store.device(id).await? else { return Ok(None) };
-        let known = Arc::new(self.open(&stored.record, stored.last_nonce)?);
+        let known = Arc::new(self.open(&stored)?);
         let mut cache = self.cache();
         if self.generation.load(Ordering::Acquire) == generation {
             cache.insert(id, Arc::clone(&known));
@@ -78,7 +90,7 @@ impl Keyring {
         cache.remove(id);
     }
 
-    /// Seals a root key for [`DeviceRecord::sealed_root_key`].
+    /// Seals a root key for [`DeviceRecord::sealed_root_key`](crate::store::DeviceRecord::sealed_root_key).
     ///
     /// # Errors
     /// [`AtRestError::NoRandomness`].
@@ -92,14 +104,15 @@ impl Keyring {
         &self.master
     }
 
-    fn open(&self, record: &DeviceRecord, last_nonce: Nonce) -> Result<KnownDevice, AtRestError> {
+    fn open(&self, stored: &StoredDevice) -> Result<KnownDevice, AtRestError> {
+        let record = &stored.record;
         let root = self.master.open(Use::DeviceRootKey, record.id.as_bytes(), &record.sealed_root_key)?;
         Ok(KnownDevice {
             id: record.id,
             chip: record.chip,
             epoch: record.epoch,
             keys: DeviceKeys::derive(&RootKey::new(root), &record.id, record.epoch),
-            last_nonce: AtomicU32::new(last_nonce.0),
+            consumed: Mutex::new(Consumed { nonce: stored.last_nonce, digest: stored.last_digest }),
         })
     }
 

@@ -6,18 +6,26 @@
 //! | `key_file`, `at_rest`, `admin_token` | secrets: in files, in the database, in an administrator's hand |
 //! | `keyring`, `lru` | the keys of devices, sealed in the store and derived in a bounded cache |
 //! | `audit`, `limits`, `clock` | what was refused and why, how often, and when |
+//! | `ingest` | a packet's way in, in the order of trust |
 //! | `store` | durable state as use cases, each one transaction |
 //! | `http` | the edge: accept loop, TLS, routes |
+//! | `app`, `server` | all of it put together; listening and its orderly end |
 
 pub mod admin_token;
+mod app;
 pub mod at_rest;
 pub mod audit;
 pub mod clock;
 pub mod config;
+mod http;
+pub mod ingest;
 pub mod init;
 pub mod key_file;
 pub mod keyring;
 pub mod limits;
 mod lru;
+pub mod server;
 pub mod store;
-pub mod http;
+
+pub use app::OpenError;
+pub use http::TlsError;

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 /// At most `capacity` entries; the oldest use goes first.
 #[derive(Debug)]
-pub struct Lru<K, V> {
+pub(crate) struct Lru<K, V> {
     entries: HashMap<K, (u64, V)>,
     // Use number -> key; the numbers only grow, so the first is the oldest.
     uses: BTreeMap<u64, K>,
@@ -16,12 +16,12 @@ pub struct Lru<K, V> {
 impl<K: Copy + Eq + Hash, V: Clone> Lru<K, V> {
     /// An empty one.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self { entries: HashMap::new(), uses: BTreeMap::new(), next_use: 0, capacity }
     }
 
     /// The value of `key`, which becomes the most recently used.
-    pub fn touch(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn touch(&mut self, key: &K) -> Option<V> {
         let (last_use, value) = self.entries.get_mut(key)?;
         self.uses.remove(last_use);
         *last_use = self.next_use;
@@ -31,7 +31,7 @@ impl<K: Copy + Eq + Hash, V: Clone> Lru<K, V> {
     }
 
     /// Adds or replaces; returns the key that had to go for it.
-    pub fn insert(&mut self, key: K, value: V) -> Option<K> {
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<K> {
         self.remove(&key);
         let evicted = if self.entries.len() < self.capacity { None } else { self.uses.pop_first().map(|(_, key)| key) };
         if let Some(evicted) = &evicted {
@@ -44,22 +44,10 @@ impl<K: Copy + Eq + Hash, V: Clone> Lru<K, V> {
     }
 
     /// Forgets `key`.
-    pub fn remove(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let (last_use, value) = self.entries.remove(key)?;
         self.uses.remove(&last_use);
         Some(value)
-    }
-
-    /// How many entries it holds.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether it holds none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 }
 
@@ -83,10 +71,12 @@ mod tests {
         for key in 0..1_000 {
             lru.insert(key % 37, key);
             lru.touch(&(key % 5));
-            assert!(lru.len() <= 10 && lru.uses.len() == lru.len());
+            assert!(lru.entries.len() <= 10 && lru.uses.len() == lru.entries.len());
         }
-        lru.remove(&36);
-        assert!(!lru.is_empty());
+        for key in 0..37 {
+            lru.remove(&key);
+        }
+        assert!(lru.entries.is_empty() && lru.uses.is_empty());
     }
 
     #[test]

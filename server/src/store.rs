@@ -11,6 +11,7 @@ mod group_commit;
 
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
+use cotter_wire::status::StatusReport;
 use cotter_wire::version::Version;
 use std::future::Future;
 use std::pin::Pin;
@@ -137,6 +138,8 @@ pub struct StoredDevice {
     pub record: DeviceRecord,
     /// Highest nonce consumed (the floor before the first packet).
     pub last_nonce: Nonce,
+    /// Digest of the packet that consumed it; `None` before the first packet.
+    pub last_digest: Option<[u8; 32]>,
 }
 
 /// What became of an enrolment.
@@ -236,12 +239,8 @@ pub enum Published {
 pub struct StatusRecord {
     /// The device, as authenticated by its session.
     pub device: DeviceId,
-    /// Version that it says it runs or tried.
-    pub version: String,
-    /// What came of it, in the words of the wire.
-    pub result: String,
-    /// Why, if it said so.
-    pub detail: String,
+    /// The report, as it was sent.
+    pub report: StatusReport,
     /// Unix seconds.
     pub received_at: u64,
 }

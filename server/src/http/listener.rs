@@ -90,9 +90,11 @@ async fn attend(
             .max_buf_size(HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
     );
+    // Ends also if the sender is gone, which is a shutdown too.
+    let told_to_close = async move { closed.wait_for(|closed| *closed).await.is_ok() };
     let outcome = tokio::select! {
         outcome = &mut connection => outcome,
-        _ = closed.wait_for(|closed| *closed) => {
+        _ = told_to_close => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -7,6 +7,7 @@ use super::{
 };
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
+use cotter_wire::status::{Outcome, StatusReport};
 use cotter_wire::version::Version;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -43,7 +44,8 @@ pub(super) fn survives_reopening<S: Store>(open: impl Fn() -> S) {
         let store = open();
         assert_eq!(store.accept_once(packet("a", 11)).await.unwrap(), Verdict::Duplicate);
         assert_eq!(store.readings(id("a"), 10).await.unwrap().len(), 1);
-        assert_eq!(store.device(id("a")).await.unwrap().unwrap().last_nonce, Nonce(11));
+        let device = store.device(id("a")).await.unwrap().unwrap();
+        assert_eq!((device.last_nonce, device.last_digest), (Nonce(11), Some(packet("a", 11).packet_digest)));
     });
 }
 
@@ -216,9 +218,7 @@ async fn keeps_history_and_audit_in_order(store: impl Store) {
     enrolled(&store, "a", 0).await;
     let status = |number: u64| StatusRecord {
         device: id("a"),
-        version: format!("1.{number}.0"),
-        result: "installed".into(),
-        detail: String::new(),
+        report: StatusReport::new(Version::new(1, 2, 0), Outcome::RolledBack, &format!("attempt {number}")),
         received_at: number,
     };
     let entry = |number: u64| AuditEntry {

@@ -79,7 +79,7 @@ impl Store for SqliteStore {
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT name, chip, mac, epoch, sealed_root_key, nonce_floor, secure_boot_digest, enrolled_at, \
-                 last_nonce FROM device JOIN counter ON counter.device = device.row WHERE name = ?1",
+                 last_nonce, last_digest FROM device JOIN counter ON counter.device = device.row WHERE name = ?1",
             )?;
             statement.query_row([id.as_str()], |row| Ok(rows::device(row))).optional()?.transpose()
         })
@@ -109,14 +109,12 @@ impl Store for SqliteStore {
         self.write(move |connection| {
             let added = connection
                 .prepare_cached(
-                    "INSERT INTO update_status (device, version, result, detail, received_at) \
-                     SELECT row, :version, :result, :detail, :received_at FROM device WHERE name = :device",
+                    "INSERT INTO update_status (device, report, received_at) \
+                     SELECT row, :report, :received_at FROM device WHERE name = :device",
                 )?
                 .execute(named_params! {
                     ":device": status.device.as_str(),
-                    ":version": status.version,
-                    ":result": status.result,
-                    ":detail": status.detail,
+                    ":report": rows::report_text(&status.report)?,
                     ":received_at": rows::time(status.received_at)?,
                 })?;
             if added == 1 { Ok(()) } else { Err(StoreError::UnknownDevice) }
@@ -126,7 +124,7 @@ impl Store for SqliteStore {
     fn status_history(&self, id: DeviceId, limit: usize) -> Pending<'_, Vec<StatusRecord>> {
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT version, result, detail, received_at FROM update_status \
+                "SELECT report, received_at FROM update_status \
                  WHERE device = (SELECT row FROM device WHERE name = ?1) ORDER BY row DESC LIMIT ?2",
             )?;
             let rows = statement.query_map((id.as_str(), rows::limit(limit)), |row| Ok(rows::status(row, id)))?;

@@ -4,10 +4,12 @@ use super::Counter;
 use crate::store::{AuditEntry, DeviceRecord, ReleaseRecord, StatusRecord, StoreError, StoredDevice, StoredReading};
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
+use cotter_wire::status::StatusReport;
 use cotter_wire::version::Version;
 use rusqlite::Row;
 
-/// Columns: name, chip, mac, epoch, `sealed_root_key`, `nonce_floor`, `secure_boot_digest`, `enrolled_at`, `last_nonce`.
+/// Columns: name, chip, mac, epoch, `sealed_root_key`, `nonce_floor`, `secure_boot_digest`, `enrolled_at`, `last_nonce`,
+/// `last_digest`.
 pub(super) fn device(row: &Row<'_>) -> Result<StoredDevice, StoreError> {
     let name: String = row.get(0)?;
     Ok(StoredDevice {
@@ -22,6 +24,7 @@ pub(super) fn device(row: &Row<'_>) -> Result<StoredDevice, StoreError> {
             enrolled_at: unsigned(row, 7)?,
         },
         last_nonce: Nonce(row.get(8)?),
+        last_digest: row.get(9)?,
     })
 }
 
@@ -66,15 +69,18 @@ pub(super) fn release(row: &Row<'_>) -> Result<ReleaseRecord, StoreError> {
     })
 }
 
-/// Columns: version, result, detail, `received_at`.
+/// Columns: report, `received_at`.
 pub(super) fn status(row: &Row<'_>, device: DeviceId) -> Result<StatusRecord, StoreError> {
-    Ok(StatusRecord {
-        device,
-        version: row.get(0)?,
-        result: row.get(1)?,
-        detail: row.get(2)?,
-        received_at: unsigned(row, 3)?,
-    })
+    let report: String = row.get(0)?;
+    let report = StatusReport::parse(report.as_bytes()).map_err(|_| corrupt("report"))?;
+    Ok(StatusRecord { device, report, received_at: unsigned(row, 1)? })
+}
+
+/// A report in the one spelling of the wire.
+pub(super) fn report_text(report: &StatusReport) -> Result<String, StoreError> {
+    let mut out = [0; StatusReport::MAX_LEN];
+    let text = report.write(&mut out).map_err(|_| corrupt("report"))?;
+    Ok(String::from_utf8_lossy(text).into_owned())
 }
 
 /// Columns: at, subject, event, detail.

@@ -1,0 +1,111 @@
+//! Encrypted artifacts as files: written once, durably, and read in chunks.
+
+use crate::lru::Lru;
+use cotter_wire::ids::ReleaseId;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A directory with one file per release.
+pub struct Artifacts {
+    directory: PathBuf,
+    open: Mutex<Lru<ReleaseId, Arc<File>>>,
+}
+
+impl Artifacts {
+    /// Uses `directory`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        Ok(Self { directory: directory.into(), open: Mutex::new(Lru::new(MOST_OPEN)) })
+    }
+
+    /// Writes the artifact of a release. After an interruption it is there whole or not at all; the same release
+    /// again replaces it with the same bytes.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write(&self, release: ReleaseId, content: &[u8]) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
+        file.write_all(content)?;
+        file.as_file().sync_all()?;
+        file.persist(self.path(release)).map_err(|refused| refused.error)?;
+        File::open(&self.directory)?.sync_all()?;
+        self.cache().remove(&release);
+        Ok(())
+    }
+
+    /// Chunk number `index` of an artifact of `total` bytes; the last one may be shorter. `None` beyond the end.
+    ///
+    /// # Errors
+    /// What the file system says; `UnexpectedEof` if the file is shorter than `total`.
+    pub fn chunk(&self, release: ReleaseId, index: u32, chunk_size: u32, total: u32) -> io::Result<Option<Vec<u8>>> {
+        let start = u64::from(index) * u64::from(chunk_size);
+        let Some(rest) = u64::from(total).checked_sub(start).filter(|rest| *rest > 0) else { return Ok(None) };
+        let length = usize::try_from(rest.min(u64::from(chunk_size))).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let mut chunk = vec![0; length];
+        self.file(release)?.read_exact_at(&mut chunk, start)?;
+        Ok(Some(chunk))
+    }
+
+    fn file(&self, release: ReleaseId) -> io::Result<Arc<File>> {
+        if let Some(file) = self.cache().touch(&release) {
+            return Ok(file);
+        }
+        let file = Arc::new(File::open(self.path(release))?);
+        self.cache().insert(release, Arc::clone(&file));
+        Ok(file)
+    }
+
+    fn path(&self, release: ReleaseId) -> PathBuf {
+        self.directory.join(format!("{release}.bin"))
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, Lru<ReleaseId, Arc<File>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const MOST_OPEN: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_make_up_the_artifact_and_end_where_it_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(&directory.path().join("artifacts")).unwrap();
+        let release = ReleaseId([1; 32]);
+        let content: Vec<u8> = (0..5_000_u32).flat_map(u32::to_le_bytes).take(5_008).collect();
+        artifacts.write(release, &content).unwrap();
+        let chunk = |index| artifacts.chunk(release, index, 2_048, 5_008).unwrap();
+        assert_eq!([chunk(0), chunk(1), chunk(2)].map(Option::unwrap).concat(), content);
+        assert_eq!(chunk(2).unwrap().len(), 912);
+        assert_eq!((chunk(3), chunk(u32::MAX)), (None, None));
+    }
+
+    #[test]
+    fn a_whole_number_of_chunks_has_no_empty_one_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(directory.path()).unwrap();
+        artifacts.write(ReleaseId([1; 32]), &[7; 4_096]).unwrap();
+        assert_eq!(artifacts.chunk(ReleaseId([1; 32]), 1, 2_048, 4_096).unwrap().unwrap().len(), 2_048);
+        assert_eq!(artifacts.chunk(ReleaseId([1; 32]), 2, 2_048, 4_096).unwrap(), None);
+    }
+
+    #[test]
+    fn a_missing_or_short_file_is_an_error_not_an_empty_answer() {
+        let directory = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(directory.path()).unwrap();
+        let missing = artifacts.chunk(ReleaseId([2; 32]), 0, 2_048, 4_096).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        artifacts.write(ReleaseId([2; 32]), &[7; 100]).unwrap();
+        let short = artifacts.chunk(ReleaseId([2; 32]), 0, 2_048, 4_096).unwrap_err();
+        assert_eq!(short.kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

@@ -1,0 +1,89 @@
+//! What goes out: to devices the words of the wire, to administrators JSON with reasons.
+
+use super::body::BodyRefusal;
+use crate::ingest::Receipt;
+use axum::body::Body;
+use axum::response::Response;
+use cotter_wire::answer::Answer;
+use hyper::StatusCode;
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use serde::Serialize;
+
+/// The answer to a packet.
+pub(super) fn receipt(receipt: Receipt) -> Response {
+    let (status, answer) = match receipt {
+        Receipt::Accepted(nonce) => (StatusCode::OK, Answer::Accepted(nonce)),
+        Receipt::AlreadyStored => (StatusCode::CONFLICT, Answer::AlreadyStored),
+        Receipt::OutOfOrder => (StatusCode::CONFLICT, Answer::Refused),
+        Receipt::Malformed => (StatusCode::BAD_REQUEST, Answer::Refused),
+        Receipt::Refused => (StatusCode::UNAUTHORIZED, Answer::Refused),
+        Receipt::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Answer::Refused),
+    };
+    let mut out = [0; Answer::MAX_LEN];
+    let body = answer.write(&mut out).map(<[u8]>::to_vec).unwrap_or_default();
+    json(status, body)
+}
+
+/// Refused, and nothing more.
+pub(super) fn refused(status: StatusCode) -> Response {
+    let mut out = [0; Answer::MAX_LEN];
+    let body = Answer::Refused.write(&mut out).map(<[u8]>::to_vec).unwrap_or_default();
+    json(status, body)
+}
+
+/// The body could not be read; the connection cannot be used further.
+pub(super) fn body_refused(why: BodyRefusal) -> Response {
+    let mut response = refused(match why {
+        BodyRefusal::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyRefusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        BodyRefusal::Broken => StatusCode::BAD_REQUEST,
+    });
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The store or a file does not answer: try again later.
+pub(super) fn unavailable(error: &dyn std::error::Error) -> Response {
+    tracing::error!(%error, "request not served");
+    let mut response = refused(StatusCode::SERVICE_UNAVAILABLE);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
+/// JSON for an administrator.
+pub(super) fn document(status: StatusCode, document: &impl Serialize) -> Response {
+    match serde_json::to_vec(document) {
+        Ok(body) => json(status, body),
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// Tells an administrator why not. `reason` is a stable kebab-case name.
+pub(super) fn refused_because(status: StatusCode, reason: &str, detail: &str) -> Response {
+    document(status, &serde_json::json!({ "result": "refused", "reason": reason, "detail": detail }))
+}
+
+/// Bytes as they are.
+pub(super) fn octets(body: Vec<u8>) -> Response {
+    typed(StatusCode::OK, "application/octet-stream", body)
+}
+
+/// JSON that is spelled already.
+pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    typed(status, "application/json", body)
+}
+
+/// Done, nothing to say.
+pub(super) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn typed(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Response {
+    let mut response = empty(status);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    *response.body_mut() = Body::from(body);
+    response
+}

@@ -1,0 +1,80 @@
+//! Request bodies: so many bytes, within so much time.
+
+use axum::body::{Body, Bytes, HttpBody};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::time::Duration;
+
+/// Longest body of a device's request.
+pub(super) const DEVICE_BODY: usize = 4 * 1024;
+/// Longest body of an administrator's request with JSON only.
+pub(super) const ADMIN_BODY: usize = 64 * 1024;
+/// Longest release upload: 16 MiB of image and its manifest.
+pub(super) const UPLOAD_BODY: usize = 17 * 1024 * 1024;
+
+/// Reads the whole body. A declared length beyond the limit is refused before a byte is read.
+pub(super) async fn read(body: Body, most: usize, within: Duration) -> Result<Bytes, BodyRefusal> {
+    if body.size_hint().lower() > most as u64 {
+        return Err(BodyRefusal::TooLong);
+    }
+    match tokio::time::timeout(within, Limited::new(body, most).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyRefusal::TooLong),
+        Ok(Err(_)) => Err(BodyRefusal::Broken),
+        Err(_) => Err(BodyRefusal::TooSlow),
+    }
+}
+
+/// Why there is no body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BodyRefusal {
+    #[error("body is too long")]
+    TooLong,
+    #[error("body came too slowly")]
+    TooSlow,
+    #[error("body ended early or was malformed")]
+    Broken,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::body::Frame;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    #[tokio::test]
+    async fn refuses_one_byte_too_many_declared_or_not() {
+        let second = Duration::from_secs(1);
+        assert_eq!(read(Body::from(vec![0; 10]), 10, second).await.unwrap().len(), 10);
+        assert_eq!(read(Body::from(vec![0; 11]), 10, second).await.unwrap_err(), BodyRefusal::TooLong);
+        assert_eq!(read(Body::new(Endless), 10, second).await.unwrap_err(), BodyRefusal::TooLong);
+    }
+
+    #[tokio::test]
+    async fn refuses_a_body_that_never_ends() {
+        let refused = read(Body::new(Silent), 10, Duration::from_millis(5)).await;
+        assert_eq!(refused.unwrap_err(), BodyRefusal::TooSlow);
+    }
+
+    struct Endless;
+
+    impl HttpBody for Endless {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
+        }
+    }
+
+    struct Silent;
+
+    impl HttpBody for Silent {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            Poll::Pending
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! From a configuration to a listening server, and to its orderly end.
+
+use crate::app::{App, OpenError};
+use crate::config::{Config, Limits};
+use crate::http::{self, TlsError, listener};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
+
+/// Listening, but not answering yet.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: TlsAcceptor,
+    app: App,
+    limits: Limits,
+}
+
+impl Server {
+    /// Reads keys and certificate, opens the database, and binds the address. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn bind(config: &Config) -> Result<Self, StartError> {
+        let tls = http::tls::acceptor(&config.tls)?;
+        let app = App::open(config)?;
+        let unusable = |source| StartError::Bind { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(unusable)?;
+        let address = listener.local_addr().map_err(unusable)?;
+        Ok(Self { listener, address, tls, app, limits: config.limits })
+    }
+
+    /// Where it listens; the port that the system chose if the configuration said 0.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` resolves; running requests finish, then the database closes.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let router = http::router(Arc::new(self.app));
+        listener::serve(self.listener, self.tls, router, self.limits, shutdown).await;
+    }
+}
+
+/// Serves until SIGTERM or ctrl-c. `ready` is called once, when connections are taken: print [`ready_line`] there.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn run(config: &Config, ready: impl FnOnce(SocketAddr)) -> Result<(), StartError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signal)?;
+    let server = Server::bind(config).await?;
+    tracing::info!(address = %server.address(), "listening");
+    ready(server.address());
+    server
+        .run(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await;
+    Ok(())
+}
+
+/// What a server process prints when it is ready: `{"listening":"127.0.0.1:8443"}`.
+#[must_use]
+pub fn ready_line(address: SocketAddr) -> String {
+    format!("{{\"listening\":\"{address}\"}}")
+}
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Certificate or key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Keys or database.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The address cannot be used.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// Which address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The signals cannot be waited for.
+    #[error("cannot wait for signals: {0}")]
+    Signal(std::io::Error),
+}
