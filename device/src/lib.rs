@@ -9,6 +9,7 @@
 //! | `label` | what an application image says about itself |
 //! | `self_test` | whether the image on trial is good |
 //! | `identity` | who this device is |
+//! | `session` | signed requests and a time to believe |
 //! | `telemetry` | a reading on its way to the server |
 
 #![no_std]
@@ -19,6 +20,7 @@ pub mod nonces;
 pub mod nvs;
 pub mod platform;
 pub mod self_test;
+pub mod session;
 pub mod slots;
 pub mod telemetry;
 #[cfg(test)]
