@@ -306,3 +306,25 @@ fn both_see_the_same_damage() {
     assert!(matches!(ours, Err(ImageError::Read(_) | ImageError::Segment { .. })), "{ours:?}");
     theirs.refused();
 }
+
+#[test]
+fn both_accept_the_committed_firmware() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/images"));
+    let mut applications = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "bin") {
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        let image = Image::parse(&bytes, Chip::Esp32C3).unwrap();
+        let info = tools().esptool(["image-info".as_ref(), path.as_os_str()]).accepted();
+        assert_eq!(info.matches("(valid)").count(), 2, "{info}");
+        if let Some(descriptor) = image.app_descriptor() {
+            assert!(info.contains(&format!("App version: {}\n", descriptor.version())), "{info}");
+            assert!(info.contains(&format!("Secure version: {}\n", descriptor.secure_version)), "{info}");
+            applications += 1;
+        }
+    }
+    assert!(applications >= 3, "{applications}");
+}
