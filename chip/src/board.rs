@@ -1,5 +1,7 @@
 //! A board with one chip: power, flash, eFuses, and the two ways to start it.
 
+mod security_info;
+
 use crate::bootloader;
 use crate::crypt::{TransparentFlash, flash_key};
 use crate::efuse::{BurnError, BurnSet};
@@ -13,6 +15,8 @@ use cotter_formats::chip::Chip;
 use cotter_formats::efuse::{EfuseImage, EfuseImageError, KeyPurpose, esp32c3};
 use cotter_formats::flash_encryption::xts;
 use std::path::Path;
+
+pub use security_info::{SecurityFlags, SecurityInfo};
 
 /// A virtual chip on its board. Clones are handles on the same one.
 #[derive(Clone, Debug)]
@@ -91,6 +95,12 @@ impl VirtualChip {
         Ok(Download { board: self.clone(), mode, lines })
     }
 
+    /// Which chip is on the board.
+    #[must_use]
+    pub fn chip(&self) -> Chip {
+        self.efuses.chip()
+    }
+
     /// The flash as it is stored; with flash encryption on, ciphertext.
     #[must_use]
     pub fn raw_flash(&self) -> Flash {
@@ -136,6 +146,12 @@ pub struct Download {
 }
 
 impl Download {
+    /// The board of this session.
+    #[must_use]
+    pub const fn board(&self) -> &VirtualChip {
+        &self.board
+    }
+
     /// What the ROM printed on the way here.
     #[must_use]
     pub fn lines(&self) -> &[String] {
@@ -214,6 +230,15 @@ impl Download {
         self.board.efuses.image().map_err(|_| FlashError::PowerLost.into())
     }
 
+    /// What is protected; the loader answers this in secure download mode too.
+    ///
+    /// # Errors
+    /// [`DownloadError::Disabled`].
+    pub fn security_info(&self) -> Result<SecurityInfo, DownloadError> {
+        self.check()?;
+        Ok(SecurityInfo::of(&self.board.efuses))
+    }
+
     /// Burns eFuses, see [`Efuses::burn`].
     ///
     /// # Errors
@@ -286,3 +311,6 @@ pub enum BoardError {
     #[error(transparent)]
     FlashFile(#[from] FlashFileError),
 }
+
+#[cfg(test)]
+mod tests;

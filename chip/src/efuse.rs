@@ -10,7 +10,7 @@
 //! bits that it should have set. Blocks 1 to 10 are RS-coded: 32 data bytes and 12 check bytes are burned in one go, so
 //! a second value on top of the first leaves neither, and the same value again mends a torn burn.
 
-mod burn;
+pub mod burn;
 mod file;
 
 use crate::fault::{Extent, Fault, PowerLost};
@@ -82,6 +82,12 @@ impl Efuses {
     pub fn is_damaged(&self, block: EfuseBlock) -> Result<bool, PowerLost> {
         self.fault.check()?;
         Ok(self.silicon().is_damaged(block))
+    }
+
+    /// Which chip this is.
+    #[must_use]
+    pub fn chip(&self) -> Chip {
+        self.silicon().map.chip
     }
 
     /// The supply that the controller hangs on.

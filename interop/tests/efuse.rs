@@ -1,6 +1,9 @@
 //! Our eFuses against espefuse 5.6.0's virtual chip, both ways: the same burns leave the same file, each reads the
 //! other's, and both refuse the same.
 
+// The helpers are tests too: a broken expectation is a panic.
+#![allow(clippy::unwrap_used)]
+
 use cotter_chip::efuse::{BurnError, BurnSet, Efuses, KeyProtection, REGISTERS_FILE};
 use cotter_chip::fault::Fault;
 use cotter_formats::chip::Chip;

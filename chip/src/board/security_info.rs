@@ -1,0 +1,74 @@
+//! What the serial loader tells about protection, in every download mode.
+
+use crate::efuse::Efuses;
+use cotter_formats::chip::Chip;
+use cotter_formats::efuse::esp32c3::{self, KEY_PURPOSES};
+use cotter_formats::efuse::{Field, KeyPurpose, unary};
+
+/// The answer to `GET_SECURITY_INFO`: the only look at the eFuses that secure download mode leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecurityInfo {
+    /// What is switched on.
+    pub flags: SecurityFlags,
+    /// Bits set in `SPI_BOOT_CRYPT_CNT`; odd means that flash encryption is on.
+    pub flash_crypt_count: u32,
+    /// `KEY_PURPOSE_0` to `KEY_PURPOSE_5`.
+    pub key_purposes: [KeyPurpose; 6],
+    /// As in an image header.
+    pub chip_id: u32,
+}
+
+/// The flags word. Source: esptool 5.6.0 `SECURITY_INFO_FLAG_MAP`; bits 8 to 10 as the C3's fields suggest them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecurityFlags(pub u32);
+
+impl SecurityFlags {
+    /// Secure Boot is on.
+    pub const SECURE_BOOT: Self = Self(1 << 0);
+    /// A bad signature costs the key.
+    pub const AGGRESSIVE_REVOKE: Self = Self(1 << 1);
+    /// Download mode is the secure one.
+    pub const SECURE_DOWNLOAD: Self = Self(1 << 2);
+    /// JTAG is off until the HMAC peripheral switches it on (an odd number of bits).
+    pub const SOFT_DISABLE_JTAG: Self = Self(1 << 6);
+    /// The JTAG pads are off for good.
+    pub const HARD_DISABLE_JTAG: Self = Self(1 << 7);
+
+    /// True if all bits of `other` are set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// True if Secure Boot digest `index`, 0 to 2, is revoked.
+    #[must_use]
+    pub const fn is_revoked(self, index: u8) -> bool {
+        index < 3 && self.0 >> (3 + index) & 1 == 1
+    }
+}
+
+impl SecurityInfo {
+    pub(super) fn of(efuses: &Efuses) -> Self {
+        let is_set = |field: &Field| efuses.sensed(field) != 0;
+        let flags = [
+            is_set(&esp32c3::SECURE_BOOT_EN),
+            is_set(&esp32c3::SECURE_BOOT_AGGRESSIVE_REVOKE),
+            is_set(&esp32c3::ENABLE_SECURITY_DOWNLOAD),
+            is_set(&esp32c3::SECURE_BOOT_KEY_REVOKE0),
+            is_set(&esp32c3::SECURE_BOOT_KEY_REVOKE1),
+            is_set(&esp32c3::SECURE_BOOT_KEY_REVOKE2),
+            unary::is_odd(efuses.sensed(&esp32c3::SOFT_DIS_JTAG)),
+            is_set(&esp32c3::DIS_PAD_JTAG),
+            is_set(&esp32c3::DIS_USB_SERIAL_JTAG),
+            false,
+            is_set(&esp32c3::DIS_DOWNLOAD_ICACHE),
+        ];
+        let word = flags.iter().rev().fold(0, |word, flag| word << 1 | u32::from(*flag));
+        Self {
+            flags: SecurityFlags(word),
+            flash_crypt_count: unary::count(efuses.sensed(&esp32c3::SPI_BOOT_CRYPT_CNT)),
+            key_purposes: KEY_PURPOSES.map(|field| KeyPurpose(efuses.sensed(&field).to_le_bytes()[0])),
+            chip_id: Chip::Esp32C3.image_chip_id().into(),
+        }
+    }
+}
