@@ -98,6 +98,21 @@ def sessions():
         here(f"session-{name}.txt").write_text(f"{session.hex()}:{counter}:{mac(session_key, message)}")
 
 
+def enrolments():
+    for name, certificate, nonce in (
+        ("enrolment.json", None, b"\xc0" * 12),
+        ("enrolment-certificate.json", here("heatshrink/max_random.bin").read_bytes(), b"\xc1" * 12),
+    ):
+        record = {"format": 1, "device_id": DEVICE.decode(), "epoch": EPOCH, "chip": "esp32c3", "mac": "7cdfa1000001",
+                  "secure_boot": "5b" * 32}
+        if certificate:
+            record["certificate"] = base64.b64encode(certificate).decode()
+        head = json.dumps(record, separators=(",", ":"))[:-1]
+        aad = b"cotter/enrolment/v1\0" + hashlib.sha256(head.encode()).digest()
+        record |= {"nonce": nonce.hex(), "root_key": AESGCM(b"\xe0" * 32).encrypt(nonce, ROOT, aad).hex()}
+        here(name).write_text(json.dumps(record, separators=(",", ":")))
+
+
 def here(name):
     return pathlib.Path(__file__).parent / name
 

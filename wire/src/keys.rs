@@ -67,6 +67,11 @@ key!(
     SessionKey,
     32
 );
+key!(
+    /// AES-256-GCM key that the factory seals root keys with for the server.
+    EnrolmentKey,
+    32
+);
 
 /// All keys of one device in one epoch.
 #[derive(Debug)]

@@ -16,6 +16,7 @@
 //! | `manifest` | what a release is, signed |
 //! | `firmware_key` | public keys that manifests are verified with |
 //! | `content` | the encrypted image, its chunks, its wrapped key |
+//! | `enrolment` | what the factory tells the server, once |
 //! | `registers` | the register map that every application image carries |
 //! | `api` | the HTTP paths |
 
@@ -28,6 +29,7 @@ pub mod api;
 pub mod canonical;
 pub mod codec;
 pub mod content;
+pub mod enrolment;
 pub mod firmware_key;
 pub mod hex;
 pub mod ids;
