@@ -4,17 +4,22 @@
 use std::path::Path;
 
 use cotter_formats::addr::FlashLen;
+use cotter_formats::chip::Chip;
 use cotter_formats::nvs::page::Version as NvsVersion;
 use cotter_formats::nvs::{NvsImage, Value};
 use cotter_formats::otadata::{OtaEntry, OtaState};
 use cotter_formats::secret::Secret;
 use cotter_wire::answer::Answer;
 use cotter_wire::codec::compress;
-use cotter_wire::ids::{KeyEpoch, Nonce, SecureVersion};
+use cotter_wire::content::WrappedKey;
+use cotter_wire::firmware_key::{Algorithm, FirmwareKey};
+use cotter_wire::ids::{KeyEpoch, KeyId, Nonce, SecureVersion, UnixTime};
 use cotter_wire::keys::{DeviceKeys, RootKey};
+use cotter_wire::manifest::{MAX_BODY, MAX_ENVELOPE, Manifest, ManifestSignature, Project, encode_envelope};
 use cotter_wire::packet::{MAX_PACKET, seal};
 use cotter_wire::reading::Reading;
 use cotter_wire::registers::{ECOWATT, RegisterMap};
+use cotter_wire::session::{Greeting, Hello, MAX_HEADER, MAX_MESSAGE, Request, SessionId};
 use cotter_wire::status::{Outcome as UpdateOutcome, StatusReport};
 use cotter_wire::version::Version;
 
@@ -25,6 +30,7 @@ fn main() -> Outcome {
     efuse_virtual_file()?;
     elf()?;
     image()?;
+    manifest()?;
     nvs_page()?;
     nvs_store()?;
     otadata()?;
@@ -32,6 +38,7 @@ fn main() -> Outcome {
     partition_table()?;
     reading()?;
     register_map()?;
+    session()?;
     signature_block()
 }
 
@@ -102,6 +109,52 @@ fn image() -> Outcome {
         seed("image", name, &short)?;
     }
     Ok(())
+}
+
+/// `key-p256.der` was made with `openssl pkey -pubin -outform DER` from `vectors/sbv2/pub-ecdsa_p256.pem`.
+fn manifest() -> Outcome {
+    let manifest = Manifest {
+        project: Project::new("cotter-app").ok_or("a legal name")?,
+        chip: Chip::Esp32C3,
+        version: FIRMWARE,
+        secure_version: SecureVersion(1),
+        size: 135_168,
+        sha256: [0xAB; 32],
+        iv: [0xCD; 16],
+        issued: 1_700_000_000,
+        expires: 1_800_000_000,
+    };
+    let mut body = [0; MAX_BODY];
+    let body = manifest.encode(&mut body)?;
+    seed("manifest", "body", body)?;
+    let signature = |algorithm, key, length| ManifestSignature {
+        key: KeyId(key),
+        algorithm,
+        bytes: std::iter::repeat_n(0x11, length).collect(),
+    };
+    let trusted = FirmwareKey::from_spki(include_bytes!("../corpus/manifest/key-p256.der"))?;
+    let signatures = [signature(Algorithm::Es256, trusted.id().0, 64), signature(Algorithm::RsaPss2048, [7; 8], 256)];
+    let content_key = WrappedKey { epoch: KeyEpoch(1), nonce: [3; 12], wrapped: [4; 48] };
+    let mut out = [0; MAX_ENVELOPE];
+    seed("manifest", "envelope", encode_envelope(body, &signatures, Some(&content_key), &mut out)?)?;
+    seed("manifest", "unsigned", encode_envelope(body, &[], None, &mut out)?)
+}
+
+fn session() -> Outcome {
+    let (device, epoch) = ("device-1".parse()?, KeyEpoch(1));
+    let keys = DeviceKeys::derive(&RootKey::new(Secret::filled_by(|key| key.fill(0x42))), &device, epoch);
+    let greeting = Greeting::new(device, epoch, [8; 16]);
+    let (mut hello, mut welcome, mut header) = ([0; MAX_MESSAGE], [0; MAX_MESSAGE], [0; MAX_HEADER]);
+    let hello = greeting.write(&keys, &mut hello)?;
+    seed("session", "hello", hello)?;
+    let verified = Hello::parse(hello)?.verify(&keys.request)?;
+    let time = UnixTime(1_700_000_000);
+    let (welcome, _) = verified.welcome(&keys, SessionId([1; 16]), &[2; 16], time, &mut welcome)?;
+    // To another hello than the body's, which would rightly accept its own.
+    seed("session", "welcome", welcome)?;
+    let mut client = greeting.accept(&keys, welcome)?;
+    let request = Request { method: "GET", path: "/v1", body: &[] };
+    seed("session", "header", client.sign(&request, &mut header)?.as_bytes())
 }
 
 /// The first page of a vector holds the namespaces and the small values. Ours has every kind on one page.

@@ -7,6 +7,7 @@
 //! | `efuse_virtual_file` | formats `efuse::EfuseImage` |
 //! | `elf` | formats `image::elf`, and the builder of images behind it |
 //! | `image` | formats `image`: header, segments, descriptors |
+//! | `manifest` | wire `manifest`, `firmware_key`, chunk arithmetic of `content` |
 //! | `nvs_page` | formats `nvs::{page, entry, partition, keys}` |
 //! | `nvs_store` | device `nvs`: mount, repair, set |
 //! | `otadata` | formats `otadata` |
@@ -14,6 +15,7 @@
 //! | `partition_table` | formats `partition` |
 //! | `reading` | wire `reading` and `codec` |
 //! | `register_map` | wire `registers`, the custom descriptor of an application image |
+//! | `session` | wire `session`, both ends |
 //! | `signature_block` | formats `secure_boot::v2` |
 //!
 //! Checksums keep blind mutations out of a parser, so most bodies try the input twice: as it is, and with the checksum
@@ -24,6 +26,7 @@ mod answer;
 mod efuse_virtual_file;
 mod elf;
 mod image;
+mod manifest;
 mod nvs_page;
 mod nvs_store;
 mod otadata;
@@ -31,12 +34,14 @@ mod packet;
 mod partition_table;
 mod reading;
 mod register_map;
+mod session;
 mod signature_block;
 
 pub use answer::answer;
 pub use efuse_virtual_file::efuse_virtual_file;
 pub use elf::elf;
 pub use image::image;
+pub use manifest::manifest;
 pub use nvs_page::nvs_page;
 pub use nvs_store::nvs_store;
 pub use otadata::otadata;
@@ -44,6 +49,7 @@ pub use packet::packet;
 pub use partition_table::partition_table;
 pub use reading::reading;
 pub use register_map::register_map;
+pub use session::session;
 pub use signature_block::signature_block;
 
 /// A fuzz body.
@@ -55,6 +61,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("efuse_virtual_file", efuse_virtual_file),
     ("elf", elf),
     ("image", image),
+    ("manifest", manifest),
     ("nvs_page", nvs_page),
     ("nvs_store", nvs_store),
     ("otadata", otadata),
@@ -62,5 +69,6 @@ pub const BODIES: &[(&str, Body)] = &[
     ("partition_table", partition_table),
     ("reading", reading),
     ("register_map", register_map),
+    ("session", session),
     ("signature_block", signature_block),
 ];

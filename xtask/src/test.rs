@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::firmware::{self, Checked};
 use crate::workspace::{cargo, run as run_command};
 use crate::{check, tools};
 
@@ -12,8 +13,16 @@ enum Outcome {
     Passed(String),
     Failed(String),
     /// It needs something this machine lacks. Allowed on a desk, a failure in CI.
-    #[expect(dead_code, reason = "the firmware steps that may say so are not wired yet")]
     NotRun(String),
+}
+
+impl From<Checked> for Outcome {
+    fn from(checked: Checked) -> Self {
+        match checked {
+            Checked::Holds(words) => Self::Passed(words),
+            Checked::NotRun(words) => Self::NotRun(words),
+        }
+    }
 }
 
 /// Runs every step, also after one has failed; the summary comes last.
@@ -28,6 +37,9 @@ pub(crate) fn run() -> Result<()> {
         run_command(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))?;
         Ok(Outcome::Passed("unit, property, corpus, power-cut, interop and end-to-end tests".into()))
     });
+
+    step(&mut rows, "no_std", || firmware::no_alloc_check().map(Outcome::from));
+    step(&mut rows, "firmware", || firmware::check().map(Outcome::from));
 
     heading("summary");
     for row in &rows {
