@@ -87,41 +87,89 @@ impl Bench {
     }
 
     /// The same partition after `run` was cut at `cut`.
-    pub(crate) fn cut(&self, cut: Cut, run: impl FnOnce(&mut Store) -> Outcome<()>) -> Self {
-        let flash = self.flash(cut.seed);
-        let mut store = self.mount_on(&flash).unwrap();
-        flash.fault().restart_count();
-        flash.fault().cut_at(cut.point);
-        run(&mut store).expect_err("the power was cut");
-        assert_eq!(store.u32(&NAMESPACE, &key("a")), Err(NvsError::MountAgain), "a failed store must not go on");
-        Self { content: flash.content(), encrypted: self.encrypted }
+    pub(crate) fn cut(&self, cut: Cut, run: impl Fn(&mut Store) -> Outcome<()>) -> Self {
+        self.torn(cut, |point| {
+            let flash = self.flash(cut.seed);
+            let mut store = self.mount_on(&flash).unwrap();
+            flash.fault().restart_count();
+            flash.fault().cut_at(point);
+            run(&mut store).expect_err("the power was cut");
+            assert_eq!(store.u32(&NAMESPACE, &key("a")), Err(NvsError::MountAgain), "a failed store must not go on");
+            flash.content()
+        })
     }
 
     /// The same partition after a mount was cut at `cut`.
     pub(crate) fn cut_mount(&self, cut: Cut) -> Self {
-        let flash = self.flash(cut.seed);
-        flash.fault().cut_at(cut.point);
-        self.mount_on(&flash).expect_err("the power was cut");
-        Self { content: flash.content(), encrypted: self.encrypted }
+        self.torn(cut, |point| {
+            let flash = self.flash(cut.seed);
+            flash.fault().cut_at(point);
+            self.mount_on(&flash).expect_err("the power was cut");
+            flash.content()
+        })
+    }
+
+    fn torn(&self, cut: Cut, content: impl Fn(CutPoint) -> Vec<u8>) -> Self {
+        let at = |phase| content(CutPoint { op: cut.op, phase });
+        let content = match cut.tear {
+            Tear::Chip(phase) => at(phase),
+            Tear::Spiteful(spite) => spite.between(&at(Phase::Before), &at(Phase::After)),
+        };
+        Self { content, encrypted: self.encrypted }
     }
 }
 
 /// Where and how the power goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
-    pub(crate) point: CutPoint,
+    pub(crate) op: u64,
+    pub(crate) tear: Tear,
     pub(crate) seed: u64,
 }
 
-/// Each of `operations` cut before, after, and torn in `tears` ways.
+/// What the cut operation leaves behind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tear {
+    /// What the virtual flash leaves: nothing, all, or a prefix with noise.
+    Chip(Phase),
+    /// What would hurt most.
+    Spiteful(Spite),
+}
+
+/// Torn operations that noise would hardly ever find: some of the bits that were to change have changed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Spite {
+    /// The lower bit of each pair: entry states go from empty to *written*.
+    LowerBits,
+    /// The higher bit of each pair: entry states go from empty to illegal.
+    HigherBits,
+    /// An erase gives back the page state *full* and marks erased entries as written, and reaches nothing else.
+    Resurrection,
+}
+
+impl Spite {
+    fn between(self, before: &[u8], after: &[u8]) -> Vec<u8> {
+        let blend = |(at, (&before, &after)): (usize, (&u8, &u8))| {
+            let mask = match (self, at % 4096) {
+                (Self::LowerBits, _) => 0b0101_0101,
+                (Self::HigherBits, _) => 0b1010_1010,
+                (Self::Resurrection, 0) => 0b100,
+                (Self::Resurrection, 32..64) => 0b1010_1010,
+                (Self::Resurrection, _) => 0,
+            };
+            before ^ (before ^ after) & mask
+        };
+        before.iter().zip(after).enumerate().map(blend).collect()
+    }
+}
+
+/// Each of `operations` cut before, after, torn in `tears` ways by the virtual flash, and torn spitefully.
 pub(crate) fn cuts(operations: u64, tears: u64) -> impl Iterator<Item = Cut> {
-    (0..operations).flat_map(move |op| {
-        let torn = (1..=tears).map(|seed| (Phase::Torn, seed));
-        [(Phase::Before, 0), (Phase::After, 0)]
-            .into_iter()
-            .chain(torn)
-            .map(move |(phase, seed)| Cut { point: CutPoint { op, phase }, seed })
-    })
+    let whole = [Phase::Before, Phase::After].map(|phase| (Tear::Chip(phase), 0));
+    let torn = (1..=tears).map(|seed| (Tear::Chip(Phase::Torn), seed));
+    let spiteful = [Spite::LowerBits, Spite::HigherBits, Spite::Resurrection].map(|spite| (Tear::Spiteful(spite), 0));
+    let ways: Vec<(Tear, u64)> = whole.into_iter().chain(torn).chain(spiteful).collect();
+    (0..operations).flat_map(move |op| ways.clone().into_iter().map(move |(tear, seed)| Cut { op, tear, seed }))
 }
 
 /// Sets a value through the store's own calls.

@@ -148,7 +148,7 @@ fn old_or_new_when_any_operation_of_a_change_is_cut() {
             ("erase blob", &|store| store.erase_key(&NAMESPACE, &key("blob")).map(|_| ())),
         ];
         for (name, run) in changes {
-            tallies.push(Change::new(name, &bench, run).exhaust(6, true));
+            tallies.push(Change::new(name, &bench, run).exhaust(4, true));
         }
     }
     let total = tallies.iter().map(|tally| tally.cuts + tally.second_cuts).sum::<u64>();
@@ -160,7 +160,7 @@ fn old_or_new_when_any_operation_of_a_change_is_cut() {
 fn old_or_new_when_any_operation_of_the_first_change_is_cut() {
     for encrypted in [false, true] {
         Change::new("first value", &Bench::erased(3, encrypted), &|store| set(store, "a", &Value::U32(1)))
-            .exhaust(6, true);
+            .exhaust(4, true);
     }
 }
 
@@ -169,7 +169,7 @@ fn old_or_new_when_any_operation_of_freeing_a_page_is_cut() {
     for encrypted in [false, true] {
         let bench = about_to_free(encrypted);
         let run: Run<'_> = &|store| set(store, "number", &Value::U32(5000));
-        let tally = Change::new("freeing a page", &bench, run).exhaust(3, true);
+        let tally = Change::new("freeing a page", &bench, run).exhaust(1, true);
         assert!(tally.operations > 30, "a page with live values was moved: {}", tally.operations);
         let run: Run<'_> = &|store| set(store, "xblob", &Value::blob(vec![1; 500]));
         Change::new("freeing a page for a blob", &bench, run).exhaust(2, false);
