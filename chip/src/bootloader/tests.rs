@@ -14,6 +14,7 @@ use cotter_formats::efuse::{EfuseBlock, Field, KeyPurpose, unary};
 use cotter_formats::otadata::{OtaEntry, OtaState, build_partition, parse_partition};
 use cotter_formats::partition::{Label, Partition, PartitionFlags, PartitionType, Subtype, build};
 use cotter_formats::secret::Secret;
+use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 // Signed by espsecure 5.6.0, see vectors/sbv2.
@@ -480,4 +481,33 @@ fn anti_rollback_burn_survives_power_cut() {
         assert_eq!((booted, bench.secure_version()), (Ok(OTA_1), 3), "{case}");
     });
     println!("anti-rollback: {cuts} power cuts");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever somebody writes into flash: no panic, and what boots is what was signed.
+    #[test]
+    fn with_secure_boot_only_signed_content_boots(
+        changes in prop::collection::vec((0..SLOTS[1] + SLOT_LEN, prop::collection::vec(any::<u8>(), 1..64)), 1..6),
+        near in prop::collection::vec((prop::sample::select(vec![0, 0x8000, OTADATA, OTADATA + SECTOR, SLOTS[0], SLOTS[1]]), 0..400_u32, any::<u8>()), 0..4),
+    ) {
+        let bench = updated(Protection::SecureBoot, 1);
+        let before = bench.board.external_readout();
+        let flash = bench.board.raw_flash();
+        for (at, bytes) in changes {
+            let end = bytes.len().min((SLOTS[1] + SLOT_LEN - at) as usize);
+            flash.overwrite_externally(FlashAddr(at), &bytes[..end]).unwrap();
+        }
+        for (region, offset, byte) in near {
+            flash.overwrite_externally(FlashAddr(region + offset), &[byte]).unwrap();
+        }
+        let after = bench.board.external_readout();
+        if let Some(booted) = bench.board.power_on().booted() {
+            prop_assert!(booted.is_verified);
+            let image = booted.offset.0 as usize..(booted.offset.0 + booted.len.0) as usize;
+            prop_assert_eq!(&after[image.clone()], &before[image]);
+            prop_assert_eq!(&after[..0x100], &before[..0x100], "the second stage is the signed one as well");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use super::*;
 use super::{BurnError, BurnSet, KeyProtection};
 use crate::fault::{CutPoint, Phase};
 use cotter_formats::efuse::esp32c3::*;
+use proptest::prelude::*;
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/efuse/");
 
@@ -220,4 +221,40 @@ fn a_fresh_chip_has_its_mac() {
     let mac = [0x58, 0xcf, 0x79, 1, 2, 3];
     let efuses = Efuses::fresh(Chip::Esp32C3, mac, Fault::default()).unwrap();
     assert_eq!(efuses.image().unwrap().mac(), mac);
+}
+
+proptest! {
+    #[test]
+    fn no_burn_clears_a_bit_or_changes_a_frozen_one(
+        burns in prop::collection::vec((0..11_u8, any::<[u8; 32]>(), any::<[u8; 32]>()), 1..20),
+    ) {
+        let efuses = blank();
+        for (block, data, thin_out) in burns {
+            let before = efuses.silicon().cells;
+            let frozen: Vec<_> = (0..11).map(|block| efuses.silicon().frozen(EfuseBlock(block))).collect();
+            let data: [u8; 32] = std::array::from_fn(|index| data[index] & thin_out[index] & thin_out[31 - index]);
+            efuses.program(EfuseBlock(block), &data).unwrap();
+            let after = efuses.silicon().cells;
+            for (number, (before, after)) in before.iter().zip(&after).enumerate() {
+                for (index, (before, after)) in before.iter().zip(after).enumerate() {
+                    prop_assert_eq!(before & !after, 0, "block {} byte {}", number, index);
+                    prop_assert_eq!((before ^ after) & frozen[number][index], 0, "block {} byte {}", number, index);
+                }
+            }
+            prop_assert!(before.iter().zip(&after).enumerate().all(|(n, (b, a))| n == usize::from(block) || b == a));
+        }
+    }
+
+    #[test]
+    fn a_hidden_block_reads_as_zero_whatever_is_in_it(key in any::<[u8; 32]>(), index in 0..6_u8) {
+        let efuses = blank();
+        efuses.program(key_block(index), &key).unwrap();
+        let image = efuses.image().unwrap();
+        prop_assert_eq!(image.block(key_block(index)), Some(&key[..]));
+        let mut hide = set();
+        hide.field(&RD_DIS, 1 << index).unwrap();
+        efuses.burn(&hide).unwrap();
+        let image = efuses.image().unwrap();
+        prop_assert_eq!(image.block(key_block(index)), Some(&[0; 32][..]));
+    }
 }
