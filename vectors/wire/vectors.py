@@ -1,13 +1,14 @@
 """Second opinion on cotter-wire, from Python's `cryptography` (OpenSSL underneath) and the standard library.
 
-Prints `name = hex` lines. Everything is fixed (keys, IVs, nonces), except signatures, whose keys and bytes
-`sign.sh` made once.
+`keys` prints, all else writes files beside this one. Everything is fixed (keys, IVs, nonces), except `release`, whose
+signing keys are new each time and then thrown away.
 """
-import base64, hashlib, hmac, json, pathlib, struct, sys
+import base64, hashlib, hmac, json, pathlib, struct, subprocess, sys, tempfile
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.asymmetric import utils
 from cryptography.hazmat.primitives.padding import PKCS7
 
 ROOT = bytes(range(32))
@@ -111,6 +112,87 @@ def enrolments():
         aad = b"cotter/enrolment/v1\0" + hashlib.sha256(head.encode()).digest()
         record |= {"nonce": nonce.hex(), "root_key": AESGCM(b"\xe0" * 32).encrypt(nonce, ROOT, aad).hex()}
         here(name).write_text(json.dumps(record, separators=(",", ":")))
+
+
+def openssl(*arguments):
+    return subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True).stdout
+
+
+def release():
+    """Makes new keys and signatures each time; the private keys are thrown away."""
+    folder = here("release")
+    folder.mkdir(exist_ok=True)
+    image = hashlib.shake_256(b"cotter image").digest(5000)
+    content_key, iv = b"\x5a" * 32, b"\x1f" * 16
+    content = cbc(content_key, iv, pad(image))
+    (folder / "image.bin").write_bytes(image)
+    (folder / "content.bin").write_bytes(content)
+    body = json.dumps({
+        "format": 1, "project": "cotter-app", "chip": "esp32c3", "version": "1.1.0", "secure_version": 1,
+        "size": len(image), "sha256": hashlib.sha256(image).hexdigest(), "encrypted_size": len(content),
+        "chunk_size": 2048, "iv": iv.hex(), "issued": 1_800_000_000, "expires": 1_800_604_800},
+        separators=(",", ":")).encode()
+    (folder / "body.json").write_bytes(body)
+    nonce = b"\x77" * 12
+    aad = (b"cotter/content-key/v1\0" + bytes([len(DEVICE)]) + DEVICE + struct.pack(">I", EPOCH)
+           + hashlib.sha256(body).digest())
+    wrapped = AESGCM(key(b"firmware-unwrap", 32)).encrypt(nonce, content_key, aad)
+    with tempfile.TemporaryDirectory() as name:
+        secret = pathlib.Path(name)
+        options = {
+            "rsa": ("RSA", "rsa_keygen_bits:2048"), "rsa-e3": ("RSA", "rsa_keygen_bits:2048", "rsa_keygen_pubexp:3"),
+            "rsa3072": ("RSA", "rsa_keygen_bits:3072"), "p256": ("EC", "ec_paramgen_curve:P-256"),
+            "p384": ("EC", "ec_paramgen_curve:P-384"), "ed25519": ("ED25519",),
+        }
+        for kind, (algorithm, *settings) in options.items():
+            openssl("genpkey", "-algorithm", algorithm, "-out", secret / kind,
+                    *[part for setting in settings for part in ("-pkeyopt", setting)])
+            openssl("pkey", "-in", secret / kind, "-pubout", "-outform", "DER", "-out", folder / f"{kind}.spki.der")
+        openssl("ec", "-in", secret / "p256", "-pubout", "-conv_form", "compressed", "-outform", "DER",
+                "-out", folder / "p256-compressed.spki.der")
+        (secret / "message").write_bytes(b"cotter/manifest/v1\0" + body)
+        (secret / "body").write_bytes(body)
+
+        def sign(kind, *settings, digest="-sha256", message="message"):
+            return openssl("dgst", digest, "-sign", secret / kind,
+                           *[part for setting in settings for part in ("-sigopt", setting)], secret / message)
+
+        pss = ("rsa_padding_mode:pss", "rsa_pss_saltlen:32")
+        der = sign("p256")
+        r, s = utils.decode_dss_signature(der)
+        raw = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        signatures = {
+            "rsa": ("rsa", "rsa-pss-2048", sign("rsa", *pss)),
+            "p256": ("p256", "es256", raw),
+            "rsa-salt-max": ("rsa", "rsa-pss-2048", sign("rsa", "rsa_padding_mode:pss", "rsa_pss_saltlen:max")),
+            "rsa-salt-0": ("rsa", "rsa-pss-2048", sign("rsa", "rsa_padding_mode:pss", "rsa_pss_saltlen:0")),
+            "rsa-mgf1-sha1": ("rsa", "rsa-pss-2048", sign("rsa", *pss, "rsa_mgf1_md:sha1")),
+            "rsa-sha512": ("rsa", "rsa-pss-2048", sign("rsa", *pss, digest="-sha512")),
+            "rsa-pkcs1-v1_5": ("rsa", "rsa-pss-2048", sign("rsa")),
+            "rsa-without-domain": ("rsa", "rsa-pss-2048", sign("rsa", *pss, message="body")),
+            "p256-der": ("p256", "es256", der),
+            "p256-zero": ("p256", "es256", bytes(64)),
+            "p256-without-domain": ("p256", "es256", None),
+            "p256-as-rsa": ("p256", "rsa-pss-2048", raw),
+            "rsa3072": ("rsa3072", "rsa-pss-2048", sign("rsa", *pss)),
+        }
+        r, s = utils.decode_dss_signature(sign("p256", message="body"))
+        signatures["p256-without-domain"] = ("p256", "es256", r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+
+    def entry(name):
+        kind, algorithm, signature = signatures[name]
+        key_id = hashlib.sha256((folder / f"{kind}.spki.der").read_bytes()).hexdigest()[:16]
+        return {"key_id": key_id, "alg": algorithm, "signature": base64.b64encode(signature).decode()}
+
+    def envelope(name, entries, content_key=False):
+        value = {"manifest": base64.b64encode(body).decode(), "signatures": entries}
+        if content_key:
+            value["content_key"] = {"epoch": EPOCH, "nonce": nonce.hex(), "wrapped": wrapped.hex()}
+        (folder / f"{name}.json").write_text(json.dumps(value, separators=(",", ":")))
+
+    envelope("envelope", [entry("rsa"), entry("p256")], True)
+    for name in signatures:
+        envelope(f"by-{name}", [entry(name)])
 
 
 def here(name):
