@@ -50,6 +50,17 @@ impl VirtualChip {
         Self { flash, efuses, fault }
     }
 
+    /// Another board with the same flash and eFuse content, hidden keys included, on a supply of its own: what is done
+    /// to it is not done to this one.
+    ///
+    /// # Errors
+    /// [`BoardError::FlashFile`], which no existing board causes.
+    pub fn duplicate(&self) -> Result<Self, BoardError> {
+        let fault = Fault::default();
+        let flash = Flash::with_content(self.flash.content(), fault.clone())?;
+        Ok(Self { flash, efuses: self.efuses.duplicate(fault.clone()), fault })
+    }
+
     /// Reads a board that [`Self::save`] wrote.
     ///
     /// # Errors

@@ -55,6 +55,13 @@ impl Efuses {
         Self { silicon: Arc::new(Mutex::new(silicon)), fault }
     }
 
+    /// Another chip with the same cells, on another supply.
+    pub(crate) fn duplicate(&self, fault: Fault) -> Self {
+        let silicon = self.silicon();
+        let copy = Silicon { map: silicon.map, cells: silicon.cells, controller: Controller::Reset };
+        Self { silicon: Arc::new(Mutex::new(copy)), fault }
+    }
+
     /// The registers as software reads them: blocks hidden by `RD_DIS` are zero.
     ///
     /// # Errors

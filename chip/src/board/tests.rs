@@ -143,6 +143,21 @@ fn power_comes_back_when_it_is_switched_on() {
 }
 
 #[test]
+fn a_duplicate_is_another_board() {
+    let board = board();
+    download(&board).burn(&flash_key()).unwrap();
+    let copy = board.duplicate().unwrap();
+    let session = download(&copy);
+    session.write_flash_encrypted(FlashAddr(0), BOOTLOADER).unwrap();
+    assert_eq!(copy.external_readout()[..BOOTLOADER.len()], encrypted_for(0, BOOTLOADER), "it has the hidden key");
+    session.burn(&setting(&esp32c3::DIS_DOWNLOAD_MODE)).unwrap();
+    copy.fault().cut_now();
+    assert_eq!(board.external_readout()[0], 0xff);
+    assert!(!board.fault().is_lost());
+    download(&board);
+}
+
+#[test]
 fn a_saved_board_is_the_same_board() {
     let directory = std::env::temp_dir().join(format!("cotter-board-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();

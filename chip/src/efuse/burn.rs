@@ -2,8 +2,8 @@
 //! settings that use them, protection comes last, and each pass is read back.
 //!
 //! The order is espefuse's (5.6.0, `base_fields.py`): blocks from 10 down to 1, then block 0 without the fields that
-//! switch protection on, then those. Off-spec: espefuse burns the latter in one pass; here [`LOCKING`] comes after
-//! [`ENABLING`], because a torn pass that has frozen `SECURE_BOOT_EN` before setting it can never be finished. What
+//! switch protection on, then those. Off-spec: espefuse burns the latter in one pass; here `LOCKING` comes after
+//! `ENABLING`, because a torn pass that has frozen `SECURE_BOOT_EN` before setting it can never be finished. What
 //! remains: `WR_DIS` bit 18 freezes the two download fields beside it, and they must be burned together.
 
 use super::{BLOCKS, Efuses, code_word, padded};
