@@ -94,7 +94,6 @@ impl VirtualChip {
     }
 
     /// Switches the board on with the boot button held: download mode, as far as the eFuses permit.
-    /// The report has the lines; its outcome is of no interest if there is a session.
     ///
     /// # Errors
     /// [`RefusalCode::DownloadModeDisabled`].

@@ -1,6 +1,6 @@
 //! The eFuses of a virtual chip in two files: what software can read, as espefuse keeps it, and all the cells.
 
-use super::{BLOCKS, CODE_WORD, Efuses, Silicon, code_word, padded};
+use super::{BLOCKS, CODE_WORD, Controller, Efuses, Silicon, code_word, padded};
 use crate::fault::Fault;
 use crate::flash::replace_file;
 use cotter_formats::chip::Chip;
@@ -15,13 +15,15 @@ pub const REGISTERS_FILE: &str = "efuse.bin";
 pub const CELLS_FILE: &str = "efuse-cells.bin";
 
 impl Efuses {
-    /// Writes both files into a directory.
+    /// Writes both files into a directory, as a board that is switched off: espefuse's own file keeps the check bytes
+    /// of the last key it burned, 96 bits of a hidden key; a reset forgets them, and so does this.
     ///
     /// # Errors
     /// [`EfuseFileError::Io`].
     pub fn save(&self, directory: &Path) -> Result<(), EfuseFileError> {
         let (registers, cells) = {
-            let silicon = self.silicon();
+            let mut silicon = self.silicon();
+            silicon.controller = Controller::Reset;
             (silicon.image().to_virtual_file(), silicon.cells.concat())
         };
         write(&directory.join(CELLS_FILE), &cells)?;
