@@ -12,9 +12,10 @@ use cotter_formats::secret::Secret;
 use cotter_wire::answer::Answer;
 use cotter_wire::codec::compress;
 use cotter_wire::content::WrappedKey;
+use cotter_wire::enrolment::{Enrolment, MAX_ENROLMENT};
 use cotter_wire::firmware_key::{Algorithm, FirmwareKey};
 use cotter_wire::ids::{KeyEpoch, KeyId, Nonce, SecureVersion, UnixTime};
-use cotter_wire::keys::{DeviceKeys, RootKey};
+use cotter_wire::keys::{DeviceKeys, EnrolmentKey, RootKey};
 use cotter_wire::manifest::{MAX_BODY, MAX_ENVELOPE, Manifest, ManifestSignature, Project, encode_envelope};
 use cotter_wire::packet::{MAX_PACKET, seal};
 use cotter_wire::reading::Reading;
@@ -29,6 +30,7 @@ fn main() -> Outcome {
     answer()?;
     efuse_virtual_file()?;
     elf()?;
+    enrolment()?;
     image()?;
     manifest()?;
     nvs_page()?;
@@ -92,6 +94,25 @@ fn efuse_virtual_file() -> Outcome {
 fn elf() -> Outcome {
     seed("elf", "boot", &vector("image/esp32c3-bootloader.elf")?)?;
     seed("elf", "app", &vector("image/esp32c3.elf")?)
+}
+
+/// Sealed with the keys that the body uses, so that they open; the vector is not.
+fn enrolment() -> Outcome {
+    let key = EnrolmentKey::new(Secret::filled_by(|key| key.fill(0x42)));
+    let root = RootKey::new(Secret::filled_by(|key| key.fill(0x43)));
+    let mut record = Enrolment {
+        device: "device-1".parse()?,
+        epoch: KeyEpoch(1),
+        chip: Chip::Esp32C3,
+        mac: [0x60, 0x55, 0xF9, 1, 2, 3],
+        secure_boot: [0xAB; 32],
+        certificate: None,
+    };
+    let mut out = [0; MAX_ENROLMENT];
+    seed("enrolment", "plain", record.seal(&key, &[5; 12], &root, &mut out)?)?;
+    record.certificate = Some(&[0x30, 0x03, 0x02, 0x01, 0x00]);
+    seed("enrolment", "certificate", record.seal(&key, &[5; 12], &root, &mut out)?)?;
+    seed("enrolment", "vector", &vector("wire/enrolment.json")?)
 }
 
 /// esptool's images, their first segment shortened to the two descriptors; the body mends checksum and SHA-256.

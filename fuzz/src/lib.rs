@@ -6,6 +6,7 @@
 //! | `answer` | wire `answer` and `status` |
 //! | `efuse_virtual_file` | formats `efuse::EfuseImage` |
 //! | `elf` | formats `image::elf`, and the builder of images behind it |
+//! | `enrolment` | wire `enrolment` |
 //! | `image` | formats `image`: header, segments, descriptors |
 //! | `manifest` | wire `manifest`, `firmware_key`, chunk arithmetic of `content` |
 //! | `nvs_page` | formats `nvs::{page, entry, partition, keys}` |
@@ -25,6 +26,7 @@
 mod answer;
 mod efuse_virtual_file;
 mod elf;
+mod enrolment;
 mod image;
 mod manifest;
 mod nvs_page;
@@ -40,6 +42,7 @@ mod signature_block;
 pub use answer::answer;
 pub use efuse_virtual_file::efuse_virtual_file;
 pub use elf::elf;
+pub use enrolment::enrolment;
 pub use image::image;
 pub use manifest::manifest;
 pub use nvs_page::nvs_page;
@@ -60,6 +63,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("answer", answer),
     ("efuse_virtual_file", efuse_virtual_file),
     ("elf", elf),
+    ("enrolment", enrolment),
     ("image", image),
     ("manifest", manifest),
     ("nvs_page", nvs_page),

@@ -60,9 +60,13 @@ pub(crate) fn manifests() -> Result<Vec<PathBuf>> {
 
 /// `cargo metadata` of one workspace, exactly as locked.
 pub(crate) fn metadata(manifest: &Path) -> Result<Metadata> {
-    let json = output(
+    let listed = output(
         cargo().args(["metadata", "--format-version=1", "--locked", "--quiet", "--manifest-path"]).arg(manifest),
-    )?;
+    );
+    let json = listed.with_context(|| {
+        let shown = manifest.strip_prefix(root()).unwrap_or(manifest).display();
+        format!("if its Cargo.lock is behind: cargo update --workspace --manifest-path {shown}, and commit it")
+    })?;
     serde_json::from_str(&json).with_context(|| format!("cargo metadata of {}", manifest.display()))
 }
 

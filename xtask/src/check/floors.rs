@@ -17,7 +17,7 @@ const FLOORS: [(&str, &[&str]); 11] = [
     ("cotter-server", &["cotter-wire", "cotter-formats"]),
     ("cotter", &PRODUCT),
     // Beside the house: they may look at what they need, and nobody imports them.
-    ("xtask", &["cotter-formats"]),
+    ("xtask", &["cotter-wire", "cotter-formats"]),
     ("cotter-fuzz", &PRODUCT),
     ("cotter-interop", &PRODUCT),
 ];
