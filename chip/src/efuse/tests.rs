@@ -200,7 +200,7 @@ fn files_keep_hidden_keys_and_take_burns_of_espefuse() {
     std::fs::create_dir_all(&directory).unwrap();
     let efuses = burned(&production());
     efuses.save(&directory).unwrap();
-    let check = cotter_formats::efuse::coding::check_bytes(&vector("digest-rsa3072_a.bin").try_into().unwrap());
+    let check = coding::check_bytes(&vector("digest-rsa3072_a.bin").try_into().unwrap());
     let saved = std::fs::read(directory.join(REGISTERS_FILE)).unwrap();
     let backwards: Vec<u8> = check.iter().rev().copied().collect();
     assert!(!saved.windows(12).any(|window| window == backwards), "no check bytes of a key are left");
