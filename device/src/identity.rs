@@ -6,6 +6,8 @@
 //! | `epoch` | u32 | generation of the keys |
 //! | `root_key` | blob, 32 bytes | the root of all keys of this device |
 //! | `project` | string | the project that its firmware belongs to |
+//! | `fw_key0` .. `fw_key3` | blob | public keys that sign firmware (SPKI, DER), without a gap |
+//! | `fw_required` | u32 | how many of them must sign |
 //!
 //! Whoever can change these keys owns the device. NVS encryption keeps them from being read, and from being changed
 //! into something chosen.
@@ -13,10 +15,12 @@
 use crate::nvs::{Nvs, NvsError};
 use cotter_formats::nvs::entry::Key;
 use cotter_formats::secret::Secret;
+use cotter_wire::firmware_key::{FirmwareKey, KeyError};
 use cotter_wire::ids::{DeviceId, DeviceIdError, KeyEpoch};
 use cotter_wire::keys::{DeviceKeys, RootKey};
+use cotter_wire::manifest::{PolicyError, Project, VerifyPolicy};
 use embedded_storage::nor_flash::NorFlash;
-use heapless::String;
+use heapless::Vec;
 
 /// Where all of it is.
 pub const NAMESPACE: Key = Key::literal("cotter");
@@ -28,8 +32,13 @@ pub const EPOCH: Key = Key::literal("epoch");
 pub const ROOT_KEY: Key = Key::literal("root_key");
 /// See the table above.
 pub const PROJECT: Key = Key::literal("project");
+/// See the table above.
+pub const FIRMWARE_KEYS: [Key; 4] =
+    [Key::literal("fw_key0"), Key::literal("fw_key1"), Key::literal("fw_key2"), Key::literal("fw_key3")];
+/// See the table above.
+pub const FIRMWARE_REQUIRED: Key = Key::literal("fw_required");
 
-/// A device's identity, about 120 bytes. The root key is wiped on drop.
+/// A device's identity, about 1.3 KB. The root key is wiped on drop.
 #[derive(Debug)]
 pub struct Identity {
     /// Its name.
@@ -37,7 +46,8 @@ pub struct Identity {
     /// The generation of its keys.
     pub epoch: KeyEpoch,
     root: RootKey,
-    project: String<32>,
+    project: Project,
+    firmware_policy: VerifyPolicy,
 }
 
 impl Identity {
@@ -57,8 +67,20 @@ impl Identity {
         })?);
         let project = store.string(&NAMESPACE, &PROJECT, &mut text)?;
         let project = project.ok_or(IdentityError::Missing { key: PROJECT })?;
-        let project = String::try_from(project).map_err(|_| IdentityError::Project)?;
-        Ok(Self { device, epoch: KeyEpoch(epoch), root, project })
+        let project = Project::new(project).ok_or(IdentityError::Project)?;
+
+        let mut firmware_keys = Vec::<_, { FIRMWARE_KEYS.len() }>::new();
+        let mut der = [0; FirmwareKey::MAX_SPKI];
+        for key in FIRMWARE_KEYS {
+            let Some(len) = store.blob(&NAMESPACE, &key, &mut der)? else { break };
+            let parsed = FirmwareKey::from_spki(&der[..len]);
+            let parsed = parsed.map_err(|source| IdentityError::FirmwareKey { key, source })?;
+            firmware_keys.push(parsed).expect("as many places as names");
+        }
+        let required = store.u32(&NAMESPACE, &FIRMWARE_REQUIRED)?;
+        let required = required.ok_or(IdentityError::Missing { key: FIRMWARE_REQUIRED })?;
+        let firmware_policy = VerifyPolicy::new(firmware_keys, usize::try_from(required).unwrap_or(usize::MAX))?;
+        Ok(Self { device, epoch: KeyEpoch(epoch), root, project, firmware_policy })
     }
 
     /// All keys of this device, derived anew; drop them soon.
@@ -69,8 +91,14 @@ impl Identity {
 
     /// The project that its firmware belongs to.
     #[must_use]
-    pub fn project(&self) -> &str {
+    pub const fn project(&self) -> &Project {
         &self.project
+    }
+
+    /// Whose signatures its firmware needs.
+    #[must_use]
+    pub const fn firmware_policy(&self) -> &VerifyPolicy {
+        &self.firmware_policy
     }
 }
 
@@ -95,9 +123,20 @@ pub enum IdentityError<E> {
         /// Its length.
         len: usize,
     },
-    /// Longer than an image's project name can be.
-    #[error("identity: project name longer than 32 bytes")]
+    /// Not what an image's project name can be.
+    #[error("identity: the project name is not 1 to 31 printable characters")]
     Project,
+    /// A firmware key.
+    #[error("identity: {key}: {source}")]
+    FirmwareKey {
+        /// Which one.
+        key: Key,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+    /// The firmware keys together.
+    #[error("identity: {0}")]
+    Policy(#[from] PolicyError),
 }
 
 #[cfg(test)]

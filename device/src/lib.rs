@@ -10,6 +10,7 @@
 //! | `self_test` | whether the image on trial is good |
 //! | `identity` | who this device is |
 //! | `session` | signed requests and a time to believe |
+//! | `ota` | firmware over the air |
 //! | `telemetry` | a reading on its way to the server |
 
 #![no_std]
@@ -18,6 +19,7 @@ pub mod identity;
 pub mod label;
 pub mod nonces;
 pub mod nvs;
+pub mod ota;
 pub mod platform;
 pub mod self_test;
 pub mod session;
