@@ -28,9 +28,9 @@ pub struct NvsImage {
     keys: Vec<(u8, Key)>,
 }
 
-/// Most bytes of a version-1 blob.
-const MAX_BLOB_V1: usize = 1984;
-/// Most bytes of a string with its NUL. The generator states 4000, but any string that would leave no entry free on an
+/// Most bytes of a version-1 blob, or of a version-1 string with its NUL.
+const MAX_V1: usize = 1984;
+/// Most bytes of a version-2 string with its NUL. The generator states 4000, but any string that would leave no entry free on an
 /// empty page makes it fail.
 const MAX_STRING: usize = (ENTRIES - 2) * ENTRY_SIZE;
 /// Most chunks of a version-2 blob (ESP-IDF: `(CHUNK_ANY - 1) / 2`).
@@ -86,10 +86,11 @@ impl NvsImage {
                 let mut data = Zeroizing::new(Vec::with_capacity(text.len() + 1));
                 data.extend_from_slice(text.as_bytes());
                 data.push(0);
-                self.on_one_page(index, key, ItemType::STRING, &data, MAX_STRING)
+                let limit = if self.version == Version::V1 { MAX_V1 } else { MAX_STRING };
+                self.on_one_page(index, key, ItemType::STRING, &data, limit)
             }
             Value::Blob(bytes) if self.version == Version::V1 => {
-                self.on_one_page(index, key, ItemType::BLOB, bytes, MAX_BLOB_V1)
+                self.on_one_page(index, key, ItemType::BLOB, bytes, MAX_V1)
             }
             Value::Blob(bytes) => self.in_chunks(index, key, bytes),
             _ => Ok(()),

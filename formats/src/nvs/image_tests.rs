@@ -141,6 +141,8 @@ fn refuses_what_does_not_fit() {
     assert_eq!(put(0x4000, Version::V2, Value::string("x".repeat(3967))), Ok(()));
     assert_eq!(put(0x4000, Version::V2, Value::string("x".repeat(3968))), too_long(3969, 3968));
     assert_eq!(put(0x4000, Version::V1, Value::blob(vec![0; 1985])), too_long(1985, 1984));
+    assert_eq!(put(0x4000, Version::V1, Value::string("x".repeat(1983))), Ok(()));
+    assert_eq!(put(0x4000, Version::V1, Value::string("x".repeat(1984))), too_long(1985, 1984));
     assert_eq!(put(0x4000, Version::V2, Value::blob(vec![0; 0x4000])), Err(BuildError::Full { size: 0x4000 }));
     let limit = 127 * 125 * 32;
     assert_eq!(put(0x10_0000, Version::V2, Value::blob(vec![0; limit + 1])), too_long(limit + 1, limit));
