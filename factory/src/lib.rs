@@ -1,1 +1,29 @@
+//! The factory: makes keys and certificates, plans a birth, rehearses it, burns it.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `output` | files written whole, secrets at 0600 |
+//! | `signing` | private keys that sign images and manifests |
+//! | `pki` | the product CA and what it issues |
+//! | `identity` | what one device gets that no other has |
+//! | `release` | a signed image, its manifest, its content key |
+//! | `policy` | what a product wants of its silicon |
+//! | `layout` | what lies where in flash, encrypted for its place |
+//! | `plan` | a birth as steps, each with its meaning |
+//! | `rehearse` | the plan on a fresh virtual chip, which is then attacked |
+//! | `burn` | the plan on a real workpiece |
+//! | `workpiece` | what a plan is applied to |
+//! | `journal` | what was done, on disk before and after |
 
+pub mod burn;
+pub mod identity;
+pub mod journal;
+pub mod layout;
+pub mod output;
+pub mod pki;
+pub mod plan;
+pub mod policy;
+pub mod rehearse;
+pub mod release;
+pub mod signing;
+pub mod workpiece;

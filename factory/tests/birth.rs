@@ -1,0 +1,79 @@
+//! A whole birth with the real firmware: planned, rehearsed, burned, booted.
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+use cotter_chip::board::VirtualChip;
+use cotter_factory::burn::burn;
+use cotter_factory::identity::{Identity, Product};
+use cotter_factory::journal::Journal;
+use cotter_factory::layout::{Content, Layout};
+use cotter_factory::pki::ProductCa;
+use cotter_factory::plan::{Keys, Plan};
+use cotter_factory::policy::Policy;
+use cotter_factory::rehearse::{RehearsalError, rehearse};
+use cotter_factory::signing::{ManifestKey, SecureBootKey};
+use cotter_formats::chip::Chip;
+use cotter_formats::flash_encryption::xts::XtsKey;
+use cotter_formats::secret::Secret;
+use cotter_wire::ids::Nonce;
+
+const BOOT: &[u8] = include_bytes!("../../firmware/images/boot.bin");
+const APP: &[u8] = include_bytes!("../../firmware/images/app-1.0.0.bin");
+
+/// `boot` and `app`: images as they come from the compiler; each is signed by the key in the tuple.
+fn plan(boot_key: &SecureBootKey, app_key: &SecureBootKey, trusted: &SecureBootKey) -> Plan {
+    let ca = ProductCa::generate("test CA").unwrap();
+    let layout = Layout::two_slots(Chip::Esp32C3).unwrap();
+    let identity = Identity::create("c3-0001".parse().unwrap(), &ca).unwrap();
+    let product = Product {
+        project: "cotter-app",
+        firmware_keys: &[ManifestKey::generate_p256().unwrap().public_spki().unwrap()],
+        firmware_required: 1,
+        trust_anchor: ca.certificate_der(),
+        nonce_floor: Nonce(10_000),
+    };
+    let nvs = identity.nvs_partition(layout.table.find("nvs").unwrap(), &product).unwrap();
+    let flash_key = Secret::filled_by(|key| cotter_factory::signing::random(key).unwrap());
+    let content = Content {
+        boot: &boot_key.sign(BOOT).unwrap(),
+        app: &app_key.sign(APP).unwrap(),
+        nvs: &nvs,
+        nvs_keys: &identity.nvs_keys_partition(),
+    };
+    let key = XtsKey::Aes128(Secret::filled_by(|key| key.copy_from_slice(flash_key.expose())));
+    let pieces = layout.pieces(&content, Some(&key)).unwrap();
+    let keys = Keys { secure_boot_digest: trusted.digest().unwrap(), flash_encryption: &flash_key };
+    Plan::new(&Policy::release(Chip::Esp32C3), &keys, pieces).unwrap()
+}
+
+#[test]
+fn a_rehearsed_plan_burns_and_boots() {
+    let key = SecureBootKey::generate().unwrap();
+    let rehearsed = rehearse(plan(&key, &key, &key), "1.0.0").unwrap();
+    assert_eq!(rehearsed.trials().len(), 10);
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal.jsonl");
+    let chip = VirtualChip::new(Chip::Esp32C3, [2, 0, 0, 0, 0, 9]).unwrap();
+    let mut session = chip.power_on_in_download_mode().unwrap();
+    burn(&rehearsed, "c3-0001", &mut session, &mut Journal::open(&journal).unwrap()).unwrap();
+    let report = chip.power_on();
+    let app = report.booted().expect("boots");
+    assert!(app.is_verified);
+    assert_eq!((app.version.as_str(), app.project_name.as_str()), ("1.0.0", "cotter-app"));
+    let text = std::fs::read_to_string(journal).unwrap();
+    assert_eq!(text.lines().count(), 2 + 2 * rehearsed.get().steps().len());
+}
+
+#[test]
+fn an_application_signed_by_another_key_never_reaches_silicon() {
+    let (key, other) = (SecureBootKey::generate().unwrap(), SecureBootKey::generate().unwrap());
+    let refused = rehearse(plan(&key, &other, &key), "1.0.0").unwrap_err();
+    assert!(matches!(refused, RehearsalError::Trials(_)));
+    assert!(refused.to_string().contains("power on: expected verified and booted 1.0.0, saw no-bootable-app"));
+}
+
+#[test]
+fn a_digest_of_another_key_never_reaches_silicon() {
+    let (key, other) = (SecureBootKey::generate().unwrap(), SecureBootKey::generate().unwrap());
+    let refused = rehearse(plan(&key, &key, &other), "1.0.0").unwrap_err();
+    assert!(refused.to_string().contains("power on: expected verified and booted 1.0.0, saw untrusted-key"));
+}
