@@ -1,1 +1,46 @@
-fn main() {}
+//! `cotter`: device security from the factory line to the field.
+
+mod demo;
+mod output;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use output::Format;
+use std::process::ExitCode;
+
+/// Device security from the factory line to the field.
+///
+/// Signs, encrypts and rehearses what an ESP32-class chip boots, gives each device an identity, and runs the server
+/// that the devices report to and update from.
+#[derive(Parser)]
+#[command(name = "cotter", version, arg_required_else_help = true)]
+struct Cli {
+    /// Print results as JSON on stdout, for machines.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Demo(demo::Args),
+    Serve(serve::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let format = if cli.json { Format::Json } else { Format::Text };
+    let outcome = match cli.verb {
+        Verb::Demo(args) => demo::run(&args, format),
+        Verb::Serve(args) => serve::run(&args),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            output::error(&error);
+            ExitCode::from(1)
+        }
+    }
+}

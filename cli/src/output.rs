@@ -1,0 +1,62 @@
+//! The only file that prints: values as text for people or as JSON for machines.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::Write;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For people; colour only on a terminal.
+    Text,
+    /// For machines: one JSON value on stdout.
+    Json,
+}
+
+/// Prints a result on stdout. A closed pipe is not an error.
+pub(crate) fn value<T: Display + Serialize>(value: &T, format: Format) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    let written = match format {
+        Format::Text => writeln!(out, "{value}"),
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(value)?),
+    };
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Prints a line of progress: stdout for people, nothing in JSON mode.
+pub(crate) fn progress(line: impl Display, format: Format) {
+    if format == Format::Text {
+        // Progress is a courtesy: a reader that went away must not stop the work.
+        let _ = writeln!(anstream::stdout(), "{line}");
+    }
+}
+
+/// Prints an error with its causes, and the next step if the error names one.
+pub(crate) fn error(error: &anyhow::Error) {
+    let (bold, red, reset) = (anstyle::Style::new().bold(), anstyle::AnsiColor::Red.on_default().bold(), anstyle::Reset);
+    let mut err = anstream::stderr();
+    let _ = write!(err, "{red}error:{reset} {error}");
+    for cause in error.chain().skip(1) {
+        let _ = write!(err, ": {cause}");
+    }
+    let _ = writeln!(err);
+    if let Some(Help(help)) = error.chain().find_map(|cause| cause.downcast_ref::<Help>()) {
+        let _ = writeln!(err, "{bold}help:{reset} {help}");
+    }
+}
+
+/// The next step, attached to an error with `.context(Help("..."))`.
+#[derive(Debug)]
+pub(crate) struct Help(pub(crate) &'static str);
+
+impl Display for Help {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Help {}
