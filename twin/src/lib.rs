@@ -2,6 +2,12 @@
 //!
 //! | file | noun |
 //! |---|---|
+//! | `twin` | the whole device: power it on and let it live |
+//! | `firmware` | the application while it runs |
 //! | `net` | HTTPS to one server, trusting one CA |
+//! | `random` | the host's CSPRNG as the device's |
 
+pub mod firmware;
 pub mod net;
+pub mod random;
+pub mod twin;

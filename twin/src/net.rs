@@ -5,7 +5,6 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
@@ -58,20 +57,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// Trusts the certificates of `ca_pem` and nothing else; `host` is the name that the server must prove.
+    /// Trusts what the certificate `ca` (DER) vouches for and nothing else; `host` is the name that the server must
+    /// prove.
     ///
     /// # Errors
-    /// [`NetError::NoTrustAnchor`] if `ca_pem` holds no usable certificate.
-    pub fn new(ca_pem: &[u8], host: &str, address: SocketAddr) -> Result<Self, NetError> {
+    /// [`NetError::NoTrustAnchor`] if `ca` is no usable certificate.
+    pub fn new(ca: &[u8], host: &str, address: SocketAddr) -> Result<Self, NetError> {
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(ca_pem) {
-            roots
-                .add(certificate.map_err(|_| NetError::NoTrustAnchor)?)
-                .map_err(|_| NetError::NoTrustAnchor)?;
-        }
-        if roots.is_empty() {
-            return Err(NetError::NoTrustAnchor);
-        }
+        roots.add(CertificateDer::from(ca.to_vec())).map_err(|_| NetError::NoTrustAnchor)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
