@@ -41,9 +41,7 @@ CREATE TABLE firmware_release (
     secure_version INTEGER NOT NULL,
     expires INTEGER NOT NULL,
     encrypted_size INTEGER NOT NULL,
-    chunk_size INTEGER NOT NULL,
-    manifest BLOB NOT NULL,
-    signatures BLOB NOT NULL,
+    envelope BLOB NOT NULL,
     sealed_content_key BLOB NOT NULL,
     published_at INTEGER,
     UNIQUE (project, chip, version)

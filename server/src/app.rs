@@ -4,12 +4,23 @@ use crate::admin_token::AdminTokenHash;
 use crate::at_rest::MasterKey;
 use crate::audit::Audit;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Limits};
+use crate::config::{self, Config, Limits};
+use crate::firmware::artifact::Artifacts;
+use crate::firmware::{Firmware, Trust};
 use crate::ingest::Ingest;
 use crate::key_file::{self, KeyFileError};
 use crate::keyring::Keyring;
+use crate::registry::Registry;
+use crate::sessions::Sessions;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
+use cotter_wire::firmware_key::{FirmwareKey, KeyError};
+use cotter_wire::hex;
+use cotter_wire::ids::Nonce;
+use cotter_wire::keys::EnrolmentKey;
+use cotter_wire::manifest::{PolicyError, VerifyPolicy};
+use rustls_pki_types::SubjectPublicKeyInfoDer;
+use rustls_pki_types::pem::PemObject;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,6 +28,11 @@ use std::sync::Arc;
 pub(crate) struct App {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) audit: Arc<Audit>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) registry: Registry,
+    pub(crate) firmware: Arc<Firmware>,
     pub(crate) ingest: Ingest,
     pub(crate) admin: AdminTokenHash,
     pub(crate) limits: Limits,
@@ -40,9 +56,48 @@ impl App {
             clock: Arc::clone(&clock),
             nonce_window: config.ingest.nonce_window,
         };
-        Ok(Self { store, audit, ingest, admin, limits: config.limits })
+        let sessions = Arc::new(Sessions::new(MOST_SESSIONS));
+        let registry = Registry {
+            enrolment_key: EnrolmentKey::new(key_file::read(&config.keys.enrolment)?),
+            store: Arc::clone(&store),
+            keyring: Arc::clone(&keyring),
+            sessions: Arc::clone(&sessions),
+            clock: Arc::clone(&clock),
+            nonce_floor: Nonce(config.ingest.nonce_floor),
+        };
+        let artifacts = config.data.join("artifacts");
+        let artifacts = Artifacts::open(&artifacts).map_err(|source| OpenError::Data { path: artifacts, source })?;
+        let firmware = Arc::new(Firmware::new(
+            trust(&config.firmware)?,
+            Arc::clone(&store),
+            Arc::clone(&keyring),
+            Arc::clone(&clock),
+            artifacts,
+        ));
+        Ok(Self { store, audit, clock, keyring, sessions, registry, firmware, ingest, admin, limits: config.limits })
     }
 }
+
+/// Reads the public keys that releases are checked with.
+fn trust(config: &config::Firmware) -> Result<Trust, OpenError> {
+    let mut keys = Vec::new();
+    for path in &config.manifest_keys {
+        let der = SubjectPublicKeyInfoDer::from_pem_file(path)
+            .map_err(|source| OpenError::Pem { path: path.clone(), source })?;
+        keys.push(
+            FirmwareKey::from_spki(&der).map_err(|source| OpenError::ManifestKey { path: path.clone(), source })?,
+        );
+    }
+    let digests = config.secure_boot_digests.iter().map(|text| hex::decode(text.as_bytes()));
+    Ok(Trust {
+        project: config.project.clone(),
+        manifest: VerifyPolicy::new(keys, config.manifest_required)?,
+        secure_boot_digests: digests.collect::<Option<_>>().ok_or(OpenError::SecureBootDigest)?,
+    })
+}
+
+/// About 300 bytes each.
+const MOST_SESSIONS: usize = 1 << 17;
 
 /// Why the server cannot be put together.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +113,28 @@ pub enum OpenError {
     /// A key file cannot be used.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// A public key file is missing or not PEM.
+    #[error("manifest key {path}: {source}", path = path.display())]
+    Pem {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: rustls_pki_types::pem::Error,
+    },
+    /// A public key is of no kind that we verify with.
+    #[error("manifest key {path}: {source}", path = path.display())]
+    ManifestKey {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: KeyError,
+    },
+    /// The keys make no policy.
+    #[error("manifest keys: {0}")]
+    Policy(#[from] PolicyError),
+    /// A digest in the configuration is not one.
+    #[error("a Secure Boot digest in the configuration is not 64 lower-case hexadecimal digits")]
+    SecureBootDigest,
     /// The database cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),

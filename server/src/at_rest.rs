@@ -32,11 +32,11 @@ impl MasterKey {
     ///
     /// # Errors
     /// [`AtRestError::NoRandomness`].
-    pub fn seal(&self, usage: Use, subject: &[u8], secret: &Secret<32>) -> Result<Vec<u8>, AtRestError> {
+    pub fn seal(&self, usage: Use, subject: &[u8], secret: &[u8; 32]) -> Result<Vec<u8>, AtRestError> {
         let mut sealed = vec![0; NONCE_LEN];
         aws_lc_rs::rand::fill(&mut sealed).map_err(|_| AtRestError::NoRandomness)?;
         let nonce = Nonce::try_assume_unique_for_key(&sealed).map_err(|_| AtRestError::NoRandomness)?;
-        let mut content = Zeroizing::new(secret.expose().to_vec());
+        let mut content = Zeroizing::new(secret.to_vec());
         let tag = self
             .0
             .seal_in_place_separate_tag(nonce, Aad::from(associated(usage, subject)), &mut content)
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn opens_only_for_the_same_use_subject_and_key() {
         let master = MasterKey::new(&secret(1));
-        let sealed = master.seal(Use::DeviceRootKey, b"a", &secret(9)).unwrap();
+        let sealed = master.seal(Use::DeviceRootKey, b"a", secret(9).expose()).unwrap();
         assert!(master.open(Use::DeviceRootKey, b"a", &sealed).unwrap().ct_eq(&secret(9)));
         let refused = |result: Result<Secret<32>, AtRestError>, usage| {
             assert_eq!(result.map(|_| ()).unwrap_err(), AtRestError::Sealed { usage });
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn refuses_every_flipped_bit_and_every_truncation() {
         let master = MasterKey::new(&secret(1));
-        let sealed = master.seal(Use::DeviceRootKey, b"a", &secret(9)).unwrap();
+        let sealed = master.seal(Use::DeviceRootKey, b"a", secret(9).expose()).unwrap();
         assert_eq!(sealed.len(), 12 + 32 + 16);
         for bit in 0..sealed.len() * 8 {
             let mut changed = sealed.clone();
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn never_seals_twice_alike() {
         let master = MasterKey::new(&secret(1));
-        let seal = || master.seal(Use::DeviceRootKey, b"a", &secret(9)).unwrap();
+        let seal = || master.seal(Use::DeviceRootKey, b"a", secret(9).expose()).unwrap();
         assert_ne!(seal(), seal());
     }
 }

@@ -71,6 +71,8 @@ pub struct Firmware {
 pub struct Ingest {
     /// How far a nonce may jump ahead.
     pub nonce_window: u32,
+    /// What the factory has written as the first nonce: a device's first packet must be above it.
+    pub nonce_floor: u32,
     /// Devices whose keys are kept in memory.
     pub cached_devices: usize,
 }
@@ -139,7 +141,7 @@ impl Limits {
 
 impl Default for Ingest {
     fn default() -> Self {
-        Self { nonce_window: 1 << 20, cached_devices: 1 << 16 }
+        Self { nonce_window: 1 << 20, nonce_floor: 0, cached_devices: 1 << 16 }
     }
 }
 

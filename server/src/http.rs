@@ -22,15 +22,26 @@ use std::sync::Arc;
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let admin = Router::new()
+        .route(api::ADMIN_DEVICES, post(admin::enrol))
         .route(api::ADMIN_READINGS, get(admin::readings))
+        .route(ADMIN_HISTORY, get(admin::history))
+        .route(api::ADMIN_RELEASES, post(admin::release))
+        .route(api::ADMIN_PUBLISH, post(admin::publish))
         .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&app), admin::authenticate));
     Router::new()
         .route(api::TELEMETRY, post(device::telemetry))
+        .route(api::SESSION, post(device::session))
+        .route(api::UPDATE, get(device::update))
+        .route(api::CHUNK, get(device::chunk))
+        .route(api::STATUS, post(device::status))
         .merge(admin)
         .route("/healthz", get(health))
         .fallback(|| async { answer::refused(StatusCode::NOT_FOUND) })
         .with_state(app)
 }
+
+/// GET: what a device has said about updates.
+const ADMIN_HISTORY: &str = "/admin/v1/devices/{id}/history";
 
 /// GET: whether the server can still store.
 async fn health(State(app): State<Arc<App>>) -> Response {

@@ -50,7 +50,7 @@ pub fn init(directory: &Path, options: &InitOptions) -> Result<Initialised, KeyF
 }
 
 fn config_text(options: &InitOptions) -> String {
-    let digests: Vec<String> = options.secure_boot_digests.iter().map(|digest| hex(digest)).collect();
+    let digests: Vec<String> = options.secure_boot_digests.iter().map(hex).collect();
     format!(
         "# Paths count from this file. Every key file has mode 600.\n\
          listen = {listen}\n\

@@ -4,7 +4,6 @@ use crate::at_rest::{AtRestError, MasterKey, Use};
 use crate::lru::Lru;
 use crate::store::{Store, StoreError, StoredDevice};
 use cotter_formats::chip::Chip;
-use cotter_formats::secret::Secret;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce};
 use cotter_wire::keys::{DeviceKeys, RootKey};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -94,8 +93,8 @@ impl Keyring {
     ///
     /// # Errors
     /// [`AtRestError::NoRandomness`].
-    pub fn seal_root_key(&self, id: &DeviceId, key: &Secret<32>) -> Result<Vec<u8>, AtRestError> {
-        self.master.seal(Use::DeviceRootKey, id.as_bytes(), key)
+    pub fn seal_root_key(&self, id: &DeviceId, key: &RootKey) -> Result<Vec<u8>, AtRestError> {
+        self.master.seal(Use::DeviceRootKey, id.as_bytes(), key.expose())
     }
 
     /// The key that seals content keys too.
@@ -131,4 +130,81 @@ pub enum KeyringError {
     /// The stored key does not open.
     #[error(transparent)]
     AtRest(#[from] AtRestError),
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::store::DeviceRecord;
+    use crate::store::sqlite::SqliteStore;
+    use cotter_formats::secret::Secret;
+
+    /// A device of that name; its root key is the name, repeated.
+    pub(crate) fn known_device(name: &str) -> KnownDevice {
+        let id: DeviceId = name.parse().unwrap();
+        KnownDevice {
+            id,
+            chip: Chip::Esp32C3,
+            epoch: KeyEpoch(1),
+            keys: DeviceKeys::derive(&RootKey::new(root_key(name)), &id, KeyEpoch(1)),
+            consumed: Mutex::new(Consumed { nonce: Nonce(0), digest: None }),
+        }
+    }
+
+    fn root_key(name: &str) -> Secret<32> {
+        Secret::filled_by(|key| key.iter_mut().zip(name.bytes().cycle()).for_each(|(to, from)| *to = from))
+    }
+
+    fn record(keyring: &Keyring, name: &str, epoch: u32) -> DeviceRecord {
+        let id = name.parse().unwrap();
+        DeviceRecord {
+            id,
+            chip: Chip::Esp32C3,
+            mac: [0; 6],
+            epoch: KeyEpoch(epoch),
+            sealed_root_key: keyring.seal_root_key(&id, &RootKey::new(root_key(name))).unwrap(),
+            nonce_floor: Nonce(7),
+            secure_boot_digest: [0; 32],
+            enrolled_at: 0,
+        }
+    }
+
+    fn keyring(directory: &std::path::Path, capacity: usize) -> Keyring {
+        let store = Arc::new(SqliteStore::open(&directory.join("a.db")).unwrap());
+        Keyring::new(MasterKey::new(&Secret::filled_by(|key| key.fill(1))), store, capacity)
+    }
+
+    #[tokio::test]
+    async fn finds_the_keys_of_an_enrolled_device_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let keyring = keyring(directory.path(), 2);
+        keyring.store.enrol(record(&keyring, "a", 1)).await.unwrap();
+        let found = keyring.device("a".parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(found.keys.telemetry_mac.expose(), known_device("a").keys.telemetry_mac.expose());
+        assert_eq!(found.consumed(), Consumed { nonce: Nonce(7), digest: None });
+        assert!(keyring.device("b".parse().unwrap()).await.unwrap().is_none());
+        assert!(Arc::ptr_eq(&found, &keyring.device("a".parse().unwrap()).await.unwrap().unwrap()));
+    }
+
+    #[tokio::test]
+    async fn forgetting_brings_the_new_epoch() {
+        let directory = tempfile::tempdir().unwrap();
+        let keyring = keyring(directory.path(), 2);
+        let id = "a".parse().unwrap();
+        keyring.store.enrol(record(&keyring, "a", 1)).await.unwrap();
+        assert_eq!(keyring.device(id).await.unwrap().unwrap().epoch, KeyEpoch(1));
+        keyring.store.enrol(record(&keyring, "a", 2)).await.unwrap();
+        keyring.forget(&id);
+        assert_eq!(keyring.device(id).await.unwrap().unwrap().epoch, KeyEpoch(2));
+    }
+
+    #[tokio::test]
+    async fn a_key_moved_to_another_row_does_not_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let keyring = keyring(directory.path(), 2);
+        let moved =
+            DeviceRecord { sealed_root_key: record(&keyring, "a", 1).sealed_root_key, ..record(&keyring, "b", 1) };
+        keyring.store.enrol(moved).await.unwrap();
+        assert!(matches!(keyring.device("b".parse().unwrap()).await, Err(KeyringError::AtRest(_))));
+    }
 }

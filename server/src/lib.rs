@@ -7,6 +7,9 @@
 //! | `keyring`, `lru` | the keys of devices, sealed in the store and derived in a bounded cache |
 //! | `audit`, `limits`, `clock` | what was refused and why, how often, and when |
 //! | `ingest` | a packet's way in, in the order of trust |
+//! | `sessions` | which device is talking |
+//! | `registry` | which devices there are |
+//! | `firmware` | which releases are accepted, and what a device is offered |
 //! | `store` | durable state as use cases, each one transaction |
 //! | `http` | the edge: accept loop, TLS, routes |
 //! | `app`, `server` | all of it put together; listening and its orderly end |
@@ -17,6 +20,7 @@ pub mod at_rest;
 pub mod audit;
 pub mod clock;
 pub mod config;
+pub mod firmware;
 mod http;
 pub mod ingest;
 pub mod init;
@@ -24,7 +28,9 @@ pub mod key_file;
 pub mod keyring;
 pub mod limits;
 mod lru;
+pub mod registry;
 pub mod server;
+pub mod sessions;
 pub mod store;
 
 pub use app::OpenError;

@@ -186,12 +186,8 @@ pub struct ReleaseRecord {
     pub expires: u64,
     /// Length of the encrypted artifact.
     pub encrypted_size: u32,
-    /// Length of one chunk of it.
-    pub chunk_size: u32,
-    /// The signed manifest body, byte for byte.
-    pub manifest: Vec<u8>,
-    /// The signatures as the JSON array of the envelope, byte for byte.
-    pub signatures: Vec<u8>,
+    /// The signed manifest in its envelope, without a content key, byte for byte.
+    pub envelope: Vec<u8>,
     /// Content key, sealed under the server's master key.
     pub sealed_content_key: Vec<u8>,
     /// Unix seconds; `None` until published.

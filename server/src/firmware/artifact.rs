@@ -39,15 +39,23 @@ impl Artifacts {
         Ok(())
     }
 
+    /// Removes the artifact of a release that was refused after all.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn remove(&self, release: ReleaseId) -> io::Result<()> {
+        self.cache().remove(&release);
+        std::fs::remove_file(self.path(release))
+    }
+
     /// Chunk number `index` of an artifact of `total` bytes; the last one may be shorter. `None` beyond the end.
     ///
     /// # Errors
     /// What the file system says; `UnexpectedEof` if the file is shorter than `total`.
-    pub fn chunk(&self, release: ReleaseId, index: u32, chunk_size: u32, total: u32) -> io::Result<Option<Vec<u8>>> {
-        let start = u64::from(index) * u64::from(chunk_size);
+    pub fn chunk(&self, release: ReleaseId, index: u32, chunk_size: usize, total: u32) -> io::Result<Option<Vec<u8>>> {
+        let start = u64::from(index) * chunk_size as u64;
         let Some(rest) = u64::from(total).checked_sub(start).filter(|rest| *rest > 0) else { return Ok(None) };
-        let length = usize::try_from(rest.min(u64::from(chunk_size))).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let mut chunk = vec![0; length];
+        let mut chunk = vec![0; usize::try_from(rest).map_or(chunk_size, |rest| rest.min(chunk_size))];
         self.file(release)?.read_exact_at(&mut chunk, start)?;
         Ok(Some(chunk))
     }

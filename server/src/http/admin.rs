@@ -3,11 +3,14 @@
 use super::answer;
 use super::body::{self, ADMIN_BODY, UPLOAD_BODY};
 use crate::app::App;
+use crate::firmware::{Accepted, ReleaseRefusal};
+use crate::registry::Enrolment;
 use axum::extract::{Path, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use cotter_wire::ids::DeviceId;
+use cotter_wire::ids::{DeviceId, ReleaseId};
 use cotter_wire::reading::Reading;
+use cotter_wire::status::Outcome;
 use hyper::StatusCode;
 use hyper::header::AUTHORIZATION;
 use serde::Serialize;
@@ -23,10 +26,108 @@ pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, 
     answer::refused(StatusCode::UNAUTHORIZED)
 }
 
+/// POST: a device, by the record that the factory sealed.
+pub(super) async fn enrol(State(app): State<Arc<App>>, request: Request) -> Response {
+    let record = match body::read(request.into_body(), ADMIN_BODY, app.limits.body()).await {
+        Ok(record) => record,
+        Err(why) => return answer::body_refused(why),
+    };
+    match app.registry.enrol(&record).await {
+        Ok(Enrolment { device, epoch, renewed }) => {
+            let event = if renewed { "device-renewed" } else { "device-enrolled" };
+            match app.audit.admin(event, device.to_string(), format!("key epoch {epoch}")).await {
+                Ok(()) => answer::document(
+                    if renewed { StatusCode::OK } else { StatusCode::CREATED },
+                    &serde_json::json!({ "device": device.as_str(), "epoch": epoch.0, "renewed": renewed }),
+                ),
+                Err(error) => answer::unavailable(&error),
+            }
+        }
+        Err(error) => match error.code() {
+            Some(code) => refused_admin(&app, code, error.to_string()).await,
+            None => answer::unavailable(&error),
+        },
+    }
+}
+
+/// POST: a release; see `firmware::upload` for the form of the body.
+pub(super) async fn release(State(app): State<Arc<App>>, request: Request) -> Response {
+    let Some(_place) = app.firmware.begin_upload() else {
+        return answer::refused_because(StatusCode::CONFLICT, "upload-under-way", "another upload is under way");
+    };
+    let upload = match body::read(request.into_body(), UPLOAD_BODY, app.limits.body()).await {
+        Ok(upload) => upload,
+        Err(why) => return answer::body_refused(why),
+    };
+    match app.firmware.accept(upload).await {
+        Ok(Accepted { release, version, already_there }) => {
+            match app.audit.admin("release-accepted", release.to_string(), format!("version {version}")).await {
+                Ok(()) => answer::document(
+                    if already_there { StatusCode::OK } else { StatusCode::CREATED },
+                    &serde_json::json!({ "release": release.to_string(), "version": version.to_string() }),
+                ),
+                Err(error) => answer::unavailable(&error),
+            }
+        }
+        Err(error) => match error.code() {
+            Some(code) => refused_admin(&app, code, error.to_string()).await,
+            None => answer::unavailable(&error),
+        },
+    }
+}
+
+/// POST: offers a release to the fleet.
+pub(super) async fn publish(State(app): State<Arc<App>>, Path(release): Path<String>) -> Response {
+    let Ok(release) = release.parse::<ReleaseId>() else { return answer::refused(StatusCode::NOT_FOUND) };
+    match app.firmware.publish(release).await {
+        Ok(()) => match app.audit.admin("release-published", release.to_string(), String::new()).await {
+            Ok(()) => answer::document(StatusCode::OK, &serde_json::json!({ "release": release.to_string() })),
+            Err(error) => answer::unavailable(&error),
+        },
+        Err(ReleaseRefusal::UnknownRelease) => answer::refused(StatusCode::NOT_FOUND),
+        Err(error) => match error.code() {
+            Some(code) => refused_admin(&app, code, error.to_string()).await,
+            None => answer::unavailable(&error),
+        },
+    }
+}
+
+/// GET: what a device has said about updates, newest first.
+pub(super) async fn history(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
+    let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
+    match app.store.status_history(id, MOST_ROWS).await {
+        Ok(rows) => {
+            let history: Vec<_> = rows
+                .iter()
+                .map(|row| StatusDocument {
+                    received_at: row.received_at,
+                    version: row.report.version.to_string(),
+                    result: match row.report.outcome {
+                        Outcome::Installed => "installed",
+                        Outcome::RolledBack => "rolled-back",
+                        Outcome::Failed => "failed",
+                    },
+                    reason: row.report.reason(),
+                })
+                .collect();
+            answer::document(StatusCode::OK, &serde_json::json!({ "device": id.as_str(), "history": history }))
+        }
+        Err(error) => answer::unavailable(&error),
+    }
+}
+
+/// An administrator learns why; so does the audit log.
+async fn refused_admin(app: &App, code: &'static str, why: String) -> Response {
+    match app.audit.admin(code, String::new(), why.clone()).await {
+        Ok(()) => answer::refused_because(StatusCode::UNPROCESSABLE_ENTITY, code, &why),
+        Err(error) => answer::unavailable(&error),
+    }
+}
+
 /// GET: the latest readings of a device.
 pub(super) async fn readings(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
-    let stored = match app.store.readings(id, MOST_READINGS).await {
+    let stored = match app.store.readings(id, MOST_ROWS).await {
         Ok(stored) => stored,
         Err(error) => return answer::unavailable(&error),
     };
@@ -66,9 +167,17 @@ struct ReadingDocument {
 }
 
 #[derive(Serialize)]
+struct StatusDocument<'a> {
+    received_at: u64,
+    version: String,
+    result: &'static str,
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
 struct ValueDocument {
     register: u8,
     raw: u16,
 }
 
-const MOST_READINGS: usize = 1000;
+const MOST_ROWS: usize = 1000;

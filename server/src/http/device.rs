@@ -1,23 +1,192 @@
-//! Routes of devices. A packet authenticates itself; every other request is authenticated by a session.
+//! Routes of devices. A packet and a hello authenticate themselves; every other request belongs to a session.
 
 use super::answer;
 use super::body::{self, DEVICE_BODY};
 use crate::app::App;
-use axum::body::Body;
-use axum::extract::{Path, State};
+use crate::keyring::KnownDevice;
+use crate::store::StatusRecord;
+use axum::body::Bytes;
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use cotter_wire::ids::DeviceId;
+use cotter_wire::api::SESSION_HEADER;
+use cotter_wire::ids::{DeviceId, ReleaseId, SecureVersion, UnixTime};
+use cotter_wire::session::{self, Hello};
+use cotter_wire::status::StatusReport;
+use cotter_wire::version::Version;
 use hyper::StatusCode;
 use std::sync::Arc;
 
 /// POST: a packet.
-pub(super) async fn telemetry(State(app): State<Arc<App>>, Path(id): Path<String>, body: Body) -> Response {
-    let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::UNAUTHORIZED) };
-    match body::read(body, DEVICE_BODY, app.limits.body()).await {
-        Ok(body) => answer::receipt(app.ingest.receive(id, &body).await),
+pub(super) async fn telemetry(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Response {
+    match read(&app, &id, request).await {
+        Ok((id, body)) => answer::receipt(app.ingest.receive(id, &body).await),
+        Err(refused) => refused,
+    }
+}
+
+/// POST: a hello.
+pub(super) async fn session(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Response {
+    let (id, body) = match read(&app, &id, request).await {
+        Ok(read) => read,
+        Err(refused) => return refused,
+    };
+    let hello = match Hello::parse(&body) {
+        Ok(hello) => hello,
+        Err(why) => {
+            app.audit.stranger("hello-malformed", &id, &why);
+            return answer::refused(StatusCode::BAD_REQUEST);
+        }
+    };
+    let device = match app.keyring.device(id).await {
+        Ok(Some(device)) => device,
+        Ok(None) => {
+            app.audit.stranger("hello-of-unknown-device", &id, &"not enrolled");
+            return answer::refused(StatusCode::UNAUTHORIZED);
+        }
+        Err(error) => return answer::unavailable(&error),
+    };
+    match app.sessions.open(hello, &device, UnixTime(app.clock.unix())) {
+        Ok(welcome) => answer::json(StatusCode::OK, welcome),
+        Err(why) => {
+            app.audit.stranger("hello-refused", &id, &why);
+            answer::refused(StatusCode::UNAUTHORIZED)
+        }
+    }
+}
+
+/// GET: the newest release, if it is newer than what the device runs.
+pub(super) async fn update(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Response {
+    let running = running(request.uri().query().unwrap_or_default());
+    let (device, _) = match known(&app, &id, request).await {
+        Ok(known) => known,
+        Err(refused) => return refused,
+    };
+    let Some((version, secure_version)) = running else {
+        app.audit.device("update-malformed", &device.id, &"the query is not version and secure_version");
+        return answer::refused(StatusCode::BAD_REQUEST);
+    };
+    match app.firmware.offer(&device, version, secure_version).await {
+        Ok(Some(envelope)) => answer::json(StatusCode::OK, envelope),
+        Ok(None) => answer::empty(StatusCode::NO_CONTENT),
+        Err(error) => answer::unavailable(&error),
+    }
+}
+
+/// GET: one chunk of a published release.
+pub(super) async fn chunk(
+    State(app): State<Arc<App>>,
+    Path((id, release, chunk)): Path<(String, String, String)>,
+    request: Request,
+) -> Response {
+    let (device, _) = match known(&app, &id, request).await {
+        Ok(known) => known,
+        Err(refused) => return refused,
+    };
+    let (Ok(release), Some(chunk)) = (release.parse::<ReleaseId>(), number(&chunk)) else {
+        return answer::refused(StatusCode::NOT_FOUND);
+    };
+    match app.firmware.chunk(&device, release, chunk).await {
+        Ok(Some(chunk)) => answer::octets(chunk),
+        Ok(None) => answer::refused(StatusCode::NOT_FOUND),
+        Err(error) => answer::unavailable(&error),
+    }
+}
+
+/// POST: how an update ended.
+pub(super) async fn status(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Response {
+    let (id, body) = match authenticated(&app, &id, request).await {
+        Ok(read) => read,
+        Err(refused) => return refused,
+    };
+    let report = match StatusReport::parse(&body) {
+        Ok(report) => report,
+        Err(why) => {
+            app.audit.device("status-malformed", &id, &why);
+            return answer::refused(StatusCode::BAD_REQUEST);
+        }
+    };
+    let record = StatusRecord { device: id, report, received_at: app.clock.unix() };
+    match app.store.record_status(record).await {
+        Ok(()) => answer::empty(StatusCode::NO_CONTENT),
+        Err(error) => answer::unavailable(&error),
+    }
+}
+
+/// The device that the path names, and the body.
+async fn read(app: &App, id: &str, request: Request) -> Result<(DeviceId, Bytes), Response> {
+    let Ok(id) = id.parse::<DeviceId>() else { return Err(answer::refused(StatusCode::UNAUTHORIZED)) };
+    match body::read(request.into_body(), DEVICE_BODY, app.limits.body()).await {
+        Ok(body) => Ok((id, body)),
         Err(why) => {
             app.audit.stranger("body-refused", &id, &why);
-            answer::body_refused(why)
+            Err(answer::body_refused(why))
+        }
+    }
+}
+
+/// As [`authenticated`], with the keys of the device.
+async fn known(app: &App, id: &str, request: Request) -> Result<(Arc<KnownDevice>, Bytes), Response> {
+    let (id, body) = authenticated(app, id, request).await?;
+    match app.keyring.device(id).await {
+        Ok(Some(device)) => Ok((device, body)),
+        Ok(None) => Err(answer::refused(StatusCode::UNAUTHORIZED)),
+        Err(error) => Err(answer::unavailable(&error)),
+    }
+}
+
+/// The one spelling of `version=1.0.0&secure_version=0`.
+fn running(query: &str) -> Option<(Version, SecureVersion)> {
+    let (version, secure_version) = query.strip_prefix("version=")?.split_once("&secure_version=")?;
+    Some((version.parse().ok()?, SecureVersion(number(secure_version)?)))
+}
+
+/// A decimal number without sign or leading zero.
+fn number(text: &str) -> Option<u32> {
+    let canonical = text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()));
+    if canonical { text.parse().ok() } else { None }
+}
+
+/// As [`read`], once the session header has shown that this device made this very request, now.
+async fn authenticated(app: &App, id: &str, request: Request) -> Result<(DeviceId, Bytes), Response> {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    // Two headers are one too many: which of them would count?
+    let mut headers = request.headers().get_all(SESSION_HEADER).iter();
+    let header = match (headers.next().cloned(), headers.next()) {
+        (header, None) => header,
+        (_, Some(_)) => return Err(answer::refused(StatusCode::BAD_REQUEST)),
+    };
+    let (id, body) = read(app, id, request).await?;
+    let path = uri.path_and_query().map_or("", |path| path.as_str());
+    let signed = session::Request { method: method.as_str(), path, body: &body };
+    let header = header.as_ref().map(|header| header.as_bytes());
+    match app.sessions.check(header, &id, &signed, UnixTime(app.clock.unix())) {
+        Ok(()) => Ok((id, body)),
+        Err(why) => {
+            app.audit.stranger("request-refused", &id, &why);
+            Err(answer::refused(StatusCode::UNAUTHORIZED))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_has_one_spelling() {
+        assert_eq!(running("version=1.10.0&secure_version=3"), Some((Version::new(1, 10, 0), SecureVersion(3))));
+        for query in [
+            "",
+            "version=1.0.0",
+            "secure_version=0&version=1.0.0",
+            "version=1.0.0&secure_version=00",
+            "version=1.0.0&secure_version=+1",
+            "version=1.0.0&secure_version=",
+            "version=1.0&secure_version=0",
+            "version=1.0.0&secure_version=0&x=1",
+            "version=1.0.0&secure_version=4294967296",
+        ] {
+            assert_eq!(running(query), None, "{query}");
         }
     }
 }

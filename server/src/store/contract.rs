@@ -323,9 +323,7 @@ fn release(number: u8, (major, minor, patch): (u16, u16, u16), secure_version: u
         secure_version: SecureVersion(secure_version),
         expires: 9_000,
         encrypted_size: 4_112,
-        chunk_size: 2_048,
-        manifest: vec![number; 3],
-        signatures: b"[]".to_vec(),
+        envelope: vec![number; 3],
         sealed_content_key: vec![number],
         published_at: None,
     }

@@ -280,8 +280,8 @@ fn add_release(connection: &Connection, new: &ReleaseRecord) -> Result<ReleaseAd
     }
     connection.execute(
         "INSERT INTO firmware_release (id, project, chip, version, secure_version, expires, encrypted_size, \
-         chunk_size, manifest, signatures, sealed_content_key, published_at) VALUES (:id, :project, :chip, :version, \
-         :secure_version, :expires, :encrypted_size, :chunk_size, :manifest, :signatures, :sealed_content_key, NULL)",
+         envelope, sealed_content_key, published_at) VALUES (:id, :project, :chip, :version, \
+         :secure_version, :expires, :encrypted_size, :envelope, :sealed_content_key, NULL)",
         named_params! {
             ":id": new.id.0,
             ":project": new.project,
@@ -290,9 +290,7 @@ fn add_release(connection: &Connection, new: &ReleaseRecord) -> Result<ReleaseAd
             ":secure_version": new.secure_version.0,
             ":expires": rows::time(new.expires)?,
             ":encrypted_size": new.encrypted_size,
-            ":chunk_size": new.chunk_size,
-            ":manifest": new.manifest,
-            ":signatures": new.signatures,
+            ":envelope": new.envelope,
             ":sealed_content_key": new.sealed_content_key,
         },
     )?;
@@ -378,8 +376,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 
 const IDLE_READERS: usize = 8;
 
-const SELECT_RELEASE: &str = "SELECT id, project, chip, version, secure_version, expires, encrypted_size, chunk_size, \
-                              manifest, signatures, sealed_content_key, published_at FROM firmware_release";
+const SELECT_RELEASE: &str = "SELECT id, project, chip, version, secure_version, expires, encrypted_size, envelope, \
+                              sealed_content_key, published_at FROM firmware_release";
 
 /// Where an epoch, a nonce or a key stands for one device.
 struct Counter {

@@ -52,7 +52,7 @@ pub(super) fn reading(row: &Row<'_>) -> Result<(StoredReading, Option<i64>), Sto
 
 /// Columns as in `SELECT_RELEASE`.
 pub(super) fn release(row: &Row<'_>) -> Result<ReleaseRecord, StoreError> {
-    let published_at: Option<i64> = row.get(11)?;
+    let published_at: Option<i64> = row.get(9)?;
     Ok(ReleaseRecord {
         id: ReleaseId(row.get(0)?),
         project: row.get(1)?,
@@ -61,10 +61,8 @@ pub(super) fn release(row: &Row<'_>) -> Result<ReleaseRecord, StoreError> {
         secure_version: SecureVersion(row.get(4)?),
         expires: unsigned(row, 5)?,
         encrypted_size: row.get(6)?,
-        chunk_size: row.get(7)?,
-        manifest: row.get(8)?,
-        signatures: row.get(9)?,
-        sealed_content_key: row.get(10)?,
+        envelope: row.get(7)?,
+        sealed_content_key: row.get(8)?,
         published_at: published_at.map(u64::try_from).transpose().map_err(|_| corrupt("published_at"))?,
     })
 }

@@ -1,0 +1,360 @@
+//! Firmware: which releases are accepted, and what a device is offered. The server checks signatures and makes none.
+
+pub mod artifact;
+pub mod image;
+pub mod upload;
+
+use crate::at_rest::{AtRestError, Use};
+use crate::clock::Clock;
+use crate::keyring::{Keyring, KnownDevice};
+use crate::lru::Lru;
+use crate::store::{Published, ReleaseAdded, ReleaseRecord, Store, StoreError};
+use artifact::Artifacts;
+use cotter_formats::chip::Chip;
+use cotter_wire::content::{self, CHUNK, ContentKey, WrappedKey};
+use cotter_wire::ids::{ReleaseId, SecureVersion};
+use cotter_wire::manifest::{
+    CLOCK_SKEW, Envelope, MAX_ENVELOPE, Manifest, ManifestError, VerifyPolicy, encode_envelope,
+};
+use cotter_wire::version::Version;
+use image::{ImageFacts, ImageRefusal};
+use sha2::{Digest, Sha256};
+use std::sync::{Arc, Mutex, PoisonError};
+use upload::{Upload, UploadMalformed};
+
+/// Accepts releases and hands them out.
+pub struct Firmware {
+    trust: Trust,
+    store: Arc<dyn Store>,
+    keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+    artifacts: Artifacts,
+    // Published releases do not change any more.
+    published: Mutex<Lru<ReleaseId, (Chip, u32)>>,
+    // One upload at a time: each holds an image in memory.
+    uploading: tokio::sync::Semaphore,
+}
+
+/// What a release must satisfy.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    /// Project name in the application descriptor.
+    pub project: String,
+    /// Who signs manifests, and how many must.
+    pub manifest: VerifyPolicy,
+    /// Digests of the Secure Boot keys of the fleet.
+    pub secure_boot_digests: Vec<[u8; 32]>,
+}
+
+/// A release that has passed all checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// SHA-256 of its manifest.
+    pub release: ReleaseId,
+    /// Its version.
+    pub version: Version,
+    /// Whether it was there before.
+    pub already_there: bool,
+}
+
+impl Firmware {
+    /// Hands out what `artifacts` and `store` hold.
+    #[must_use]
+    pub fn new(
+        trust: Trust,
+        store: Arc<dyn Store>,
+        keyring: Arc<Keyring>,
+        clock: Arc<dyn Clock>,
+        artifacts: Artifacts,
+    ) -> Self {
+        let published = Mutex::new(Lru::new(64));
+        Self { trust, store, keyring, clock, artifacts, published, uploading: tokio::sync::Semaphore::new(1) }
+    }
+
+    /// A place for one upload; `None` while another is under way. Take it before reading the body.
+    pub fn begin_upload(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.uploading.try_acquire().ok()
+    }
+
+    /// Takes a release in:
+    /// 1. enough trusted keys have signed the manifest;
+    /// 2. it is of this project and not expired;
+    /// 3. length and SHA-256 are those of the image, and a trusted Secure Boot key has signed that;
+    /// 4. image and manifest agree about project, version and `secure_version`;
+    /// 5. it is newer than what is published;
+    /// 6. then it is encrypted once, with the IV of the manifest, and stored, unpublished.
+    ///
+    /// # Errors
+    /// [`ReleaseRefusal`] names the first that does not hold.
+    pub async fn accept(self: &Arc<Self>, body: axum::body::Bytes) -> Result<Accepted, ReleaseRefusal> {
+        let this = Arc::clone(self);
+        let checked = tokio::task::spawn_blocking(move || {
+            let upload = Upload::parse(&body)?;
+            let (record, iv) = this.check(&upload)?;
+            let artifact = content::encrypt(&upload.content_key, &iv, upload.image);
+            Ok::<_, ReleaseRefusal>((record, artifact))
+        });
+        let (record, artifact) = checked.await.map_err(|_| ReleaseRefusal::Interrupted)??;
+
+        let (release, version) = (record.id, record.version);
+        if self.store.release(release).await?.is_some() {
+            // Its artifact stays as it is: the key stored with it is the one that opens it.
+            return Ok(Accepted { release, version, already_there: true });
+        }
+        let this = Arc::clone(self);
+        tokio::task::spawn_blocking(move || this.artifacts.write(release, &artifact))
+            .await
+            .map_err(|_| ReleaseRefusal::Interrupted)??;
+        match self.store.add_release(record).await? {
+            ReleaseAdded::Added => Ok(Accepted { release, version, already_there: false }),
+            ReleaseAdded::AlreadyThere => Ok(Accepted { release, version, already_there: true }),
+            ReleaseAdded::VersionTaken => {
+                self.artifacts.remove(release)?;
+                Err(ReleaseRefusal::VersionTaken { version })
+            }
+            ReleaseAdded::NotNewer { newest, secure_version } => {
+                self.artifacts.remove(release)?;
+                Err(ReleaseRefusal::NotNewer { newest, secure_version })
+            }
+        }
+    }
+
+    /// Offers a release to the fleet.
+    ///
+    /// # Errors
+    /// [`ReleaseRefusal::NotNewer`], [`ReleaseRefusal::UnknownRelease`] or the store's.
+    pub async fn publish(&self, release: ReleaseId) -> Result<(), ReleaseRefusal> {
+        match self.store.publish_release(release, self.clock.unix()).await? {
+            Published::Published | Published::AlreadyPublished => Ok(()),
+            Published::NotNewer { newest, secure_version } => Err(ReleaseRefusal::NotNewer { newest, secure_version }),
+            Published::UnknownRelease => Err(ReleaseRefusal::UnknownRelease),
+        }
+    }
+
+    /// The envelope for a device that runs `version`, with the content key wrapped for it; `None` if nothing is newer.
+    ///
+    /// # Errors
+    /// [`ReleaseRefusal`], all of them the server's own trouble.
+    pub async fn offer(
+        &self,
+        device: &KnownDevice,
+        version: Version,
+        secure_version: SecureVersion,
+    ) -> Result<Option<Vec<u8>>, ReleaseRefusal> {
+        let Some(newest) = self.store.newest_release(self.trust.project.clone(), device.chip).await? else {
+            return Ok(None);
+        };
+        let newer = newest.version > version && newest.secure_version >= secure_version;
+        if !newer || newest.expires <= self.clock.unix() {
+            return Ok(None);
+        }
+        let sealed = self.keyring.master().open(Use::ReleaseContentKey, &newest.id.0, &newest.sealed_content_key)?;
+        let mut nonce = [0; 12];
+        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| AtRestError::NoRandomness)?;
+        let wrapped = WrappedKey::wrap(
+            &device.keys.firmware_unwrap,
+            &device.id,
+            device.epoch,
+            &newest.id,
+            nonce,
+            &ContentKey::new(sealed),
+        );
+        let stored = Envelope::parse(&newest.envelope)?;
+        let mut out = [0; MAX_ENVELOPE];
+        let envelope = encode_envelope(stored.body(), stored.signatures(), Some(&wrapped), &mut out)
+            .map_err(|_| ReleaseRefusal::EnvelopeTooLong)?;
+        Ok(Some(envelope.to_vec()))
+    }
+
+    /// Chunk number `index` of a published release for this device's chip; `None` if there is no such chunk or release.
+    ///
+    /// # Errors
+    /// [`ReleaseRefusal`], all of them the server's own trouble.
+    pub async fn chunk(
+        self: &Arc<Self>,
+        device: &KnownDevice,
+        release: ReleaseId,
+        index: u32,
+    ) -> Result<Option<Vec<u8>>, ReleaseRefusal> {
+        let known = self.published.lock().unwrap_or_else(PoisonError::into_inner).touch(&release);
+        let (chip, total) = match known {
+            Some(known) => known,
+            None => {
+                let Some(record) = self.store.release(release).await?.filter(|record| record.published_at.is_some())
+                else {
+                    return Ok(None);
+                };
+                let known = (record.chip, record.encrypted_size);
+                self.published.lock().unwrap_or_else(PoisonError::into_inner).insert(release, known);
+                known
+            }
+        };
+        if chip != device.chip {
+            return Ok(None);
+        }
+        let this = Arc::clone(self);
+        let chunk = tokio::task::spawn_blocking(move || this.artifacts.chunk(release, index, CHUNK, total)).await;
+        Ok(chunk.map_err(|_| ReleaseRefusal::Interrupted)??)
+    }
+
+    /// Steps 1 to 4 of [`Self::accept`].
+    fn check(&self, upload: &Upload<'_>) -> Result<(ReleaseRecord, [u8; 16]), ReleaseRefusal> {
+        let envelope = Envelope::parse(upload.envelope)?;
+        if envelope.content_key().is_some() {
+            return Err(ReleaseRefusal::ContentKeyInEnvelope);
+        }
+        let verified = envelope.verify(&self.trust.manifest)?;
+        let manifest = verified.manifest();
+
+        let now = self.clock.unix();
+        if manifest.project.as_str() != self.trust.project {
+            return Err(ReleaseRefusal::WrongProject);
+        }
+        if manifest.expires <= now {
+            return Err(ReleaseRefusal::Expired);
+        }
+        if manifest.issued > now.saturating_add(CLOCK_SKEW) {
+            return Err(ReleaseRefusal::FromTheFuture);
+        }
+
+        if u32::try_from(upload.image.len()) != Ok(manifest.size) {
+            return Err(ReleaseRefusal::Size { manifest: manifest.size, image: upload.image.len() });
+        }
+        if <[u8; 32]>::from(Sha256::digest(upload.image)) != manifest.sha256 {
+            return Err(ReleaseRefusal::Sha256);
+        }
+        let facts = image::check(upload.image, manifest.chip, &self.trust.secure_boot_digests)?;
+        agree(manifest, &facts)?;
+
+        let id = verified.release();
+        let key = upload.content_key.expose();
+        let record = ReleaseRecord {
+            id,
+            project: facts.project,
+            chip: manifest.chip,
+            version: manifest.version,
+            secure_version: manifest.secure_version,
+            expires: manifest.expires,
+            encrypted_size: manifest.encrypted_size(),
+            envelope: upload.envelope.to_vec(),
+            sealed_content_key: self.keyring.master().seal(Use::ReleaseContentKey, &id.0, key)?,
+            published_at: None,
+        };
+        Ok((record, manifest.iv))
+    }
+}
+
+fn agree(manifest: &Manifest, facts: &ImageFacts) -> Result<(), ReleaseRefusal> {
+    let field = if manifest.project.as_str() != facts.project {
+        "project"
+    } else if manifest.version != facts.version {
+        "version"
+    } else if manifest.secure_version != facts.secure_version {
+        "secure_version"
+    } else {
+        return Ok(());
+    };
+    Err(ReleaseRefusal::Disagree { field })
+}
+
+/// Why a release is not accepted, published or handed out.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseRefusal {
+    /// The request is no upload.
+    #[error(transparent)]
+    Upload(#[from] UploadMalformed),
+    /// The manifest is malformed, or not signed by enough trusted keys.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The content key belongs to the upload's second line.
+    #[error("release: the envelope already holds a content key")]
+    ContentKeyInEnvelope,
+    /// Another product's.
+    #[error("release: of another project")]
+    WrongProject,
+    /// Past its expiry.
+    #[error("release: expired")]
+    Expired,
+    /// Issued ahead of our clock.
+    #[error("release: issued in the future")]
+    FromTheFuture,
+    /// Lengths differ.
+    #[error("release: the manifest says {manifest} bytes, the image has {image}")]
+    Size {
+        /// By the manifest.
+        manifest: u32,
+        /// Of the image.
+        image: usize,
+    },
+    /// Digests differ.
+    #[error("release: the image is not the one that the manifest names (SHA-256)")]
+    Sha256,
+    /// The image itself.
+    #[error(transparent)]
+    Image(#[from] ImageRefusal),
+    /// Manifest and application descriptor say different things.
+    #[error("release: manifest and application descriptor disagree about {field}")]
+    Disagree {
+        /// About what.
+        field: &'static str,
+    },
+    /// Same version, other content.
+    #[error("release: version {version} exists with other content")]
+    VersionTaken {
+        /// Which version.
+        version: Version,
+    },
+    /// A downgrade.
+    #[error("release: not newer than the published {newest} with secure_version {secure_version}")]
+    NotNewer {
+        /// The newest published version.
+        newest: Version,
+        /// Its anti-rollback counter.
+        secure_version: SecureVersion,
+    },
+    /// No such release.
+    #[error("release: unknown")]
+    UnknownRelease,
+    /// The stored signatures leave no room for the content key.
+    #[error("release: the envelope is too long")]
+    EnvelopeTooLong,
+    /// Keys at rest.
+    #[error(transparent)]
+    AtRest(#[from] AtRestError),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The artifact could not be read or written.
+    #[error("release: artifact: {0}")]
+    Artifact(#[from] std::io::Error),
+    /// The server is stopping.
+    #[error("release: interrupted")]
+    Interrupted,
+}
+
+impl ReleaseRefusal {
+    /// A stable name; `None` if the server itself is at fault.
+    #[must_use]
+    pub const fn code(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Upload(_) => "upload-malformed",
+            Self::Manifest(error) => error.code(),
+            Self::ContentKeyInEnvelope => "release-content-key-in-envelope",
+            Self::WrongProject => "release-wrong-project",
+            Self::Expired => "release-expired",
+            Self::FromTheFuture => "release-from-the-future",
+            Self::Size { .. } => "release-size",
+            Self::Sha256 => "release-sha256",
+            Self::Image(ImageRefusal::Unsigned(_)) => "image-unsigned",
+            Self::Image(ImageRefusal::Signature(_) | ImageRefusal::SignaturePlace { .. }) => "image-signature",
+            Self::Image(_) => "image-malformed",
+            Self::Disagree { .. } => "release-disagrees-with-image",
+            Self::VersionTaken { .. } => "release-version-taken",
+            Self::NotNewer { .. } => "release-not-newer",
+            Self::UnknownRelease => "release-unknown",
+            Self::EnvelopeTooLong | Self::AtRest(_) | Self::Store(_) | Self::Artifact(_) | Self::Interrupted => {
+                return None;
+            }
+        })
+    }
+}

@@ -1,0 +1,180 @@
+//! A small product for the tests: its CA, its server (in this process or as a process of its own), its devices.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses another part")]
+
+pub mod client;
+pub mod device;
+pub mod release;
+
+use client::{Answer, Client};
+use cotter_server::config::Config;
+use cotter_server::init::{InitOptions, init};
+use cotter_server::server::Server;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls_pki_types::CertificateDer;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Directory, keys and certificates of one product.
+pub struct Product {
+    pub directory: tempfile::TempDir,
+    pub config: PathBuf,
+    pub enrolment_key: PathBuf,
+    pub admin_token: String,
+    pub ca: CertificateDer<'static>,
+    pub signers: release::Signers,
+}
+
+/// A certificate authority.
+pub struct Authority {
+    pub certificate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = parameters.self_signed(&key).unwrap().der().clone();
+        Self { certificate, issuer: Issuer::new(parameters, key) }
+    }
+
+    fn issue(&self, directory: &Path) {
+        let key = KeyPair::generate().unwrap();
+        let parameters = CertificateParams::new(vec![client::SERVER_NAME.to_owned()]).unwrap();
+        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
+        std::fs::write(directory.join("server.pem"), certificate.pem()).unwrap();
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(directory.join("server.key")).unwrap();
+        std::io::Write::write_all(&mut file, key.serialize_pem().as_bytes()).unwrap();
+    }
+}
+
+impl Product {
+    pub fn new() -> Self {
+        Self::with("")
+    }
+
+    /// `extra` is appended to the configuration.
+    pub fn with(extra: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let signers = release::Signers::new(directory.path());
+        let made = init(
+            directory.path(),
+            &InitOptions {
+                listen: ([127, 0, 0, 1], 0).into(),
+                project: release::PROJECT.into(),
+                manifest_keys: signers.public_key_files.clone(),
+                manifest_required: 1,
+                secure_boot_digests: vec![signers.secure_boot_digest()],
+            },
+        )
+        .unwrap();
+        let authority = Authority::new();
+        authority.issue(directory.path());
+        let mut text = std::fs::read_to_string(&made.config).unwrap();
+        text.push_str(extra);
+        std::fs::write(&made.config, text).unwrap();
+        Self {
+            config: made.config,
+            enrolment_key: made.enrolment_key,
+            admin_token: made.admin_token.reveal().to_string(),
+            ca: authority.certificate,
+            signers,
+            directory,
+        }
+    }
+
+    /// Starts the server in this process.
+    pub async fn serve(&self) -> Running {
+        let server = Server::bind(&Config::read(&self.config).unwrap()).await.unwrap();
+        let address = server.address();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(server.run(async move { drop(stopped.await) }));
+        Running { address, stop, task }
+    }
+
+    /// Starts the server binary.
+    pub fn spawn(&self) -> Process {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cotter-server"))
+            .args(["serve", "--config"])
+            .arg(&self.config)
+            .env("RUST_LOG", "error")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let address = ready["listening"].as_str().unwrap().parse().unwrap();
+        Process { child, address }
+    }
+
+    pub async fn connect(&self, address: SocketAddr) -> Client {
+        Client::connect(address, &self.ca).await.unwrap()
+    }
+
+    /// A request of the administrator.
+    pub async fn admin(&self, address: SocketAddr, method: &str, path: &str, body: Vec<u8>) -> Answer {
+        let authorization = format!("Bearer {}", self.admin_token);
+        self.connect(address).await.ask(method, path, &[("authorization", &authorization)], body).await
+    }
+
+    /// Nonces of the stored readings of a device, newest first.
+    pub async fn stored_nonces(&self, address: SocketAddr, device: &str) -> Vec<u64> {
+        let answer = self.admin(address, "GET", &format!("/admin/v1/devices/{device}/readings"), Vec::new()).await;
+        assert_eq!(answer.status, 200);
+        let readings = answer.json();
+        readings["readings"].as_array().unwrap().iter().map(|reading| reading["nonce"].as_u64().unwrap()).collect()
+    }
+}
+
+/// A server in this process.
+pub struct Running {
+    pub address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Stops it the orderly way.
+    pub async fn stop(self) {
+        drop(self.stop);
+        self.task.await.unwrap();
+    }
+}
+
+/// A server in a process of its own.
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Process {
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Gone already if the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
