@@ -25,8 +25,9 @@ use crate::workspace::{output, root};
 use behaviour::Behaviour;
 use program::{PROGRAMS, Program};
 use provenance::Provenance;
-use stage::{Stage, sha256};
-pub(crate) use toolchain::{Library, TARGET, Toolchain};
+pub(crate) use stage::Stage;
+use stage::sha256;
+pub(crate) use toolchain::{Library, TARGET, Toolchain, apt_install};
 
 /// What `cargo xtask firmware` can be told.
 #[derive(clap::Args)]
@@ -63,6 +64,7 @@ pub(crate) fn run(arguments: &FirmwareArguments) -> Result<()> {
     }
     let out = arguments.out.clone().unwrap_or_else(committed);
     let toolchain = Toolchain::find()?;
+    toolchain.complete_lock(&root().join("firmware"))?;
     let (stage, images) = build(&toolchain)?;
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     for (program, image) in &images {
@@ -142,10 +144,7 @@ pub(crate) fn no_alloc_check() -> Result<Checked> {
         Err(missing) => return Ok(Checked::NotRun(format!("{missing:#}"))),
     };
     let stage = Stage::prepare(root())?;
-    let mut cargo = toolchain.cargo(&stage.folder, "build", &stage.remap_flags()?, Library::Core);
-    // Not the folder of the images: cargo would compile the standard library again at every change between the two.
-    cargo.args(["--target-dir", "target/core", "--package", "cotter-device", "--package", "cotter-bench"]);
-    crate::workspace::run(&mut cargo).context("the device crate does not build without an allocator")?;
+    build_bench(&toolchain, &stage).context("the device crate does not build without an allocator")?;
     let how = if toolchain.leaves_out_alloc() {
         "with `core` alone: there is no `alloc` to ask for"
     } else {
@@ -154,8 +153,17 @@ pub(crate) fn no_alloc_check() -> Result<Checked> {
     Ok(Checked::Holds(format!("cotter-device built for {TARGET} {how}")))
 }
 
+/// Builds the measuring programs, and with them the device crate, on `core` alone; returns their folder.
+pub(crate) fn build_bench(toolchain: &Toolchain, stage: &Stage) -> Result<PathBuf> {
+    let mut cargo = toolchain.cargo(&stage.folder, "build", &stage.remap_flags()?, Library::Core);
+    // Not the folder of the images: cargo would compile the standard library again at every change between the two.
+    cargo.args(["--target-dir", "target/core", "--package", "cotter-device", "--package", "cotter-bench"]);
+    crate::workspace::run(&mut cargo)?;
+    Ok(stage.folder.join("target/core").join(TARGET).join("release"))
+}
+
 /// The stage and every image, in the order of [`PROGRAMS`].
-fn build(toolchain: &Toolchain) -> Result<(Stage, Vec<(&'static Program, Vec<u8>)>)> {
+fn build(toolchain: &Toolchain) -> Result<(Stage, Vec<Built>)> {
     let stage = Stage::prepare(root())?;
     let mut images = Vec::new();
     for program in PROGRAMS {
@@ -164,6 +172,9 @@ fn build(toolchain: &Toolchain) -> Result<(Stage, Vec<(&'static Program, Vec<u8>
     }
     Ok((stage, images))
 }
+
+/// A program and the image made of it.
+type Built = (&'static Program, Vec<u8>);
 
 /// What must hold for an image whatever it is compared with.
 fn inspect(program: &Program, image: &[u8]) -> Result<()> {

@@ -6,6 +6,7 @@
 //! | `test` | the whole run, with a summary |
 //! | `tools` | the venv with Espressif's tools |
 //! | `firmware` | the programs that run on the chip, and their images |
+//! | `bench` | what things cost, against a floor of the same run |
 //! | `fuzz` | cargo-fuzz on the bodies of `fuzz/` |
 //! | `advisories` | the condensed copy of RustSec's database, read by `check` and written from a checkout |
 //! | `workspace` | the repository: its root, its locked packages, commands run in it |
@@ -14,6 +15,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod advisories;
+mod bench;
 mod check;
 mod firmware;
 mod fuzz;
@@ -44,6 +46,8 @@ enum Chore {
     Tools,
     /// Build the programs that run on the chip, and make or check the images in firmware/images
     Firmware(firmware::FirmwareArguments),
+    /// Measure: instructions, bytes, stack
+    Bench(bench::BenchArguments),
     /// Run one fuzz target, or list them
     Fuzz(fuzz::FuzzArguments),
     /// Write xtask/advisories.toml from a checkout of github.com/rustsec/advisory-db
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Chore::Test => test::run(),
         Chore::Tools => tools::install().map(|summary| println!("{summary}")),
         Chore::Firmware(arguments) => firmware::run(&arguments),
+        Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Advisories { from } => advisories::write_snapshot(&from),
     };

@@ -4,7 +4,9 @@
 //! | file | noun |
 //! |---|---|
 //! | `board` | the board: start, serial line, instruction counter, stack, parameters, power-off |
+//! | `sample` | the reading that is sealed |
 //! | `bin/packet` | one telemetry packet, sealed by the device crate |
+//! | `bin/seal` | the packet alone, from keys and nonce that are there already |
 //! | `bin/floor_hmac` | HMAC-SHA256 alone, over as many bytes |
 //! | `bin/floor_aes` | AES-128-CBC alone, over as many bytes |
 //!
@@ -14,3 +16,4 @@
 #![no_std]
 
 pub mod board;
+pub mod sample;

@@ -57,9 +57,7 @@ const fn application(
 impl Program {
     /// Compiles it and makes the image.
     pub(crate) fn build(&self, toolchain: &Toolchain, stage: &Stage) -> Result<Vec<u8>> {
-        let mut flags = stage.remap_flags()?;
-        flags.push("-Cforce-frame-pointers".to_owned());
-        let mut cargo = toolchain.cargo(&stage.folder, "build", &flags, Library::CoreAndAlloc);
+        let mut cargo = toolchain.cargo(&stage.folder, "build", &stage.remap_flags()?, Library::CoreAndAlloc);
         cargo.args(["--package", self.package]).env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH.to_string());
         if let Some(release) = self.release {
             cargo.env("COTTER_APP_VERSION", release);

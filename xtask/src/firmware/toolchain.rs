@@ -74,6 +74,7 @@ impl Toolchain {
         cargo.current_dir(workspace).env("PATH", &self.search_path);
         cargo.args([verb, "--quiet", "--release", "--locked", "--target", TARGET]);
         let mut flags = flags.to_vec();
+        flags.extend(FLAGS.iter().map(|flag| (*flag).to_owned()));
         for source in &self.library_sources {
             flags.push(format!("--remap-path-prefix={}=/rust", source.display()));
         }
@@ -89,6 +90,13 @@ impl Toolchain {
             });
         }
         cargo
+    }
+
+    /// Adds to a workspace's Cargo.lock what its manifests ask for and it does not have; changes nothing else.
+    pub(crate) fn complete_lock(&self, workspace: &Path) -> anyhow::Result<()> {
+        let mut cargo = Command::new(&self.cargo);
+        cargo.env("PATH", &self.search_path).env_remove("RUSTUP_TOOLCHAIN").current_dir(workspace);
+        output(cargo.args(["metadata", "--quiet", "--format-version=1"])).map(drop)
     }
 
     /// True if there is no `alloc` at all in a build with [`Library::Core`], rather than one that nobody may link.
@@ -186,6 +194,15 @@ fn newest_lld() -> anyhow::Result<Option<PathBuf>> {
 fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
+
+/// As in firmware/.cargo/config.toml, which the environment's flags replace.
+const FLAGS: [&str; 5] = [
+    "-Cforce-frame-pointers",
+    "--cfg=sha2_backend=\"soft\"",
+    "--cfg=sha2_backend_soft=\"compact\"",
+    "--cfg=aes_backend=\"soft\"",
+    "--cfg=aes_backend_soft=\"compact\"",
+];
 
 /// Debian's compiler, cargo, standard library sources and linker.
 const PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
