@@ -3,14 +3,17 @@
 extern crate std;
 use super::super::{Action, Event, Refusal, Request, Settings, Storage, Updater};
 use crate::identity::{FIRMWARE_KEYS, FIRMWARE_REQUIRED, Identity};
+use crate::nvs::Nvs;
+use crate::platform::Region;
 use crate::session::AuthenticatedTime;
 use crate::slots::{SlotIndex, Slots};
-use crate::test_store::{NVS_LEN, TestStore, mount, root_key};
+use crate::test_store::{NVS_LEN, TestStore, mount, nvs_keys, root_key};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PSS_SHA256};
 use cotter_chip::board::VirtualChip;
+use cotter_chip::crypt::TransparentFlash;
 use cotter_chip::efuse::{BurnSet, Efuses, KeyProtection};
 use cotter_chip::fault::Fault;
 use cotter_chip::flash::Flash;
@@ -91,7 +94,8 @@ pub(super) struct Publication<'a> {
     pub(super) version: (u16, u16, u16),
     pub(super) secure_version: u32,
     pub(super) signers: &'a [&'a Signer],
-    pub(super) device: &'a str,
+    /// Whose content key the envelope carries.
+    pub(super) device: Option<&'a str>,
 }
 
 impl<'a> Publication<'a> {
@@ -101,7 +105,7 @@ impl<'a> Publication<'a> {
         secure_version: u32,
         signers: &'a [&'a Signer],
     ) -> Self {
-        Self { image, version, secure_version, signers, device: "esp32-001" }
+        Self { image, version, secure_version, signers, device: Some("esp32-001") }
     }
 
     pub(super) fn publish(&self) -> Release {
@@ -128,12 +132,14 @@ impl<'a> Publication<'a> {
         let mut body = [0; MAX_BODY];
         let body = manifest.encode(&mut body).unwrap();
         let signatures: Vec<_> = self.signers.iter().map(|signer| signer.sign(body)).collect();
-        let device = self.device.parse().unwrap();
-        let unwrap = DeviceKeys::derive(&root_key(), &device, KeyEpoch(3)).firmware_unwrap;
         let release = ReleaseId(Sha256::digest(body).into());
-        let wrapped = WrappedKey::wrap(&unwrap, &device, KeyEpoch(3), &release, [7; 12], &key());
+        let wrapped = self.device.map(|device| {
+            let device = device.parse().unwrap();
+            let unwrap = DeviceKeys::derive(&root_key(), &device, KeyEpoch(3)).firmware_unwrap;
+            WrappedKey::wrap(&unwrap, &device, KeyEpoch(3), &release, [7; 12], &key())
+        });
         let mut out = [0; MAX_ENVELOPE];
-        let envelope = encode_envelope(body, &signatures, Some(&wrapped), &mut out).unwrap().to_vec();
+        let envelope = encode_envelope(body, &signatures, wrapped.as_ref(), &mut out).unwrap().to_vec();
         Release { manifest, envelope, content }
     }
 }
@@ -144,8 +150,11 @@ pub(super) struct Server {
     pub(super) release: Option<Release>,
     pub(super) reports: Vec<StatusReport>,
     pub(super) chunks: Vec<u32>,
-    pub(super) attack: Option<fn(u32, &mut Vec<u8>)>,
+    pub(super) attack: Option<Attack>,
 }
+
+/// Changes the chunk of that number on its way.
+pub(super) type Attack = fn(u32, &mut Vec<u8>);
 
 impl Server {
     pub(super) fn with(release: Release) -> Self {
@@ -269,7 +278,14 @@ impl World {
 
         let mut view = self.board.transparent_flash();
         let slots = Slots::read(&mut view, FlashAddr(TABLE), &mut [0; TABLE_LEN]).unwrap();
-        let mut nvs = mount(self.board.raw_flash(), FlashAddr(NVS));
+        let region = Region::new(self.board.raw_flash(), FlashAddr(NVS), NVS_LEN).unwrap();
+        let mut nvs = match Nvs::mount(region, Some(nvs_keys())) {
+            Ok(nvs) => nvs,
+            Err(error) => {
+                assert!(self.board.fault().is_lost(), "{error}");
+                return End::PowerLost;
+            }
+        };
         let identity = Identity::load(&mut nvs).unwrap();
         let settings = Settings {
             identity: &identity,
@@ -300,6 +316,22 @@ impl World {
         }
         refusals.extend(updater.refusal());
         End::Asleep
+    }
+
+    /// Boots once and hands the updater to a test that feeds it by hand.
+    pub(super) fn by_hand<T>(
+        &self,
+        fuse_floor: SecureVersion,
+        test: impl FnOnce(&mut Updater<'_>, &mut Storage<'_, TransparentFlash, Flash>) -> T,
+    ) -> T {
+        let AppSlot::Ota(slot) = self.board.power_on().booted().unwrap().slot else { panic!("not a slot") };
+        let mut view = self.board.transparent_flash();
+        let slots = Slots::read(&mut view, FlashAddr(TABLE), &mut [0; TABLE_LEN]).unwrap();
+        let mut nvs = mount(self.board.raw_flash(), FlashAddr(NVS));
+        let identity = Identity::load(&mut nvs).unwrap();
+        let settings = Settings { identity: &identity, chip: Chip::Esp32C3, running: SlotIndex(slot), fuse_floor };
+        let mut updater = Updater::new(settings, slots).unwrap();
+        test(&mut updater, &mut Storage { flash: &mut view, nvs: &mut nvs })
     }
 
     /// Boots until the device sleeps; gives the refusals on the way.
