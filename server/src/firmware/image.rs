@@ -82,3 +82,69 @@ pub enum ImageRefusal {
     #[error("version in the application descriptor is not three numbers")]
     Version,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cotter_formats::read::ReadError;
+
+    /// Signed by espsecure, see /vectors/sbv2/README.md.
+    const SIGNED: &[u8] = include_bytes!("../../../vectors/sbv2/app-esp32c3-signed-rsa_a.bin");
+    const KEY_A: &[u8; 32] = include_bytes!("../../../vectors/sbv2/digest-rsa3072_a.bin");
+    const KEY_B: &[u8; 32] = include_bytes!("../../../vectors/sbv2/digest-rsa3072_b.bin");
+    /// The same without signature, by esptool.
+    const UNSIGNED: &[u8] = include_bytes!("../../../vectors/image/esp32c3-secure-pad-v2.bin");
+
+    #[test]
+    fn believes_the_signature_of_espsecure() {
+        // All that is left to refuse is its version, "v1.2.3-golden".
+        assert_eq!(check(SIGNED, Chip::Esp32C3, &[*KEY_B, *KEY_A]), Err(ImageRefusal::Version));
+    }
+
+    #[test]
+    fn refuses_an_untrusted_key() {
+        let untrusted = Err(ImageRefusal::Signature(SignatureError::Untrusted));
+        assert_eq!(check(SIGNED, Chip::Esp32C3, &[*KEY_B]), untrusted);
+        assert_eq!(check(SIGNED, Chip::Esp32C3, &[]), untrusted);
+    }
+
+    #[test]
+    fn refuses_an_unsigned_image() {
+        let refusal = check(UNSIGNED, Chip::Esp32C3, &[*KEY_A]).unwrap_err();
+        assert!(matches!(refusal, ImageRefusal::Unsigned(_)), "{refusal}");
+    }
+
+    #[test]
+    fn refuses_a_signature_that_the_chip_would_not_find() {
+        // A sector more between image and signature: the chip looks where the sector is now erased.
+        let (content, sector) = SIGNED.split_at(SIGNED.len() - 4096);
+        let moved = [content, &[0xff; 4096], sector].concat();
+        let expected = content.len();
+        let found = expected + 4096;
+        let refused = Err(ImageRefusal::SignaturePlace { expected, found });
+        assert_eq!(check(&moved, Chip::Esp32C3, &[*KEY_A]), refused);
+    }
+
+    #[test]
+    fn refuses_another_chip_and_every_truncation() {
+        let other = check(SIGNED, Chip::Esp32S3, &[*KEY_A]).unwrap_err();
+        assert_eq!(other, ImageRefusal::Image(ImageError::Chip { expected: 9, found: 5 }));
+        for length in (0..SIGNED.len()).step_by(997) {
+            assert!(check(&SIGNED[..length], Chip::Esp32C3, &[*KEY_A]).is_err(), "{length}");
+        }
+        let empty = check(&[], Chip::Esp32C3, &[*KEY_A]).unwrap_err();
+        assert!(matches!(empty, ImageRefusal::Image(ImageError::Read(ReadError::Truncated { .. }))), "{empty}");
+    }
+
+    #[test]
+    fn refuses_a_flipped_bit_anywhere() {
+        for bit in (0..SIGNED.len() * 8).step_by(40_009) {
+            let mut flipped = SIGNED.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let refusal = check(&flipped, Chip::Esp32C3, &[*KEY_A]);
+            // The erased rest of the signature sector is not signed, and nobody reads it.
+            let in_slack = bit / 8 >= SIGNED.len() - 4096 + 1216;
+            assert_eq!(refusal == Err(ImageRefusal::Version), in_slack, "bit {bit}: {refusal:?}");
+        }
+    }
+}
