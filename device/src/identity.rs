@@ -38,7 +38,7 @@ pub const FIRMWARE_KEYS: [Key; 4] =
 /// See the table above.
 pub const FIRMWARE_REQUIRED: Key = Key::literal("fw_required");
 
-/// A device's identity, about 1.3 KB. The root key is wiped on drop.
+/// A device's identity, about 1.2 KB. The root key is wiped on drop.
 #[derive(Debug)]
 pub struct Identity {
     /// Its name.
