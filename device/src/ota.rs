@@ -296,7 +296,7 @@ impl<'a> Updater<'a> {
         let manifest = verified.manifest();
         let project = identity.project().as_str();
         let secure_version = secure_version.max(fuse_floor);
-        let situation = Situation { now: now.unix().0, project, chip, version, secure_version };
+        let situation = Situation { now: now.unix(), project, chip, version, secure_version };
         manifest.check(&situation).map_err(Refusal::Unsuitable)?;
         // What is shorter than a label would be judged by bytes that no hash covers.
         let (size, capacity) = (manifest.size, self.slots.inactive().len.0);

@@ -210,10 +210,10 @@ impl Firmware {
         if manifest.project.as_str() != self.trust.project {
             return Err(ReleaseRefusal::WrongProject);
         }
-        if manifest.expires <= now {
+        if manifest.expires.0 <= now {
             return Err(ReleaseRefusal::Expired);
         }
-        if manifest.issued > now.saturating_add(CLOCK_SKEW) {
+        if manifest.issued.0 > now.saturating_add(CLOCK_SKEW) {
             return Err(ReleaseRefusal::FromTheFuture);
         }
 
@@ -234,7 +234,7 @@ impl Firmware {
             chip: manifest.chip,
             version: manifest.version,
             secure_version: manifest.secure_version,
-            expires: manifest.expires,
+            expires: manifest.expires.0,
             encrypted_size: manifest.encrypted_size(),
             envelope: upload.envelope.to_vec(),
             sealed_content_key: self.keyring.master().seal(Use::ReleaseContentKey, &id.0, key)?,

@@ -5,7 +5,7 @@
 mod product;
 
 use cotter_wire::content::{ContentKey, decrypt_chunk, without_padding};
-use cotter_wire::ids::{ReleaseId, SecureVersion};
+use cotter_wire::ids::{ReleaseId, SecureVersion, UnixTime};
 use cotter_wire::manifest::{Envelope, Manifest, VerifiedManifest, VerifyPolicy};
 use cotter_wire::session::{MAX_HEADER, Request};
 use cotter_wire::status::{Outcome, StatusReport};
@@ -139,8 +139,16 @@ async fn refuses_what_is_not_signed_as_the_fleet_trusts() {
         ("image-signature", envelope(&release::manifest(&foreign_image)), &foreign_image),
         ("release-sha256", envelope(&manifest), &flipped),
         ("release-size", envelope(&Manifest { size: manifest.size - 1, ..manifest.clone() }), &image),
-        ("release-expired", envelope(&Manifest { issued: 1, expires: 2, ..manifest.clone() }), &image),
-        ("release-from-the-future", envelope(&Manifest { issued: manifest.expires - 1, ..manifest.clone() }), &image),
+        (
+            "release-expired",
+            envelope(&Manifest { issued: UnixTime(1), expires: UnixTime(2), ..manifest.clone() }),
+            &image,
+        ),
+        (
+            "release-from-the-future",
+            envelope(&Manifest { issued: UnixTime(manifest.expires.0 - 1), ..manifest.clone() }),
+            &image,
+        ),
         (
             "release-disagrees-with-image",
             envelope(&Manifest { version: Version::new(9, 0, 0), ..manifest.clone() }),
@@ -189,7 +197,7 @@ async fn refuses_a_downgrade_and_a_second_content_for_one_version() {
     let answer = product.admin(server.address, "POST", &path, Vec::new()).await;
     assert_eq!(reason(&answer), (422, "release-not-newer".into()));
     let image = release::signed_image("1.0.0", secure_boot_signer());
-    let again = Manifest { expires: release::manifest(&image).expires + 1, ..release::manifest(&image) };
+    let again = Manifest { expires: UnixTime(release::manifest(&image).expires.0 + 1), ..release::manifest(&image) };
     let again = release::upload(&release::envelope(&again, &[manifest_signer()]), &image);
     assert_eq!(reason(&upload(&product, &server, again).await), (422, "release-not-newer".into()));
 

@@ -20,7 +20,7 @@ mod policy;
 
 use crate::canonical::{CanonicalError, OutputFull, Scanner, Writer};
 use crate::content;
-use crate::ids::SecureVersion;
+use crate::ids::{SecureVersion, UnixTime};
 use crate::version::Version;
 use cotter_formats::chip::Chip;
 use sha2::{Digest, Sha256};
@@ -54,10 +54,10 @@ pub struct Manifest {
     pub sha256: [u8; 32],
     /// CBC IV of the content.
     pub iv: [u8; 16],
-    /// When it was issued, in Unix seconds.
-    pub issued: u64,
-    /// When devices stop accepting it, in Unix seconds.
-    pub expires: u64,
+    /// When it was issued.
+    pub issued: UnixTime,
+    /// When devices stop accepting it.
+    pub expires: UnixTime,
 }
 
 /// A project name: 1 to 31 printable ASCII characters other than `"` and `\`, as the application descriptor holds it.
@@ -101,8 +101,8 @@ impl Manifest {
         body.literal(",\"sha256\":\"").hex(&self.sha256);
         body.literal("\",\"encrypted_size\":").number(content::encrypted_len(self.size).ok_or(OutputFull)?);
         body.literal(",\"chunk_size\":2048,\"iv\":\"").hex(&self.iv);
-        body.literal("\",\"issued\":").number(self.issued);
-        body.literal(",\"expires\":").number(self.expires).literal("}");
+        body.literal("\",\"issued\":").number(self.issued.0);
+        body.literal(",\"expires\":").number(self.expires.0).literal("}");
         body.finish()
     }
 
@@ -135,9 +135,9 @@ impl Manifest {
         scan.literal(",\"chunk_size\":2048,\"iv\":\"")?;
         let iv = scan.hex()?;
         scan.literal("\",\"issued\":")?;
-        let issued = scan.u64()?;
+        let issued = UnixTime(scan.u64()?);
         scan.literal(",\"expires\":")?;
-        let expires = scan.u64()?;
+        let expires = UnixTime(scan.u64()?);
         scan.literal("}")?;
         scan.end()?;
         if size == 0 || content::encrypted_len(size) != Some(encrypted_size) || issued >= expires {
@@ -157,7 +157,7 @@ impl Manifest {
     /// # Errors
     /// [`Unsuitable`], the first reason in the order of its variants.
     pub fn check(&self, situation: &Situation<'_>) -> Result<(), Unsuitable> {
-        if self.issued > situation.now.saturating_add(CLOCK_SKEW) {
+        if self.issued.0 > situation.now.0.saturating_add(CLOCK_SKEW) {
             return Err(Unsuitable::FromTheFuture);
         }
         if self.expires <= situation.now {
@@ -182,8 +182,8 @@ impl Manifest {
 /// What a manifest is held against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Situation<'a> {
-    /// Authenticated time, in Unix seconds.
-    pub now: u64,
+    /// Authenticated time.
+    pub now: UnixTime,
     /// The project of the running application.
     pub project: &'a str,
     /// This chip.

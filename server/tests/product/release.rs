@@ -11,7 +11,7 @@ use cotter_formats::secure_boot::v2::{RsaPublicKey, append_signature};
 use cotter_server::firmware::upload::Upload;
 use cotter_wire::content::ContentKey;
 use cotter_wire::firmware_key::{Algorithm, FirmwareKey};
-use cotter_wire::ids::SecureVersion;
+use cotter_wire::ids::{SecureVersion, UnixTime};
 use cotter_wire::manifest::{
     MAX_BODY, MAX_ENVELOPE, Manifest, ManifestSignature, Project, encode_envelope, signed_digest,
 };
@@ -131,8 +131,8 @@ pub fn manifest(signed_image: &[u8]) -> Manifest {
         size: u32::try_from(signed_image.len()).unwrap(),
         sha256: Sha256::digest(signed_image).into(),
         iv: [0x17; 16],
-        issued: now,
-        expires: now + 86_400,
+        issued: UnixTime(now),
+        expires: UnixTime(now + 86_400),
     }
 }
 

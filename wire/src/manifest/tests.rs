@@ -61,8 +61,8 @@ fn manifest() -> Manifest {
         size: 135_168,
         sha256: [0xab; 32],
         iv: [0xcd; 16],
-        issued: 1_000_000,
-        expires: 2_000_000,
+        issued: UnixTime(1_000_000),
+        expires: UnixTime(2_000_000),
     }
 }
 
@@ -190,7 +190,7 @@ fn contradictory_fields_are_refused() {
 #[test]
 fn every_unsuitable_release_is_named() {
     let fit = Situation {
-        now: 1_500_000,
+        now: UnixTime(1_500_000),
         project: "cotter-app",
         chip: Chip::Esp32C3,
         version: Version::new(1, 0, 9),
@@ -198,8 +198,8 @@ fn every_unsuitable_release_is_named() {
     };
     assert_eq!(manifest().check(&fit), Ok(()));
     for (situation, refusal) in [
-        (Situation { now: 2_000_000, ..fit }, Unsuitable::Expired),
-        (Situation { now: 999_399, ..fit }, Unsuitable::FromTheFuture),
+        (Situation { now: UnixTime(2_000_000), ..fit }, Unsuitable::Expired),
+        (Situation { now: UnixTime(999_399), ..fit }, Unsuitable::FromTheFuture),
         (Situation { project: "other", ..fit }, Unsuitable::WrongProject),
         (Situation { chip: Chip::Esp32, ..fit }, Unsuitable::WrongChip),
         (Situation { version: Version::new(1, 1, 0), ..fit }, Unsuitable::NotNewer),
@@ -208,7 +208,7 @@ fn every_unsuitable_release_is_named() {
     ] {
         assert_eq!(manifest().check(&situation), Err(refusal));
     }
-    assert_eq!(manifest().check(&Situation { now: 999_400, ..fit }), Ok(()), "ten minutes of skew");
+    assert_eq!(manifest().check(&Situation { now: UnixTime(999_400), ..fit }), Ok(()), "ten minutes of skew");
 }
 
 #[test]
