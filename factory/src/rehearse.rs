@@ -150,7 +150,9 @@ impl Trials<'_> {
         let chip = self.chip.duplicate()?;
         let (at, plain, _) = self.views("boot image")?;
         chip.raw_flash().overwrite_externally(at, &plain)?;
-        Ok(refusal("plaintext boot image", RefusalCode::InvalidHeader, &chip))
+        // What the ROM sees is noise under the device's key: which check it fails first depends on the key.
+        let seen = if chip.power_on().booted().is_none() { "nothing boots" } else { "boots" };
+        Ok(Trial { name: "plaintext boot image", expected: "nothing boots".to_owned(), seen: seen.to_owned() })
     }
 
     /// Somebody reads the flash part: no 16-byte block of anything encrypted may be there in clear.

@@ -133,6 +133,15 @@ impl ManifestKey {
         Ok(der.as_ref().to_vec())
     }
 
+    /// [`Self::public_spki`] as PEM ("BEGIN PUBLIC KEY").
+    ///
+    /// # Errors
+    /// [`SigningError::Library`] if encoding fails.
+    pub fn public_pem(&self) -> Result<String, SigningError> {
+        let der = self.public_spki()?;
+        pem_rfc7468::encode_string("PUBLIC KEY", LineEnding::LF, &der).map_err(|_| SigningError::Library)
+    }
+
     /// Signs a SHA-256 digest: 256 bytes big-endian for RSA, 64 bytes `r || s` for P-256.
     ///
     /// # Errors

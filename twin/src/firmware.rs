@@ -288,7 +288,7 @@ impl<'a> Firmware<'a> {
             let ask = Ask {
                 method: if request.method() == "POST" { Method::POST } else { Method::GET },
                 path: path.to_string(),
-                session: Some(header),
+                headers: vec![(api::SESSION_HEADER, header)],
                 body: (!body.is_empty()).then(|| (JSON, body.to_vec())),
             };
             let reply = self.client.send(&ask).await?;
@@ -326,7 +326,7 @@ const JSON: &str = "application/json";
 
 async fn post(client: &mut Client, path: &str, body: &[u8]) -> Result<Reply, NetError> {
     let body = Some((JSON, body.to_vec()));
-    client.send(&Ask { method: Method::POST, path: path.to_owned(), session: None, body }).await
+    client.send(&Ask { method: Method::POST, path: path.to_owned(), headers: Vec::new(), body }).await
 }
 
 /// A plausible solar inverter: each register of the image's map near a typical value, moving a little with time.

@@ -27,8 +27,8 @@ pub struct Ask {
     pub method: Method,
     /// Path and query.
     pub path: String,
-    /// Value of the `Cotter-Session` header, if the request is signed.
-    pub session: Option<String>,
+    /// Further headers, such as the one that signs the request.
+    pub headers: Vec<(&'static str, String)>,
     /// Content type and body of a `POST`.
     pub body: Option<(&'static str, Vec<u8>)>,
 }
@@ -123,8 +123,8 @@ impl Client {
             self.connection = Some(self.connect().await?);
         }
         let mut request = Request::builder().method(&ask.method).uri(&ask.path).header("host", &self.authority);
-        if let Some(session) = &ask.session {
-            request = request.header("cotter-session", session);
+        for (name, value) in &ask.headers {
+            request = request.header(*name, value);
         }
         let body = match &ask.body {
             Some((content_type, body)) => {
