@@ -27,6 +27,13 @@ pub(crate) fn value<T: Display + Serialize>(value: &T, format: Format) -> anyhow
     }
 }
 
+/// Prints a line that another program waits for.
+pub(crate) fn line(line: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
 /// Prints a line of progress: stdout for people, nothing in JSON mode.
 pub(crate) fn progress(line: impl Display, format: Format) {
     if format == Format::Text {
@@ -37,7 +44,8 @@ pub(crate) fn progress(line: impl Display, format: Format) {
 
 /// Prints an error with its causes, and the next step if the error names one.
 pub(crate) fn error(error: &anyhow::Error) {
-    let (bold, red, reset) = (anstyle::Style::new().bold(), anstyle::AnsiColor::Red.on_default().bold(), anstyle::Reset);
+    let (bold, red, reset) =
+        (anstyle::Style::new().bold(), anstyle::AnsiColor::Red.on_default().bold(), anstyle::Reset);
     let mut err = anstream::stderr();
     let _ = write!(err, "{red}error:{reset} {error}");
     for cause in error.chain().skip(1) {

@@ -86,7 +86,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
         table
-            .load_preset(presets::UTF8_FULL_CONDENSED)
+            .load_style(presets::UTF8_FULL_CONDENSED)
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_header(["", "attack", "what was tried", "stopped by", "refusal"]);
         if table.width().is_none() {
@@ -115,13 +115,21 @@ impl fmt::Display for Report {
         }
         let stopped = self.attacks.iter().filter(|attack| attack.stopped).count();
         let all = stopped == self.attacks.len();
-        writeln!(f, "  {} {:<10} {stopped} of {} stopped by the layer named", mark(all), "Attacks", self.attacks.len())?;
+        writeln!(
+            f,
+            "  {} {:<10} {stopped} of {} stopped by the layer named",
+            mark(all),
+            "Attacks",
+            self.attacks.len()
+        )?;
         if let Some(kept) = &self.kept {
             writeln!(f, "\nKeys, images, database and logs: {}", kept.display())?;
         }
         match self.passed {
             true => write!(f, "\n{GREEN}{BOLD}Every layer did its job{BOLD:#}{GREEN:#} in {:.1} s.", self.seconds),
-            false => write!(f, "\n{RED}Something did not end as expected{RED:#} ({:.1} s); see FAILED above.", self.seconds),
+            false => {
+                write!(f, "\n{RED}Something did not end as expected{RED:#} ({:.1} s); see FAILED above.", self.seconds)
+            }
         }
     }
 }
