@@ -7,7 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
-use crate::firmware::{Stage, Toolchain, apt_install, build_bench};
+use crate::firmware::{Stage, Toolchain, build_bench};
+use crate::qemu::{self, QEMU};
 use crate::workspace::{output, root};
 
 /// What `cargo xtask bench` can be told.
@@ -79,7 +80,7 @@ struct Cost {
 impl PacketReport {
     fn measure() -> Result<Self> {
         let toolchain = Toolchain::find()?;
-        let qemu = qemu()?;
+        let qemu = qemu::install()?;
         toolchain.complete_lock(&root().join("firmware"))?;
         let stage = Stage::prepare(root())?;
         let programs = build_bench(&toolchain, &stage)?;
@@ -156,21 +157,3 @@ fn execute(program: &Path, parameter: u32) -> Result<BTreeMap<String, u32>> {
 fn value(values: &BTreeMap<String, u32>, name: &str) -> Result<u32> {
     values.get(name).copied().with_context(|| format!("the program did not print {name}"))
 }
-
-/// QEMU's version; installs it where we may.
-fn qemu() -> Result<String> {
-    let version = || output(Command::new(QEMU).arg("--version"));
-    let found = match version() {
-        Ok(found) => found,
-        Err(_) if Path::new("/usr/bin/apt-get").exists() && output(Command::new("id").arg("-u"))?.trim() == "0" => {
-            apt_install(&["qemu-system-misc"])?;
-            version()?
-        }
-        Err(_) => bail!("{QEMU} is missing; on Debian: sudo apt-get install --no-install-recommends qemu-system-misc"),
-    };
-    let first = found.lines().next().unwrap_or_default();
-    let number = first.split("version ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or(first);
-    Ok(format!("QEMU {number}"))
-}
-
-const QEMU: &str = "qemu-system-riscv32";

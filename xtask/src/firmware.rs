@@ -20,10 +20,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::tools;
 use crate::workspace::{output, root};
+use crate::{emulate, tools};
 use behaviour::Behaviour;
-use program::{PROGRAMS, Program};
+pub(crate) use behaviour::Expected;
+pub(crate) use program::PROGRAMS;
+use program::Program;
 use provenance::Provenance;
 pub(crate) use stage::Stage;
 use stage::sha256;
@@ -35,11 +37,14 @@ pub(crate) struct FirmwareArguments {
     /// Compare with the committed images instead of replacing them
     #[arg(long, conflicts_with = "out")]
     check: bool,
-    /// Where the images go
+    /// Where the images go, or with --run are
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Execute the images on an emulated chip and check what they do, instead of building them
+    #[arg(long, conflicts_with = "check")]
+    run: bool,
     /// Build the device crate for the chip without an allocator, and nothing else
-    #[arg(long, conflicts_with_all = ["check", "out"])]
+    #[arg(long, conflicts_with_all = ["check", "out", "run"])]
     no_alloc_check: bool,
 }
 
@@ -61,6 +66,9 @@ pub(crate) fn run(arguments: &FirmwareArguments) -> Result<()> {
     }
     if arguments.check {
         return check().and_then(must_run);
+    }
+    if arguments.run {
+        return emulate::check(&arguments.out.clone().unwrap_or_else(committed)).and_then(must_run);
     }
     let out = arguments.out.clone().unwrap_or_else(committed);
     let toolchain = Toolchain::find()?;
@@ -131,6 +139,14 @@ pub(crate) fn check() -> Result<Checked> {
         format!("equal in behaviour (made here with {}; recorded: {})", toolchain.name(), recorded.toolchain.name())
     };
     Ok(Checked::Holds(format!("{} images rebuilt: {how}; {accepted}", images.len())))
+}
+
+/// Executes the committed images on an emulated chip.
+///
+/// # Errors
+/// One does something else than it should.
+pub(crate) fn execute() -> Result<Checked> {
+    emulate::check(&committed())
 }
 
 /// Builds the device crate for the chip with `core` alone: whatever asks for an allocator does not compile, and a

@@ -6,7 +6,9 @@
 //! | `test` | the whole run, with a summary |
 //! | `tools` | the venv with Espressif's tools |
 //! | `firmware` | the programs that run on the chip, and their images |
+//! | `emulate` | a chip to run those images on |
 //! | `bench` | what things cost, against a floor of the same run |
+//! | `qemu` | the emulator that `emulate` and `bench` need |
 //! | `fuzz` | cargo-fuzz on the bodies of `fuzz/` |
 //! | `advisories` | the condensed copy of RustSec's database, read by `check` and written from a checkout |
 //! | `workspace` | the repository: its root, its locked packages, commands run in it |
@@ -17,8 +19,10 @@
 mod advisories;
 mod bench;
 mod check;
+mod emulate;
 mod firmware;
 mod fuzz;
+mod qemu;
 mod test;
 mod tools;
 mod workspace;
@@ -40,7 +44,7 @@ struct Arguments {
 enum Chore {
     /// Formatting, clippy, crate floors, licences, sources, advisories and file rules (about a minute)
     Check,
-    /// Everything: check, tools, all tests, firmware rebuild, device build without an allocator
+    /// Everything: check, tools, all tests, device build without an allocator, firmware rebuilt and executed
     Test,
     /// Make or refresh the venv with Espressif's tools, for the cross-checks in interop/
     Tools,

@@ -40,6 +40,7 @@ pub(crate) fn run() -> Result<()> {
 
     step(&mut rows, "no_std", || firmware::no_alloc_check().map(Outcome::from));
     step(&mut rows, "firmware", || firmware::check().map(Outcome::from));
+    step(&mut rows, "firmware run", || firmware::execute().map(Outcome::from));
 
     heading("summary");
     for row in &rows {
@@ -49,13 +50,13 @@ pub(crate) fn run() -> Result<()> {
             Outcome::NotRun(words) => ("NOT RUN", words),
         };
         println!(
-            "  {verdict:<8} {:<10} {:>7.1} s  {}",
+            "  {verdict:<8} {:<12} {:>7.1} s  {}",
             row.name,
             row.took.as_secs_f32(),
             words.lines().next().unwrap_or("")
         );
     }
-    println!("  {:<19} {:>7.1} s", "total", start.elapsed().as_secs_f32());
+    println!("  {:<21} {:>7.1} s", "total", start.elapsed().as_secs_f32());
     let failed = rows.iter().filter(|row| matches!(row.outcome, Outcome::Failed(_))).count();
     let not_run = rows.iter().filter(|row| matches!(row.outcome, Outcome::NotRun(_))).count();
     let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
