@@ -7,6 +7,8 @@
 use crate::fault::{Extent, Fault, Noise, PowerLost};
 use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fs, io};
@@ -257,7 +259,10 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_os_string();
     name.push(".new");
     let neighbour = path.with_file_name(name);
-    fs::write(&neighbour, content)?;
+    // For its owner only: flash and cells may hold keys.
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&neighbour)?;
+    file.write_all(content)?;
+    file.sync_all()?;
     fs::rename(&neighbour, path)
 }
 

@@ -260,6 +260,9 @@ pub enum StoreError {
     /// The database refused: disk full, read-only, corrupt, or busy.
     #[error("store: database: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// The database file cannot be made.
+    #[error("store: {0}")]
+    File(#[source] std::io::Error),
     /// Migrations could not be applied.
     #[error("store: migration: {0}")]
     Migration(#[from] Box<refinery::Error>),

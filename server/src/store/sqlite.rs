@@ -364,7 +364,17 @@ impl Readers {
     }
 }
 
+/// Makes the database file for its owner only; SQLite gives its other files the same mode.
+fn private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(StoreError::File(error)),
+        _ => Ok(()),
+    }
+}
+
 fn connect(path: &Path) -> Result<Connection, StoreError> {
+    private(path)?;
     let connection = Connection::open(path)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "journal_mode", "WAL")?;
