@@ -47,12 +47,11 @@ pub(crate) fn error(error: &anyhow::Error) {
     let (bold, red, reset) =
         (anstyle::Style::new().bold(), anstyle::AnsiColor::Red.on_default().bold(), anstyle::Reset);
     let mut err = anstream::stderr();
-    let _ = write!(err, "{red}error:{reset} {error}");
-    for cause in error.chain().skip(1) {
-        let _ = write!(err, ": {cause}");
-    }
-    let _ = writeln!(err);
-    if let Some(Help(help)) = error.chain().find_map(|cause| cause.downcast_ref::<Help>()) {
+    let help = error.downcast_ref::<Help>();
+    // A help is the outermost context, and is no cause.
+    let causes: Vec<String> = error.chain().skip(usize::from(help.is_some())).map(ToString::to_string).collect();
+    let _ = writeln!(err, "{red}error:{reset} {}", causes.join(": "));
+    if let Some(Help(help)) = help {
         let _ = writeln!(err, "{bold}help:{reset} {help}");
     }
 }

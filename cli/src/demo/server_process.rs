@@ -81,7 +81,17 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // Nothing is lost: what it acknowledged is on disk.
+        // In order if it can be asked (the database is then closed and whole in one file), else at once: what it
+        // acknowledged is on disk either way.
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let asked = pid.is_some_and(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM).is_ok());
+        let patience = Instant::now() + Duration::from_secs(5);
+        while asked && Instant::now() < patience {
+            if let Ok(Some(_)) = self.child.try_wait() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
