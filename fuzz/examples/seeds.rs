@@ -142,8 +142,8 @@ fn manifest() -> Outcome {
         size: 135_168,
         sha256: [0xAB; 32],
         iv: [0xCD; 16],
-        issued: 1_700_000_000,
-        expires: 1_800_000_000,
+        issued: UnixTime(1_700_000_000),
+        expires: UnixTime(1_800_000_000),
     };
     let mut body = [0; MAX_BODY];
     let body = manifest.encode(&mut body)?;
