@@ -8,7 +8,7 @@ use crate::label::{HEAD, MalformedLabel};
 use crate::session::AuthenticatedTime;
 use crate::test_image::TestImage;
 use cotter_formats::chip::Chip;
-use cotter_wire::ids::SecureVersion;
+use cotter_wire::ids::{SecureVersion, UnixTime};
 use cotter_wire::manifest::{Manifest, ManifestError, Project, Unsuitable};
 use cotter_wire::status::Outcome;
 use cotter_wire::version::Version;
@@ -83,8 +83,8 @@ fn refuses_what_is_no_manifest() {
 #[test]
 fn refuses_what_is_not_for_this_device_now() {
     let refused = |edit: fn(&mut Manifest)| refused_at_once(edited(edit));
-    assert_eq!(refused(|m| m.expires = NOW), Refusal::Unsuitable(Unsuitable::Expired));
-    assert_eq!(refused(|m| m.issued = NOW + 900), Refusal::Unsuitable(Unsuitable::FromTheFuture));
+    assert_eq!(refused(|m| m.expires = UnixTime(NOW)), Refusal::Unsuitable(Unsuitable::Expired));
+    assert_eq!(refused(|m| m.issued = UnixTime(NOW + 900)), Refusal::Unsuitable(Unsuitable::FromTheFuture));
     let project = refused(|m| m.project = Project::new("other-app").unwrap());
     assert_eq!(project, Refusal::Unsuitable(Unsuitable::WrongProject));
     assert_eq!(refused(|m| m.chip = Chip::Esp32S3), Refusal::Unsuitable(Unsuitable::WrongChip));
@@ -245,7 +245,7 @@ fn refuses_an_image_that_says_something_else_than_its_manifest() {
 
 #[test]
 fn checks_the_manifest_again_before_it_marks_the_slot() {
-    let (release, other) = (good(), edited(|m| m.expires += 1));
+    let (release, other) = (good(), edited(|m| m.expires.0 += 1));
     let finish = |now: u64, swap: bool| {
         let world = World::new(&factory_flash(&old(), 1), &[&old(), &new()], 0);
         let refusal = world.by_hand(SecureVersion(0), |updater, storage| {

@@ -26,7 +26,7 @@ use cotter_formats::partition::{self, Label, Partition, PartitionFlags, Partitio
 use cotter_formats::secret::Secret;
 use cotter_wire::content::{self, ContentKey, WrappedKey};
 use cotter_wire::firmware_key::FirmwareKey;
-use cotter_wire::ids::{KeyEpoch, ReleaseId, SecureVersion};
+use cotter_wire::ids::{KeyEpoch, ReleaseId, SecureVersion, UnixTime};
 use cotter_wire::keys::DeviceKeys;
 use cotter_wire::manifest::{self, MAX_BODY, MAX_ENVELOPE, Manifest, ManifestSignature, Project, encode_envelope};
 use cotter_wire::status::StatusReport;
@@ -123,8 +123,8 @@ impl<'a> Publication<'a> {
             size: u32::try_from(self.image.len()).unwrap(),
             sha256: Sha256::digest(self.image).into(),
             iv: [0x1f; 16],
-            issued: NOW - 100,
-            expires: NOW + 1000,
+            issued: UnixTime(NOW - 100),
+            expires: UnixTime(NOW + 1000),
         };
         let key = || ContentKey::new(Secret::filled_by(|key| key.fill(0xc4)));
         let content = content::encrypt(&key(), &manifest.iv, self.image);
