@@ -56,7 +56,14 @@ impl VirtualChip {
     /// # Errors
     /// [`BoardError::FlashFile`], which no existing board causes.
     pub fn duplicate(&self) -> Result<Self, BoardError> {
-        let fault = Fault::default();
+        self.duplicate_on(Fault::default())
+    }
+
+    /// As [`Self::duplicate`], on the given supply: its seed decides how operations tear.
+    ///
+    /// # Errors
+    /// As [`Self::duplicate`].
+    pub fn duplicate_on(&self, fault: Fault) -> Result<Self, BoardError> {
         let flash = Flash::with_content(self.flash.content(), fault.clone())?;
         Ok(Self { flash, efuses: self.efuses.duplicate(fault.clone()), fault })
     }
