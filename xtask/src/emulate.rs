@@ -3,7 +3,8 @@
 //! | file | noun |
 //! |---|---|
 //! | `machine` | QEMU's core in plain memory, with an image in it |
-//! | `gdb` | how QEMU is told what to do |
+//! | `process` | that QEMU |
+//! | `gdb` | how it is told what to do |
 //! | `rom` | the boot ROM's functions that the images call |
 //! | `registers` | the peripheral registers that the images wait for |
 //! | `csr` | the control registers of Espressif's core |
@@ -18,6 +19,7 @@ mod device;
 mod flash;
 mod gdb;
 mod machine;
+mod process;
 mod registers;
 mod rom;
 
@@ -34,7 +36,7 @@ use crate::firmware::{Checked, Expected, PROGRAMS};
 use crate::qemu;
 use device::Device;
 use flash::Flash;
-use machine::{End, Machine, Run};
+use machine::{Cut, End, Machine, Phase, Run};
 
 /// Runs every committed image and checks what it does.
 ///
@@ -62,8 +64,10 @@ pub(crate) fn check(folder: &Path) -> Result<Checked> {
     for update in rest {
         update.on_trial(first).with_context(|| format!("{} on trial after {}", update.version, first.version))?;
     }
+    let [good, ..] = rest else { bail!("there is no update") };
+    let cuts = good.survives_power_cuts(first).with_context(|| format!("{} with power cuts", good.version))?;
     Ok(Checked::Holds(format!(
-        "{} images executed on {qemu}: packets opened, nonces counted, an update confirmed, one rolled back",
+        "{} images executed on {qemu}: packets opened, nonces counted, an update confirmed, one rolled back, {cuts} power cuts survived",
         PROGRAMS.len()
     )))
 }
@@ -114,7 +118,7 @@ impl Application {
             show(&format!("{} on a provisioned device, boot {boot}", self.version), &run);
             let rest = self.introduction(&run)?;
             let [packet] = rest.as_slice() else { bail!("it prints {:?}", run.printed) };
-            self.opens(&device, packet, boot)?;
+            ensure!(self.opens(&device, packet)? == boot, "at boot {boot} it prints {packet}");
             ensure!(run.end == End::Idle, "it ends with {:?}", run.end);
         }
         Ok(())
@@ -133,7 +137,7 @@ impl Application {
         if self.fault.is_none() {
             let [verdict, packet] = rest.as_slice() else { bail!("it prints {:?}", run.printed) };
             ensure!(*verdict == "update: confirmed", "it prints {verdict:?}");
-            self.opens(&device, packet, 1)?;
+            ensure!(self.opens(&device, packet)? == 1, "it prints {packet}");
             ensure!(trial.state == OtaState::VALID, "its slot is {:?}", trial.state);
             ensure!(run.end == End::Idle, "it ends with {:?}", run.end);
         } else {
@@ -158,16 +162,58 @@ impl Application {
         Ok(lines.collect())
     }
 
-    /// A packet of this device and this application, at this boot of a new device.
-    fn opens(&self, device: &Device, packet: &str, boot: u32) -> Result<()> {
+    /// The same with a power supply that fails at one flash operation after the other, in the middle of it or before it.
+    /// The next boot must be that of a device in order, whose packet has a nonce of its own. Returns how often it failed.
+    fn survives_power_cuts(&self, before: &Self) -> Result<usize> {
+        let device = Device::new()?;
+        let otadata = [OtaEntry::new(1, OtaState::VALID), OtaEntry::new(2, OtaState::PENDING_VERIFY)];
+        let fresh = device.flash(&[&before.image, &self.image], &otadata)?;
+        let whole = Machine::start(&mut fresh.clone(), device.slot(1)?, self.version)?.run()?;
+        let mut cuts = Vec::new();
+        for operation in 0..whole.operations {
+            cuts.extend([Phase::Before, Phase::Torn].map(|phase| Cut { operation, phase }));
+        }
+        let mut confirmed = 0;
+        for &cut in &cuts {
+            let mut flash = fresh.clone();
+            let run = Machine::start(&mut flash, device.slot(1)?, self.version)?.with_cut(cut).run()?;
+            ensure!(run.end == End::PowerLost, "{cut:?}: it ends with {:?}", run.end);
+            ensure!(
+                !run.printed.contains("\"nonce\""),
+                "{cut:?}: a packet before its nonce was stored: {}",
+                run.printed
+            );
+            let slot = device.second_stage(&mut flash)?;
+            let booted = if slot == 0 { before } else { self };
+            confirmed += slot;
+            let run = Machine::start(&mut flash, device.slot(slot)?, "after the cut")?.run()?;
+            booted.recovers(&device, &run).with_context(|| format!("{cut:?}, then {}", booted.version))?;
+        }
+        println!("{} on trial, power cut {} times: {confirmed} times it stayed", self.version, cuts.len());
+        ensure!((1..cuts.len()).contains(&confirmed), "of {} cuts {confirmed} left it confirmed", cuts.len());
+        Ok(cuts.len())
+    }
+
+    /// The boot after a power cut in a device's first one.
+    fn recovers(&self, device: &Device, run: &Run) -> Result<()> {
+        let rest = self.introduction(run)?;
+        let [packet] = rest.as_slice() else { bail!("it prints {:?}", run.printed) };
+        ensure!((1..=2).contains(&self.opens(device, packet)?), "it prints {packet}");
+        ensure!(run.end == End::Idle, "it ends with {:?}", run.end);
+        Ok(())
+    }
+
+    /// Opens a packet of this device and this application; returns how far its nonce is above the floor. A boot counts
+    /// itself and takes one nonce; a power cut in between may lose one of the two.
+    fn opens(&self, device: &Device, packet: &str) -> Result<u32> {
         let (nonce, reading) = device.open(packet)?;
-        ensure!(nonce.0 == Device::NONCE_FLOOR + boot, "its nonce is {nonce} at boot {boot}");
+        let used = nonce.0.checked_sub(Device::NONCE_FLOOR).with_context(|| format!("nonce {nonce}"))?;
         let Reading { boot_count, firmware, secure_version, .. } = reading;
-        ensure!(boot_count == boot, "it counts {boot_count} boots at boot {boot}");
+        ensure!(used > 0 && boot_count.abs_diff(used) <= 1, "nonce {nonce} at boot {boot_count}");
         ensure!(firmware.text() == self.version, "the reading is by version {firmware}");
         ensure!(secure_version.0 == self.secure_version, "the reading is by secure_version {secure_version}");
         ensure!(reading.value(0) == Some(2302), "register 0 reads {:?}", reading.value(0));
-        Ok(())
+        Ok(used)
     }
 }
 

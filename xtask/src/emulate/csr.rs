@@ -63,3 +63,36 @@ const CYCLES: u16 = 0x7e2;
 /// `tcontrol`; `mpcer`, `mpcmr`, `mpccr`; `cpu_gpio_oen`, `cpu_gpio_in`, `cpu_gpio_out`.
 const OURS: [u16; 7] = [0x7a5, 0x7e0, 0x7e1, CYCLES, 0x803, 0x804, 0x805];
 const SYSTEM: u32 = 0x73;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Assembled by llvm-mc 14.
+    const CSRR_A4_MPCCR: u32 = 0x7e20_2773;
+    const CSRW_TCONTROL_A2: u32 = 0x7a56_1073;
+    const CSRW_MTVEC_A0: u32 = 0x3055_1073;
+
+    #[test]
+    fn finds_only_the_instructions_that_qemu_lacks() {
+        let read = Access::decode(CSRR_A4_MPCCR).unwrap();
+        assert_eq!((read.register, read.destination), (CYCLES, Register(14)));
+        assert!(Access::decode(CSRW_TCONTROL_A2).is_some());
+        assert_eq!(Access::decode(CSRW_MTVEC_A0), None);
+        // Behind a compressed instruction.
+        let mut code = vec![0x01, 0x00];
+        code.extend(CSRR_A4_MPCCR.to_le_bytes());
+        code.extend(CSRW_MTVEC_A0.to_le_bytes());
+        assert_eq!(Access::places(0x4200_0000, &code), [0x4200_0002]);
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let (mut held, mut clock) = (ControlRegisters::default(), Clock::default());
+        let mut registers = [0; 33];
+        registers[12] = 8;
+        let access = Access::decode(CSRW_TCONTROL_A2).unwrap();
+        assert_eq!(held.execute(access, &registers, &mut clock), 0);
+        assert_eq!(held.execute(access, &registers, &mut clock), 8);
+    }
+}

@@ -1,12 +1,12 @@
 //! A device as the factory leaves it, but for eFuses: its flash, and what its packets must be under its keys.
 
 use anyhow::{Context, Result, ensure};
-use cotter_formats::addr::{FlashAddr, FlashLen};
+use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
 use cotter_formats::nvs::entry::Key;
 use cotter_formats::nvs::keys::KEYS_PARTITION_SIZE;
 use cotter_formats::nvs::page::Version as NvsVersion;
 use cotter_formats::nvs::{NvsImage, NvsKeys, Value};
-use cotter_formats::otadata::{self, OtaEntry};
+use cotter_formats::otadata::{self, OtaEntry, OtaState};
 use cotter_formats::partition::{self, Label, Partition, PartitionFlags, PartitionTable, PartitionType, Subtype};
 use cotter_formats::secret::Secret;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce};
@@ -68,6 +68,23 @@ impl Device {
     pub(crate) fn otadata(&self, flash: &Flash) -> Result<[OtaEntry; 2]> {
         let place = self.partition("otadata")?;
         Ok(otadata::parse_partition(flash.read(place.offset.0, place.size.0 as usize)?)?)
+    }
+
+    /// Picks the slot to boot as the second stage does, which gives up what is still on trial.
+    pub(crate) fn second_stage(&self, flash: &mut Flash) -> Result<usize> {
+        let mut entries = self.otadata(flash)?;
+        let place = self.partition("otadata")?;
+        let slots = self.table.ota_slot_count();
+        while let Some(active) = otadata::select(&entries) {
+            if entries[active].state != OtaState::PENDING_VERIFY {
+                return Ok(usize::try_from(otadata::slot_of(entries[active].seq, slots).context("no slots")?)?);
+            }
+            entries[active].state = OtaState::ABORTED;
+            let sector = place.offset.0 + u32::try_from(active)? * SECTOR;
+            flash.erase(sector, SECTOR as usize)?;
+            flash.program(sector, &entries[active].encode())?;
+        }
+        Ok(0)
     }
 
     /// Verifies and decrypts a packet of this device.

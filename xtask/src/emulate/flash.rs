@@ -38,3 +38,25 @@ impl Flash {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programming_never_sets_a_bit() {
+        let mut flash = Flash::erased();
+        flash.program(8, &[0x0f, 0xf0]).unwrap();
+        flash.program(8, &[0xf1, 0xff]).unwrap();
+        assert_eq!(flash.read(7, 4).unwrap(), [0xff, 0x01, 0xf0, 0xff]);
+        flash.erase(8, 1).unwrap();
+        assert_eq!(flash.read(8, 2).unwrap(), [0xff, 0xf0]);
+    }
+
+    #[test]
+    fn nothing_is_beyond_the_end() {
+        let end = u32::try_from(Flash::LEN).unwrap();
+        assert_eq!(Flash::erased().read(end, 1).unwrap_err().to_string(), "1 bytes at 0x400000 are not in the flash");
+        assert!(Flash::erased().program(end - 1, &[0, 0]).is_err());
+    }
+}

@@ -1,11 +1,6 @@
 //! A chip to run images on: QEMU's RISC-V core in plain memory; ROM and peripherals answered from here.
 
-use std::io::Read;
 use std::ops::Range;
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,9 +11,9 @@ use cotter_formats::image::Image;
 use super::csr::{Access, ControlRegisters};
 use super::flash::Flash;
 use super::gdb::{Gdb, Point, Register, Stop};
+use super::process::Qemu;
 use super::registers::{self, Registers};
 use super::rom::{self, Function};
-use crate::qemu::QEMU;
 
 /// A chip that has been given an image to run.
 pub(crate) struct Machine<'f> {
@@ -28,6 +23,25 @@ pub(crate) struct Machine<'f> {
     registers: Registers,
     control: ControlRegisters,
     printed: Vec<u8>,
+    /// Flash operations so far.
+    operations: u32,
+    cut: Option<Cut>,
+}
+
+/// When the power fails: at a flash operation, counted from 0.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    pub(crate) operation: u32,
+    pub(crate) phase: Phase,
+}
+
+/// How far the operation has come by then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Phase {
+    /// Not begun; the one before is complete.
+    Before,
+    /// The first half of its bytes is done.
+    Torn,
 }
 
 /// What a program did until it came to rest.
@@ -37,6 +51,8 @@ pub(crate) struct Run {
     pub(crate) printed: String,
     /// How it came to rest.
     pub(crate) end: End,
+    /// How often it programmed or erased flash.
+    pub(crate) operations: u32,
 }
 
 /// How a program comes to rest.
@@ -46,54 +62,58 @@ pub(crate) enum End {
     Idle,
     /// It reset the chip.
     Reset,
+    /// The power failed.
+    PowerLost,
 }
 
 impl<'f> Machine<'f> {
     /// Loads the image at `start` of the flash the way the ROM (at offset 0) or the second stage does: segments for RAM
     /// are copied, those for flash appear in their windows. The core stands at its entry.
     pub(crate) fn start(flash: &'f mut Flash, start: FlashAddr, seed: &str) -> Result<Self> {
-        let (qemu, stream) = Qemu::start()?;
-        let mut gdb = Gdb::new(stream)?;
-        let content = flash.read(start.0, Flash::LEN - start.0 as usize)?.to_vec();
-        let image = Image::parse(&content, Chip::Esp32C3)?;
-        gdb.write(rom::START, &rom::image())?;
-        for (address, value) in Registers::presets() {
-            gdb.write_word(address, value)?;
-        }
+        let content = flash.read(start.0, Flash::LEN - start.0 as usize)?;
+        let image = Image::parse(content, Chip::Esp32C3)?;
         let mut table = vec![registers::MMU_INVALID; registers::MMU_ENTRIES as usize];
+        let mut memory = vec![(rom::START, rom::image()), (rom::FLASH, flash.read(0, Flash::LEN)?.to_vec())];
+        let mut points = Registers::points();
+        points.push(Point::Execute(rom::DISPATCH));
         for segment in image.segments().filter(|segment| segment.load_address != 0) {
-            gdb.write(segment.load_address, segment.data)?;
+            memory.push((segment.load_address, segment.data.to_vec()));
             if WINDOWS.iter().any(|window| window.contains(&segment.load_address)) {
                 let first = (segment.load_address % WINDOW) / PAGE;
                 let last = (segment.load_address % WINDOW + u32::try_from(segment.data.len())? - 1) / PAGE;
-                for (page, entry) in (first..=last).enumerate() {
-                    let physical = (start.0 + u32::try_from(segment.file_offset)?) / PAGE + u32::try_from(page)?;
-                    table[entry as usize] = physical;
-                }
+                let physical = (start.0 + u32::try_from(segment.file_offset)?) / PAGE;
+                (first..=last).zip(physical..).for_each(|(entry, page)| table[entry as usize] = page);
             }
-            for place in Access::places(segment.load_address, segment.data) {
-                gdb.insert(Point::Execute(place))?;
-            }
+            points.extend(Access::places(segment.load_address, segment.data).into_iter().map(Point::Execute));
         }
-        gdb.write(registers::MMU_TABLE, &table.into_iter().flat_map(u32::to_le_bytes).collect::<Vec<_>>())?;
-        gdb.insert(Point::Execute(rom::DISPATCH))?;
-        for point in Registers::points() {
+        memory.push((registers::MMU_TABLE, table.into_iter().flat_map(u32::to_le_bytes).collect()));
+        for (address, value) in Registers::presets() {
+            memory.push((address, value.to_le_bytes().to_vec()));
+        }
+        let (qemu, stream) = Qemu::start(&memory)?;
+        let mut gdb = Gdb::new(stream)?;
+        for point in points {
             gdb.insert(point)?;
         }
         gdb.set_register(Register::SP, ROM_STACK)?;
         gdb.set_register(Register::PC, image.header().entry.get())?;
         let (registers, control) = (Registers::new(seed), ControlRegisters::default());
-        Ok(Self { gdb, _qemu: qemu, flash, registers, control, printed: Vec::new() })
+        Ok(Self { gdb, _qemu: qemu, flash, registers, control, printed: Vec::new(), operations: 0, cut: None })
+    }
+
+    /// The same chip with a power supply that will fail.
+    pub(crate) fn with_cut(self, cut: Cut) -> Self {
+        Self { cut: Some(cut), ..self }
     }
 
     /// Runs until the program rests.
     pub(crate) fn run(mut self) -> Result<Run> {
         let outcome = self.until_rest();
+        let collected = self.collect_console();
         let printed = String::from_utf8_lossy(&self.printed).into_owned();
-        match outcome {
-            Ok(end) => Ok(Run { printed, end }),
-            Err(error) => Err(error.context(format!("it had printed:\n{printed}"))),
-        }
+        let end = outcome.and_then(|end| collected.map(|()| end));
+        let end = end.with_context(|| format!("it had printed:\n{printed}"))?;
+        Ok(Run { printed, end, operations: self.operations })
     }
 
     fn until_rest(&mut self) -> Result<End> {
@@ -133,6 +153,13 @@ impl<'f> Machine<'f> {
         }
     }
 
+    /// Takes what the ROM has printed since the last time.
+    fn collect_console(&mut self) -> Result<()> {
+        let count = self.gdb.read_word(rom::CONSOLE)?;
+        self.printed.extend(self.gdb.read(rom::CONSOLE + 4, count as usize)?);
+        self.gdb.write_word(rom::CONSOLE, 0)
+    }
+
     /// True rest: within a few instructions the core is where it was, with the same registers.
     fn resting(&mut self) -> Result<Option<End>> {
         let before = self.gdb.registers()?;
@@ -163,7 +190,10 @@ impl<'f> Machine<'f> {
             self.gdb.insert(point)?;
         }
         match address {
-            registers::UART0_FIFO => self.printed.push(self.gdb.read(address, 1)?[0]),
+            registers::UART0_FIFO => {
+                self.collect_console()?;
+                self.printed.push(self.gdb.read(address, 1)?[0]);
+            }
             registers::RTC_OPTIONS if self.gdb.read_word(address)? & registers::RESET_CHIP != 0 => {
                 return Ok(Some(End::Reset));
             }
@@ -180,35 +210,30 @@ impl<'f> Machine<'f> {
             .with_context(|| format!("ROM function {address:#010x}, called from {caller:#010x}, is not emulated"))?;
         let [first, second, third, fourth] = [0, 1, 2, 3].map(|argument| registers[Register::A0.0 + argument]);
         let mut after = *registers;
+        let operations = self.operations;
         let answer = match function {
             Function::ResetReason => POWER_ON,
             Function::Delay => {
                 self.registers.clock().pass(first);
                 0
             }
-            Function::Print => {
-                self.printed.push(first.to_le_bytes()[0]);
-                0
-            }
             Function::Reset => return Ok(Some(End::Reset)),
-            Function::FlashRead => {
-                aligned(first, second, third)?;
-                let bytes = self.flash.read(first, third as usize)?;
-                self.gdb.write(second, bytes)?;
-                0
-            }
+            Function::BadFlashRead => bail!("a read of flash {first:#x} to {second:#010x}, {third} bytes"),
             Function::FlashWrite => {
-                aligned(first, second, third)?;
+                let words = [first, second, third].iter().all(|number| number.is_multiple_of(4));
+                ensure!(words, "the ROM writes words, not {third} bytes at {first:#x} from {second:#010x}");
                 let bytes = self.gdb.read(second, third as usize)?;
-                self.flash.program(first, &bytes)?;
+                let done = self.flash_operation(bytes.len());
+                self.flash.program(first, &bytes[..done])?;
+                self.gdb.write(rom::FLASH + first, self.flash.read(first, done)?)?;
                 0
             }
-            Function::FlashEraseSector => {
-                self.flash.erase(first.checked_mul(SECTOR).context("no such sector")?, SECTOR as usize)?;
-                0
-            }
-            Function::FlashEraseBlock => {
-                self.flash.erase(first.checked_mul(PAGE).context("no such block")?, PAGE as usize)?;
+            Function::FlashEraseSector | Function::FlashEraseBlock => {
+                let len = if matches!(function, Function::FlashEraseBlock) { PAGE } else { SECTOR };
+                let start = first.checked_mul(len).context("no such sector")?;
+                let done = self.flash_operation(len as usize);
+                self.flash.erase(start, done)?;
+                self.gdb.write(rom::FLASH + start, self.flash.read(start, done)?)?;
                 0
             }
             Function::Arithmetic(operation) => {
@@ -219,12 +244,25 @@ impl<'f> Machine<'f> {
                 after[Register::A1.0] = high;
                 low
             }
-            Function::Nothing => 0,
         };
+        if self.operations > operations && self.cut.is_some_and(|cut| cut.operation == operations) {
+            return Ok(Some(End::PowerLost));
+        }
         after[Register::A0.0] = answer;
         after[Register::PC.0] = caller;
         self.gdb.set_registers(&after)?;
         Ok(None)
+    }
+
+    /// Counts an operation on `len` bytes; how many of them get done.
+    fn flash_operation(&mut self, len: usize) -> usize {
+        let cut = self.cut.filter(|cut| cut.operation == self.operations);
+        self.operations += 1;
+        match cut.map(|cut| cut.phase) {
+            None => len,
+            Some(Phase::Before) => 0,
+            Some(Phase::Torn) => len / 2,
+        }
     }
 
     /// The program has come to an instruction that QEMU's core does not have.
@@ -241,63 +279,6 @@ impl<'f> Machine<'f> {
     }
 }
 
-/// The ROM's flash functions move words.
-fn aligned(flash: u32, memory: u32, len: u32) -> Result<()> {
-    ensure!(
-        flash.is_multiple_of(4) && memory.is_multiple_of(4) && len.is_multiple_of(4),
-        "flash {flash:#x}, memory {memory:#010x}, {len} bytes: the ROM moves words only"
-    );
-    Ok(())
-}
-
-/// The process; it ends with this value.
-struct Qemu {
-    child: Child,
-    socket: PathBuf,
-}
-
-impl Qemu {
-    fn start() -> Result<(Self, UnixStream)> {
-        // A path to a Unix socket is short: not below the checkout, wherever that is.
-        let name = format!("cotter-emulate-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let socket = std::env::temp_dir().join(name);
-        let _ = std::fs::remove_file(&socket);
-        let mut command = Command::new(QEMU);
-        // The extensions of riscv32imc, and no supervisor.
-        command.args("-M none -cpu rv32,a=false,f=false,d=false,s=false,u=false,h=false -m 2040M -S".split(' '));
-        command.args("-display none -serial none -monitor none -nodefaults -gdb".split(' '));
-        command.arg(format!("unix:{},server=on,wait=off", socket.display()));
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let child = child.spawn().with_context(|| format!("cannot start {QEMU}"))?;
-        let mut qemu = Self { child, socket };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            match UnixStream::connect(&qemu.socket) {
-                Ok(stream) => return Ok((qemu, stream)),
-                Err(error) if Instant::now() > deadline => bail!("{QEMU} does not listen: {error}"),
-                Err(_) => {}
-            }
-            if let Some(status) = qemu.child.try_wait()? {
-                let mut said = String::new();
-                if let Some(mut stderr) = qemu.child.stderr.take() {
-                    stderr.read_to_string(&mut said)?;
-                }
-                bail!("{QEMU} ended with {status}: {said}");
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Qemu {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_file(&self.socket);
-    }
-}
-
-static NEXT: AtomicU32 = AtomicU32::new(0);
 /// `RESET_REASON_CHIP_POWER_ON`
 const POWER_ON: u32 = 1;
 /// Where the ROM's stack begins.
