@@ -13,6 +13,7 @@ use crate::self_test::Promise;
 use cotter_formats::nvs::entry::Key;
 use cotter_wire::answer::Answer;
 use cotter_wire::ids::Nonce;
+use cotter_wire::keys::DeviceKeys;
 use cotter_wire::packet::{self, MAX_PACKET, PacketError};
 use cotter_wire::reading::{Reading, ReadingError};
 use embedded_storage::nor_flash::NorFlash;
@@ -22,6 +23,8 @@ use embedded_storage::nor_flash::NorFlash;
 pub struct Telemetry<'a> {
     identity: &'a Identity,
     counter: NonceCounter,
+    // Derived once: doing it for each packet would cost more than sealing it. The root key is in RAM as well.
+    keys: DeviceKeys,
     boot_count: u32,
 }
 
@@ -37,7 +40,7 @@ impl<'a> Telemetry<'a> {
     ) -> Result<Self, TelemetryError<F::Error>> {
         let boot_count = store.u32(&identity::NAMESPACE, &BOOTS)?.unwrap_or(0).saturating_add(1);
         store.set_u32(&identity::NAMESPACE, &BOOTS, boot_count)?;
-        Ok(Self { identity, counter, boot_count })
+        Ok(Self { identity, counter, keys: identity.keys(), boot_count })
     }
 
     /// How often this device has started, this time included.
@@ -80,7 +83,7 @@ impl<'a> Telemetry<'a> {
         let mut iv = [0; 16];
         random.fill(&mut iv);
         let Identity { device, epoch, .. } = self.identity;
-        let packet = packet::seal(&self.identity.keys(), device, *epoch, nonce, &iv, plain, out)?;
+        let packet = packet::seal(&self.keys, device, *epoch, nonce, &iv, plain, out)?;
         // 7. HTTPS POST is the caller's.
         Ok(Sealed { nonce, packet })
     }
