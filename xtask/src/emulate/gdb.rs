@@ -234,6 +234,6 @@ fn unhex(text: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// How long a stopped stub may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 /// Bytes of memory per packet: QEMU's longest packet is 4096 characters.
 const CHUNK: usize = 0x7c0;

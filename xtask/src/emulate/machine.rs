@@ -10,7 +10,7 @@ use cotter_formats::image::Image;
 
 use super::csr::{Access, ControlRegisters};
 use super::flash::Flash;
-use super::gdb::{Gdb, Point, Register, Stop};
+use super::gdb::{ANSWER, Gdb, Point, Register, Stop};
 use super::process::Qemu;
 use super::registers::{self, Registers};
 use super::rom::{self, Function};
@@ -125,7 +125,7 @@ impl<'f> Machine<'f> {
                 Some(stop) => stop,
                 None => {
                     self.gdb.interrupt()?;
-                    self.gdb.wait(QUIET * 20)?.context("the core does not stop")?
+                    self.gdb.wait(ANSWER)?.context("the core does not stop")?
                 }
             };
             match stop {
