@@ -34,6 +34,13 @@ pub(crate) fn line(line: &str) -> std::io::Result<()> {
     out.flush()
 }
 
+/// Writes raw bytes to stdout: what `-` as an output file means.
+pub(crate) fn bytes(bytes: &[u8]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
 /// Prints a line of progress: stdout for people, nothing in JSON mode.
 pub(crate) fn progress(line: impl Display, format: Format) {
     if format == Format::Text {
