@@ -55,6 +55,8 @@ pub(crate) struct Habits {
     pub(crate) packets: usize,
     /// How often it polls before it sleeps.
     pub(crate) polls: usize,
+    /// The version that resets itself before it has done anything.
+    pub(crate) crashes: Option<&'static str>,
 }
 
 /// Switches the board on and lives. `image_data` collects the operations that wrote into an application slot.
@@ -70,6 +72,9 @@ pub(crate) fn live(
         return End::PowerLost;
     };
     judge(board, service, booted);
+    if habits.crashes == Some(booted.version.as_str()) {
+        return End::Reboot;
+    }
     let mut application = Application { board, service, habits };
     application.run(booted, &mut Watched::new(board, image_data)).unwrap_or(End::PowerLost)
 }

@@ -24,7 +24,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-/// What was read last before the first packet of a new device.
+/// The first packet of a new device has the nonce after this one.
 pub(crate) const NONCE_FLOOR: u32 = 10_000;
 /// When the releases were signed.
 pub(crate) const ISSUED: UnixTime = UnixTime(1_800_000_000);
@@ -38,7 +38,7 @@ const APPLICATIONS: [(&str, &[u8]); 3] = [
 
 /// With the images as they were compiled.
 pub(crate) static WHOLE: LazyLock<Product> = LazyLock::new(|| Product::new(<[u8]>::to_vec));
-/// With small images that say the same about themselves, so that every operation on them can be cut.
+/// With small images that say the same about themselves, so that more cuts can be tried in the same time.
 pub(crate) static SMALL: LazyLock<Product> = LazyLock::new(|| Product::new(shortened));
 
 /// One product with one device.

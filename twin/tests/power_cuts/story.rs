@@ -5,6 +5,7 @@ use crate::service::Service;
 use cotter_chip::board::VirtualChip;
 use cotter_chip::fault::{CutPoint, Fault, Phase};
 use cotter_formats::addr::SECTOR;
+use cotter_formats::efuse::esp32c3::SECURE_VERSION;
 use cotter_formats::otadata::OtaState;
 use cotter_wire::content::CHUNK;
 use cotter_wire::status::Outcome;
@@ -34,7 +35,7 @@ pub(crate) enum Goal {
     /// The new version runs and is confirmed, the server knows, the eFuses bar what is older.
     Installed { version: &'static str },
     /// The old version runs, and the server knows that the new one was given up.
-    RolledBack { given_up: &'static str, to: &'static str },
+    RolledBack { given_up: &'static str, reason: &'static str, to: &'static str },
 }
 
 /// A moment between two lives of the undisturbed story.
@@ -45,6 +46,8 @@ struct Checkpoint {
     operations: u64,
     /// Those of them that write image data.
     image_data: Vec<Range<u64>>,
+    /// Whether one of them burns eFuses.
+    burns: bool,
     /// How many lives came before.
     lives: usize,
 }
@@ -66,7 +69,7 @@ impl Goal {
         match self {
             Self::Quiet { version } => running.version == version,
             Self::Installed { version } => running.version == version && reported(version, Outcome::Installed),
-            Self::RolledBack { given_up, to } => running.version == to && reported(given_up, Outcome::RolledBack),
+            Self::RolledBack { given_up, to, .. } => running.version == to && reported(given_up, Outcome::RolledBack),
         }
     }
 
@@ -77,8 +80,8 @@ impl Goal {
                 Self::Quiet { .. } => false,
                 Self::Installed { .. } => report.outcome == Outcome::Installed,
                 // Once it is given up, it is refused whenever it is offered again.
-                Self::RolledBack { .. } => match report.outcome {
-                    Outcome::RolledBack => report.reason() == "self-test-zero-gain",
+                Self::RolledBack { reason, .. } => match report.outcome {
+                    Outcome::RolledBack => report.reason() == reason,
                     Outcome::Failed => report.reason() == "known-bad-release",
                     Outcome::Installed => false,
                 },
@@ -95,6 +98,7 @@ impl Story {
         let started = Instant::now();
         let seed = seed();
         let (checkpoints, _) = self.undisturbed();
+        let lives = checkpoints.len();
         let mut cuts: Vec<(&Checkpoint, CutPoint)> = Vec::new();
         for checkpoint in &checkpoints {
             for (op, phase) in (0..checkpoint.operations).flat_map(|op| Phase::ALL.map(|phase| (op, phase))) {
@@ -108,21 +112,22 @@ impl Story {
             let mut random = Random::of(seed, number);
             // One seed for all its tellings: then the first cut tears alike, and its recovery has the same operations.
             let tears = random.next();
-            let course = self.told(checkpoint, &[*cut], tears);
+            let course = self.told(checkpoint, &[*cut], tears, lives);
             longest.fetch_max(course.lives, Ordering::Relaxed);
             for _ in 0..self.second_cuts {
                 let second = CutPoint { op: random.below(course.operations), phase: random.phase() };
-                longest.fetch_max(self.told(checkpoint, &[*cut, second], tears).lives, Ordering::Relaxed);
+                let course = self.told(checkpoint, &[*cut, second], tears, lives);
+                longest.fetch_max(course.lives, Ordering::Relaxed);
             }
         });
         let operations: u64 = checkpoints.iter().map(|life| life.operations).sum();
         let image_data = checkpoints.iter().flat_map(|life| &life.image_data).map(|range| range.end - range.start);
         println!(
-            "{}: {operations} operations ({} of image data) in {} lives, before, torn ({} ways), after: {} power cuts, \
-             and {} pairs of cuts; at most {} lives; seed {seed}; {:.1} s",
+            "{}: {operations} operations ({} of image data, {} of eFuses) in {lives} lives; before, torn ({} ways), after: \
+             {} power cuts, and {} pairs of cuts; at most {} lives; seed {seed}; {:.1} s",
             self.name,
             image_data.sum::<u64>(),
-            checkpoints.len(),
+            checkpoints.iter().filter(|life| life.burns).count(),
             self.tears,
             cuts.len(),
             cuts.len() * self.second_cuts,
@@ -156,7 +161,9 @@ impl Story {
             let mut image_data = Vec::new();
             let end = live(&board, &mut service, self.habits, &mut image_data);
             let operations = board.fault().operations();
-            checkpoints.push(Checkpoint { board: before.0, service: before.1, operations, image_data, lives });
+            let (was, is) = (before.0.efuses().image().unwrap(), board.efuses().image().unwrap());
+            let burns = was.value(&SECURE_VERSION) != is.value(&SECURE_VERSION);
+            checkpoints.push(Checkpoint { board: before.0, service: before.1, operations, image_data, burns, lives });
             match end {
                 End::PowerLost => panic!("{}: power lost without a cut", self.name),
                 End::Asleep(running) if self.goal.is_reached(&running, &service) => {
@@ -173,8 +180,8 @@ impl Story {
     }
 
     /// The story from a checkpoint on, with cuts: the first counts operations from the checkpoint, each further one from
-    /// the cut before it.
-    fn told(&self, from: &Checkpoint, cuts: &[CutPoint], tears: u64) -> Course {
+    /// the cut before it. `undisturbed`: how many lives the story has without them.
+    fn told(&self, from: &Checkpoint, cuts: &[CutPoint], tears: u64, undisturbed: usize) -> Course {
         let case = Case { story: self.name, lives: from.lives, cuts, tears };
         let board = from.board.duplicate_on(Fault::new(tears)).unwrap();
         let mut service = from.service.clone();
@@ -183,7 +190,7 @@ impl Story {
         let (mut lives, mut happened, mut settled) = (from.lives, 0, false);
         loop {
             lives += 1;
-            assert!(lives <= MOST_LIVES, "does not come to its end");
+            assert!(lives <= undisturbed + LIVES_PER_CUT * cuts.len(), "does not come to its end");
             match live(&board, &mut service, self.habits, &mut Vec::new()) {
                 End::PowerLost => {
                     happened += 1;
@@ -221,8 +228,12 @@ impl Story {
     }
 }
 
-/// More lives than any story may take, undisturbed or not.
-const MOST_LIVES: usize = 12;
+/// More lives than any story takes if nothing happens.
+const MOST_LIVES: usize = 20;
+
+/// How many lives more a story may take for each cut: the one that was cut, then back to the old version, and the trial of
+/// the new one again.
+const LIVES_PER_CUT: usize = 3;
 
 /// Says which case it was when an assertion fails in it.
 struct Case<'a> {
