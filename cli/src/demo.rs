@@ -22,7 +22,7 @@ use report::Report;
 use server_process::ServerProcess;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use workshop::{HOST, PROJECT, Workshop};
+use workshop::{HOST, NONCE_FLOOR, PROJECT, Workshop};
 
 /// Take a real ESP32-C3 image through a device's whole life: signed, encrypted, rehearsed, booted, updated, attacked.
 ///
@@ -105,6 +105,10 @@ fn initialise(workshop: &Workshop, folder: &Path) -> anyhow::Result<cotter_serve
             secure_boot_digests: vec![workshop.secure_boot_digest],
         },
     )?;
+    // As an operator would who knows what the factory writes: no packet below its floor is genuine.
+    let mut config = std::fs::read_to_string(&made.config)?;
+    config.push_str(&format!("\n[ingest]\nnonce_floor = {NONCE_FLOOR}\n"));
+    write_whole(&made.config, config.as_bytes(), Visibility::Secret)?;
     for (name, key) in manifest_keys.iter().zip([&workshop.manifest_rsa, &workshop.manifest_p256]) {
         write_whole(&folder.join(name), key.public_pem()?.as_bytes(), Visibility::Public)?;
     }
