@@ -123,8 +123,8 @@ impl Story {
         let operations: u64 = checkpoints.iter().map(|life| life.operations).sum();
         let image_data = checkpoints.iter().flat_map(|life| &life.image_data).map(|range| range.end - range.start);
         println!(
-            "{}: {operations} operations ({} of image data, {} of eFuses) in {lives} lives; before, torn ({} ways), after: \
-             {} power cuts, and {} pairs of cuts; at most {} lives; seed {seed}; {:.1} s",
+            "{}: {operations} operations ({} of image data, {} of eFuses) in {lives} lives; before, torn ({} ways), \
+             after: {} power cuts, and {} pairs of cuts; at most {} lives; seed {seed}; {:.1} s",
             self.name,
             image_data.sum::<u64>(),
             checkpoints.iter().filter(|life| life.burns).count(),
@@ -179,8 +179,8 @@ impl Story {
         panic!("{}: no end", self.name);
     }
 
-    /// The story from a checkpoint on, with cuts: the first counts operations from the checkpoint, each further one from
-    /// the cut before it. `undisturbed`: how many lives the story has without them.
+    /// The story from a checkpoint on, with cuts: the first counts operations from the checkpoint, the second from the
+    /// first. `undisturbed`: how many lives the story has without them.
     fn told(&self, from: &Checkpoint, cuts: &[CutPoint], tears: u64, undisturbed: usize) -> Course {
         let case = Case { story: self.name, lives: from.lives, cuts, tears };
         let board = from.board.duplicate_on(Fault::new(tears)).unwrap();
@@ -231,8 +231,8 @@ impl Story {
 /// More lives than any story takes if nothing happens.
 const MOST_LIVES: usize = 20;
 
-/// How many lives more a story may take for each cut: the one that was cut, then back to the old version, and the trial of
-/// the new one again.
+/// How many lives more a story may take for each cut: the one that was cut, then back to the old version, and the
+/// trial of the new one again.
 const LIVES_PER_CUT: usize = 3;
 
 /// Says which case it was when an assertion fails in it.
