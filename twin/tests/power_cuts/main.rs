@@ -1,7 +1,7 @@
 //! The power-cut proof: a device that was really born (Secure Boot V2, release-mode flash encryption, encrypted NVS)
 //! loses power before, in the middle of and after every flash and eFuse operation of a nonce increment, of a confirmed
-//! update and of a rollback. Whatever happens, the image that boots is verified and genuine, no nonce is used twice, the
-//! failing release is never confirmed, and in the end the update is done.
+//! update and of a rollback. Whatever happens, the image that boots is verified and genuine, no nonce is used twice,
+//! the failing release is never confirmed, and in the end the update is done.
 //!
 //! | file | noun |
 //! |---|---|
