@@ -3,6 +3,7 @@
 mod demo;
 #[allow(dead_code, reason = "verbs that read and write files use it")]
 mod file;
+mod flash;
 mod output;
 mod serve;
 
@@ -27,6 +28,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Demo(demo::Args),
+    #[command(subcommand)]
+    Flash(flash::Verb),
     Serve(serve::Args),
 }
 
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let format = if cli.json { Format::Json } else { Format::Text };
     let outcome = match cli.verb {
         Verb::Demo(args) => demo::run(&args, format),
+        Verb::Flash(verb) => flash::run(&verb, format),
         Verb::Serve(args) => serve::run(&args),
     };
     match outcome {

@@ -49,6 +49,12 @@ pub(crate) fn progress(line: impl Display, format: Format) {
     }
 }
 
+/// Prints what a person should know although the work goes on.
+pub(crate) fn warning(warning: impl Display) {
+    let (yellow, reset) = (anstyle::AnsiColor::Yellow.on_default().bold(), anstyle::Reset);
+    let _ = writeln!(anstream::stderr(), "{yellow}warning:{reset} {warning}");
+}
+
 /// Prints an error with its causes, and the next step if the error names one.
 pub(crate) fn error(error: &anyhow::Error) {
     let (bold, red, reset) =
