@@ -8,6 +8,19 @@ mod sign;
 #[cfg(feature = "alloc")]
 pub use sign::{SignError, add_signature, append_signature};
 
+#[cfg(feature = "ecdsa")]
+mod ecdsa;
+#[cfg(feature = "ecdsa")]
+mod public_key;
+#[cfg(feature = "ecdsa")]
+mod support;
+#[cfg(feature = "ecdsa")]
+pub use ecdsa::{Curve, EcdsaPublicKey};
+#[cfg(feature = "ecdsa")]
+pub use public_key::{BlockRefusal, ContentDigests, FileRefusal, PublicKey, Trusted, add_block, append_block, locate};
+#[cfg(feature = "ecdsa")]
+pub use support::{Support, blocks_of, support};
+
 use crate::crc::crc_b;
 use crate::read::{ReadError, Reader};
 use crate::rsa_pss::{self, Montgomery3072, PssError};

@@ -56,7 +56,7 @@ pub fn add_signature<E>(
     Ok(file)
 }
 
-fn signed_block<E>(
+pub(super) fn signed_block<E>(
     digest: &[u8; 32],
     key: &RsaPublicKey,
     sign: impl FnOnce(&[u8; 32]) -> Result<[u8; 384], E>,
