@@ -4,6 +4,7 @@ mod demo;
 #[allow(dead_code, reason = "verbs that read and write files use it")]
 mod file;
 mod flash;
+mod image;
 mod output;
 mod serve;
 
@@ -30,6 +31,7 @@ enum Verb {
     Demo(demo::Args),
     #[command(subcommand)]
     Flash(flash::Verb),
+    Image(image::Args),
     Serve(serve::Args),
 }
 
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let outcome = match cli.verb {
         Verb::Demo(args) => demo::run(&args, format),
         Verb::Flash(verb) => flash::run(&verb, format),
+        Verb::Image(args) => image::run(&args, format),
         Verb::Serve(args) => serve::run(&args),
     };
     match outcome {

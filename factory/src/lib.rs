@@ -3,6 +3,8 @@
 //! | file | noun |
 //! |---|---|
 //! | `output` | files written whole, secrets at 0600 |
+//! | `public_key` | public keys in PEM and DER, and their Secure Boot digests |
+//! | `private_key` | private keys in PEM, and the blocks that they sign |
 //! | `signing` | private keys that sign images and manifests |
 //! | `pki` | the product CA and what it issues |
 //! | `identity` | what one device gets that no other has |
@@ -23,6 +25,8 @@ pub mod output;
 pub mod pki;
 pub mod plan;
 pub mod policy;
+pub mod private_key;
+pub mod public_key;
 pub mod rehearse;
 pub mod release;
 pub mod signing;

@@ -39,7 +39,7 @@ impl ContentDigests {
 
 /// A key that the silicon can be told to trust.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[allow(missing_docs, clippy::large_enum_variant, reason = "few exist at a time")]
 pub enum PublicKey {
     Rsa(RsaPublicKey),
     Ecdsa(EcdsaPublicKey),

@@ -1,0 +1,48 @@
+//! `cotter image`: what the ROM and the second stage load, and the signatures that they check.
+
+mod info;
+mod signatures;
+mod verify;
+
+use crate::output::{self, Format};
+use anyhow::Context;
+use clap::Subcommand;
+use cotter_formats::chip::Chip;
+
+/// Look into application and bootloader images, sign and verify them.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Info(info::Args),
+    Verify(verify::Args),
+}
+
+pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
+    match &args.verb {
+        Verb::Info(args) => info::run(args, format),
+        Verb::Verify(args) => verify::run(args, format),
+    }
+}
+
+/// `--chip` as esptool spells it.
+fn chip(name: &str) -> Result<Chip, String> {
+    let names: Vec<&str> = Chip::ALL.iter().map(|chip| chip.name()).collect();
+    Chip::from_name(name).ok_or_else(|| format!("not one of {}", names.join(", ")))
+}
+
+/// The chip that the image's header names.
+fn chip_of(image: &[u8]) -> Option<Chip> {
+    let id = image.get(12..14).filter(|_| image.first() == Some(&0xe9))?;
+    Chip::from_image_chip_id(u16::from_le_bytes([id[0], id[1]]))
+}
+
+/// The chip named by `--chip`, else by the header.
+fn chip_or_of(chip: Option<Chip>, image: &[u8]) -> anyhow::Result<Chip> {
+    let found = chip.or_else(|| chip_of(image)).context("the file does not begin with an image header of a known chip");
+    found.context(output::Help("name the chip with --chip if the file is no image"))
+}

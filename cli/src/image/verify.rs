@@ -1,0 +1,206 @@
+//! `cotter image verify`: would a device that trusts these keys accept this file?
+
+use super::signatures::{self, Block, hex};
+use crate::file::File;
+use crate::output::{self, Format};
+use anyhow::Context;
+use cotter_factory::private_key::{PrivateKey, PrivateKeyError};
+use cotter_factory::public_key::PublicKey;
+use cotter_formats::chip::Chip;
+use cotter_formats::efuse::{EfuseBlock, EfuseImage, KeyPurpose, esp32c3};
+use cotter_formats::secure_boot::v2::{Support, blocks_of, support};
+use serde::Serialize;
+use std::fmt;
+
+/// Verify a Secure Boot V2 signature against keys, key digests, or the eFuses of a chip.
+///
+/// Says which block holds and by which of the trusted digests. The exit code is 1, with the reason, if none does.
+///
+/// Example: cotter image verify --key secure-boot.pub.pem build/app-signed.bin
+#[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("trust").required(true).multiple(true)))]
+pub(crate) struct Args {
+    /// Trust this key: PEM, public or private.
+    #[arg(long, value_name = "PEM", group = "trust")]
+    key: Vec<File>,
+    /// Trust this key digest: 64 hex digits, or a file of 32 bytes.
+    #[arg(long, value_name = "DIGEST", group = "trust")]
+    digest: Vec<String>,
+    /// Trust what this eFuse file (espefuse --virt) trusts; revoked digests are not trusted.
+    #[arg(long, value_name = "FILE", group = "trust")]
+    efuse: Option<File>,
+    /// The chip; else the image's header says which.
+    #[arg(long, value_parser = super::chip)]
+    chip: Option<Chip>,
+    /// The signed file, `-` for stdin.
+    file: File,
+}
+
+pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
+    let bytes = args.file.read()?;
+    let chip = args.chip.or_else(|| super::chip_of(&bytes));
+    let mut trusted = Vec::new();
+    for file in &args.key {
+        trusted.push(Trust { source: file.to_string(), digest: key_digest(file)? });
+    }
+    for digest in &args.digest {
+        trusted.push(Trust { source: digest.clone(), digest: digest_argument(digest)? });
+    }
+    let mut notes = Vec::new();
+    if let Some(file) = &args.efuse {
+        let chip = super::chip_or_of(chip, &bytes)?;
+        efuse_digests(file, chip, &mut trusted, &mut notes)?;
+    }
+    let report = Report::of(&bytes, chip, &trusted, notes);
+    output::value(&report, format)?;
+    Ok(report.accepted)
+}
+
+/// A digest that is trusted, and who says so.
+struct Trust {
+    source: String,
+    digest: [u8; 32],
+}
+
+fn key_digest(file: &File) -> anyhow::Result<[u8; 32]> {
+    let pem = file.read()?;
+    let public = match PrivateKey::from_pem(&pem, None) {
+        Ok(key) => key.public().clone(),
+        Err(PrivateKeyError::NotPem) => PublicKey::from_pem(&pem).with_context(|| file.to_string())?,
+        Err(refused) => return Err(refused).with_context(|| file.to_string()),
+    };
+    public.secure_boot_digest().with_context(|| file.to_string())
+}
+
+fn digest_argument(text: &str) -> anyhow::Result<[u8; 32]> {
+    if let Some(digest) = from_hex(text) {
+        return Ok(digest);
+    }
+    let bytes = File::Path(text.into()).read().context("a key digest is 64 hex digits or a file")?;
+    let found = bytes.len();
+    bytes.try_into().map_err(|_| anyhow::anyhow!("{text}: a key digest is 32 bytes, this file has {found}"))
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, digits) in digest.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(digest)
+}
+
+/// The digests that the eFuses trust: key blocks of the right purpose, not revoked.
+fn efuse_digests(file: &File, chip: Chip, trusted: &mut Vec<Trust>, notes: &mut Vec<String>) -> anyhow::Result<()> {
+    let image = EfuseImage::from_virtual_file(chip, &file.read()?).with_context(|| file.to_string())?;
+    if !image.is_set(&esp32c3::SECURE_BOOT_EN) {
+        notes.push("Secure Boot is not enabled in these eFuses: the chip boots anything".to_owned());
+    }
+    let mut found = 0;
+    for block in (0..EfuseBlock::KEYS).filter_map(EfuseBlock::key) {
+        let purpose = image.key_purpose(block);
+        let slot = KeyPurpose::SECURE_BOOT_DIGESTS.iter().position(|&digest| Some(digest) == purpose);
+        let digest: Option<[u8; 32]> = image.block(block).and_then(|bytes| bytes.try_into().ok());
+        let (Some(slot), Some(digest)) = (slot, digest) else {
+            continue;
+        };
+        found += 1;
+        let source = format!("{} ({block}) of {file}", KeyPurpose::SECURE_BOOT_DIGESTS[slot]);
+        if image.is_set(&esp32c3::KEY_REVOKES[slot]) {
+            notes.push(format!("{source} is revoked: {}", hex(&digest)));
+        } else {
+            trusted.push(Trust { source, digest });
+        }
+    }
+    if found == 0 {
+        notes.push(format!("{file} holds no Secure Boot key digest"));
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Report {
+    accepted: bool,
+    /// Which block holds.
+    block: Option<usize>,
+    /// By which digest, and where that came from.
+    digest: Option<String>,
+    trusted_by: Option<String>,
+    refusal: Option<String>,
+    notes: Vec<String>,
+    blocks: Vec<Block>,
+}
+
+impl Report {
+    fn of(bytes: &[u8], chip: Option<Chip>, trusted: &[Trust], mut notes: Vec<String>) -> Self {
+        let refused = |refusal: String, notes, blocks| Self {
+            accepted: false,
+            block: None,
+            digest: None,
+            trusted_by: None,
+            refusal: Some(refusal),
+            notes,
+            blocks,
+        };
+        let signed = match signatures::find(bytes, chip) {
+            Ok(signed) => signed,
+            Err(refusal) => return refused(format!("not signed: {refusal}"), notes, Vec::new()),
+        };
+        let blocks = Block::all(&signed);
+        let digests: Vec<[u8; 32]> = trusted.iter().map(|trust| trust.digest).collect();
+        let verdict = match signed.verify_any(&digests) {
+            Ok(verdict) => verdict,
+            Err(refusal) => {
+                let present = digests.len();
+                return refused(
+                    format!("{refusal} ({} blocks, {present} trusted digests)", blocks.len()),
+                    notes,
+                    blocks,
+                );
+            }
+        };
+        if let (Some(chip), Some(first)) = (chip, signed.signatures.blocks().next()) {
+            match support(chip, first.scheme()) {
+                Support::Yes => {}
+                Support::Insecure => {
+                    notes.push(format!("ESP-IDF calls {} on the {chip} insecure", first.scheme()));
+                }
+                Support::No => return refused(format!("the {chip} does not verify {}", first.scheme()), notes, blocks),
+            }
+            if verdict.block >= blocks_of(chip) {
+                let reads = blocks_of(chip);
+                return refused(format!("block {} holds, but the {chip} reads {reads}", verdict.block), notes, blocks);
+            }
+        }
+        let trust = &trusted[verdict.digest];
+        Self {
+            accepted: true,
+            block: Some(verdict.block),
+            digest: Some(hex(&trust.digest)),
+            trusted_by: Some(trust.source.clone()),
+            refusal: None,
+            notes,
+            blocks,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for block in &self.blocks {
+            writeln!(f, "{block}")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        match (&self.refusal, self.block, &self.digest, &self.trusted_by) {
+            (Some(refusal), ..) => write!(f, "refused: {refusal}"),
+            (None, Some(block), Some(digest), Some(source)) => {
+                write!(f, "accepted: block {block} is signed by {digest}, trusted by {source}")
+            }
+            _ => f.write_str("refused"),
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Private keys in PEM: read in every spelling that OpenSSL and espsecure write, made, saved, and used to sign blocks.
+//!
+//! RSA, P-256 and P-384 are the business of aws-lc-rs. On P-192 no maintained library signs, so such a key is read for
+//! its public half only; a signature made elsewhere can still be put into a block.
+
+use crate::public_key::{EC, KeyKind, PublicKey, PublicKeyError, RSA, curve_of, curve_of_oid};
+use aws_lc_rs::digest::{Digest, SHA256, SHA384};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    KeyPair as _, RSA_PSS_SHA256,
+};
+use cotter_formats::secure_boot::v2::{BLOCK_LEN, BlockRefusal, ContentDigests, Curve, EcdsaPublicKey};
+use p256::elliptic_curve::sec1::ToSec1Point;
+use pem_rfc7468::LineEnding;
+use pkcs8::der::Decode;
+use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
+use zeroize::Zeroizing;
+
+/// A private key that can sign for Secure Boot or a manifest, or only be converted.
+pub struct PrivateKey {
+    pair: Pair,
+    public: PublicKey,
+}
+
+enum Pair {
+    Rsa(RsaKeyPair),
+    /// Only the public half was read.
+    P192,
+    Ecdsa(EcdsaKeyPair),
+}
+
+impl PrivateKey {
+    /// A fresh key from the system's CSPRNG. RSA of 2048, 3072 or 4096 bits.
+    ///
+    /// # Errors
+    /// [`PrivateKeyError::Size`] for other sizes, [`PrivateKeyError::Library`] if the generator fails.
+    pub fn generate(kind: KeyKind) -> Result<Self, PrivateKeyError> {
+        let library = |_| PrivateKeyError::Library;
+        let pair = match kind {
+            KeyKind::Rsa(bits) => {
+                let size = match bits {
+                    2048 => KeySize::Rsa2048,
+                    3072 => KeySize::Rsa3072,
+                    4096 => KeySize::Rsa4096,
+                    _ => return Err(PrivateKeyError::Size(bits)),
+                };
+                Pair::Rsa(RsaKeyPair::generate(size).map_err(library)?)
+            }
+            KeyKind::Ecdsa(Curve::P192) => return Err(PrivateKeyError::P192),
+            KeyKind::Ecdsa(Curve::P256) => {
+                Pair::Ecdsa(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(library)?)
+            }
+            KeyKind::Ecdsa(Curve::P384) => {
+                Pair::Ecdsa(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).map_err(library)?)
+            }
+        };
+        let curve = match kind {
+            KeyKind::Ecdsa(curve) => Some(curve),
+            KeyKind::Rsa(_) => None,
+        };
+        Self::of(pair, curve)
+    }
+
+    /// Reads PKCS#8 (encrypted too), PKCS#1 or SEC1. Other PEM blocks before it (EC PARAMETERS) are skipped.
+    ///
+    /// # Errors
+    /// [`PrivateKeyError`]; [`PrivateKeyError::PasswordNeeded`] for an encrypted key without a password.
+    pub fn from_pem(pem: &[u8], password: Option<&[u8]>) -> Result<Self, PrivateKeyError> {
+        let text = str::from_utf8(pem).map_err(|_| PrivateKeyError::NotPem)?;
+        let key = text
+            .match_indices("-----BEGIN ")
+            .map(|(at, _)| &text[at..])
+            .find(|block| block.lines().next().is_some_and(|line| line.ends_with("PRIVATE KEY-----")))
+            .ok_or(PrivateKeyError::NotPem)?;
+        if key.lines().nth(1).is_some_and(|line| line.starts_with("Proc-Type:")) {
+            return Err(PrivateKeyError::LegacyEncryption);
+        }
+        let (label, der) = pem_rfc7468::decode_vec(key.as_bytes()).map_err(|_| PrivateKeyError::NotPem)?;
+        let der = Zeroizing::new(der);
+        match label {
+            "PRIVATE KEY" => Self::from_pkcs8(&der),
+            "RSA PRIVATE KEY" => {
+                Self::of(Pair::Rsa(RsaKeyPair::from_der(&der).map_err(|_| PrivateKeyError::Key)?), None)
+            }
+            "EC PRIVATE KEY" => Self::from_ec(&der, None),
+            "ENCRYPTED PRIVATE KEY" => {
+                let info = EncryptedPrivateKeyInfoRef::from_der(&der).map_err(|_| PrivateKeyError::Encryption)?;
+                let password = password.ok_or(PrivateKeyError::PasswordNeeded)?;
+                let plain = info.decrypt(password).map_err(|_| PrivateKeyError::Password)?;
+                Self::from_pkcs8(plain.as_bytes())
+            }
+            _ => Err(PrivateKeyError::NotPem),
+        }
+    }
+
+    fn from_pkcs8(der: &[u8]) -> Result<Self, PrivateKeyError> {
+        let info = PrivateKeyInfoRef::from_der(der).map_err(|_| PrivateKeyError::Key)?;
+        match info.algorithm.oid {
+            RSA => Self::of(Pair::Rsa(RsaKeyPair::from_pkcs8(der).map_err(|_| PrivateKeyError::Key)?), None),
+            EC => Self::from_ec(info.private_key.as_bytes(), Some(curve_of(&info.algorithm)?)),
+            other => Err(PublicKeyError::Algorithm(other).into()),
+        }
+    }
+
+    /// SEC1 `ECPrivateKey`; PKCS#8 names the curve outside of it.
+    fn from_ec(der: &[u8], outside: Option<Curve>) -> Result<Self, PrivateKeyError> {
+        let key = sec1::EcPrivateKey::from_der(der).map_err(|_| PrivateKeyError::Key)?;
+        let inside = key.parameters.and_then(|parameters| parameters.named_curve()).map(curve_of_oid).transpose()?;
+        let curve = outside.or(inside).ok_or(PrivateKeyError::Key)?;
+        if inside.is_some_and(|inside| inside != curve) {
+            return Err(PrivateKeyError::Key);
+        }
+        let pair = match curve {
+            Curve::P192 => {
+                let public = key.public_key.ok_or(PrivateKeyError::P192)?;
+                let public = EcdsaPublicKey::from_sec1(curve, public).map_err(|_| PrivateKeyError::Key)?;
+                return Ok(Self { pair: Pair::P192, public: PublicKey::Ecdsa(public) });
+            }
+            Curve::P256 => {
+                let secret = p256::SecretKey::from_slice(key.private_key).map_err(|_| PrivateKeyError::Key)?;
+                let public = secret.public_key().to_sec1_point(false);
+                ecdsa_pair(&ECDSA_P256_SHA256_FIXED_SIGNING, &secret.to_bytes(), public.as_bytes())?
+            }
+            Curve::P384 => {
+                let secret = p384::SecretKey::from_slice(key.private_key).map_err(|_| PrivateKeyError::Key)?;
+                let public = secret.public_key().to_sec1_point(false);
+                ecdsa_pair(&ECDSA_P384_SHA384_FIXED_SIGNING, &secret.to_bytes(), public.as_bytes())?
+            }
+        };
+        let ours = Self::of(pair, Some(curve))?;
+        if let Some(public) = key.public_key {
+            let claimed = EcdsaPublicKey::from_sec1(curve, public).map_err(|_| PrivateKeyError::Key)?;
+            if ours.public != PublicKey::Ecdsa(claimed) {
+                return Err(PrivateKeyError::Key);
+            }
+        }
+        Ok(ours)
+    }
+
+    fn of(pair: Pair, curve: Option<Curve>) -> Result<Self, PrivateKeyError> {
+        let point = |bytes: &[u8]| {
+            let curve = curve.ok_or(PrivateKeyError::Key)?;
+            Ok::<_, PrivateKeyError>(PublicKey::Ecdsa(
+                EcdsaPublicKey::from_sec1(curve, bytes).map_err(|_| PrivateKeyError::Key)?,
+            ))
+        };
+        let public = match &pair {
+            Pair::Rsa(key) => PublicKey::from_pkcs1(key.public_key().as_ref())?,
+            Pair::P192 => return Err(PrivateKeyError::P192),
+            Pair::Ecdsa(key) => point(key.public_key().as_ref())?,
+        };
+        Ok(Self { pair, public })
+    }
+
+    /// Its public half.
+    #[must_use]
+    pub const fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// PKCS#8 PEM, unencrypted.
+    ///
+    /// # Errors
+    /// [`PrivateKeyError::Library`] if encoding fails.
+    pub fn to_pem(&self) -> Result<Zeroizing<String>, PrivateKeyError> {
+        let library = |_| PrivateKeyError::Library;
+        let pem = |der: &[u8]| {
+            let pem = pem_rfc7468::encode_string("PRIVATE KEY", LineEnding::LF, der);
+            pem.map(Zeroizing::new).map_err(|_| PrivateKeyError::Library)
+        };
+        match &self.pair {
+            Pair::Rsa(key) => {
+                let der: Pkcs8V1Der<'_> = key.as_der().map_err(library)?;
+                pem(der.as_ref())
+            }
+            Pair::Ecdsa(key) => pem(key.to_pkcs8v1().map_err(library)?.as_ref()),
+            Pair::P192 => Err(PrivateKeyError::P192),
+        }
+    }
+
+    /// A Secure Boot V2 block over content with these digests. The signature is verified before it is returned.
+    ///
+    /// # Errors
+    /// [`PrivateKeyError::Public`] if no ROM verifies keys of this kind, [`PrivateKeyError::Library`] if signing fails.
+    pub fn sign_block(&self, digests: &ContentDigests) -> Result<[u8; BLOCK_LEN], PrivateKeyError> {
+        let public = self.public.secure_boot()?;
+        let digest = digests.of_scheme(public.scheme());
+        let library = |_| PrivateKeyError::Library;
+        let import = |algorithm| Digest::import_less_safe(digest, algorithm).map_err(library);
+        let signature = match &self.pair {
+            Pair::Rsa(key) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign_digest(&RSA_PSS_SHA256, &import(&SHA256)?, &mut signature).map_err(library)?;
+                signature
+            }
+            Pair::Ecdsa(key) => {
+                let algorithm = if digest.len() == 48 { &SHA384 } else { &SHA256 };
+                key.sign_digest(&import(algorithm)?).map_err(library)?.as_ref().to_vec()
+            }
+            Pair::P192 => return Err(PrivateKeyError::P192),
+        };
+        Ok(public.block(digests, &signature)?)
+    }
+}
+
+fn ecdsa_pair(
+    algorithm: &'static EcdsaSigningAlgorithm,
+    secret: &[u8],
+    public: &[u8],
+) -> Result<Pair, PrivateKeyError> {
+    let pair = EcdsaKeyPair::from_private_key_and_public_key(algorithm, secret, public);
+    pair.map(Pair::Ecdsa).map_err(|_| PrivateKeyError::Key)
+}
+
+/// Why a private key was not read, made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivateKeyError {
+    /// No PEM block that holds a private key.
+    #[error("not a PEM private key")]
+    NotPem,
+    /// OpenSSL's old encryption, one round of MD5.
+    #[error("the key is encrypted in OpenSSL's legacy way (\"Proc-Type\"), which protects it badly")]
+    LegacyEncryption,
+    /// Encrypted in a way that this library does not know.
+    #[error("the key is encrypted in a way that is not supported")]
+    Encryption,
+    /// Encrypted, but nobody gave a password.
+    #[error("the key is encrypted and needs a password")]
+    PasswordNeeded,
+    /// It did not decrypt.
+    #[error("the key does not decrypt: wrong password, or an unsupported cipher")]
+    Password,
+    /// The structure inside is not that of a key, or its halves do not belong together.
+    #[error("the private key is malformed")]
+    Key,
+    /// Something in it that has to do with its public half.
+    #[error(transparent)]
+    Public(#[from] PublicKeyError),
+    /// A size of RSA key that is not made.
+    #[error("RSA keys are made with 2048, 3072 or 4096 bits, not {0}")]
+    Size(usize),
+    /// The signature is not one; it comes from a library.
+    #[error(transparent)]
+    Block(#[from] BlockRefusal),
+    /// A private operation on the curve that nobody implements with care any more.
+    #[error("P-192 keys are neither made nor used for signing here: no maintained library signs on that curve")]
+    P192,
+    /// The cryptographic library refused; it gives no reason.
+    #[error("the cryptographic library refused the operation")]
+    Library,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cotter_formats::secure_boot::v2::{SignedFile, Trusted, append_block};
+
+    const KINDS: [KeyKind; 3] = [KeyKind::Rsa(3072), KeyKind::Ecdsa(Curve::P256), KeyKind::Ecdsa(Curve::P384)];
+
+    fn golden(name: &str) -> Vec<u8> {
+        std::fs::read(format!("{}/../vectors/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    #[test]
+    fn reads_what_openssl_writes() {
+        for name in ["rsa3072_a", "rsa3072_b", "ecdsa_p192", "ecdsa_p256", "ecdsa_p384"] {
+            let key = PrivateKey::from_pem(&golden(&format!("keys/{name}.pem")), None).unwrap();
+            assert_eq!(key.public().to_pem().unwrap().as_bytes(), golden(&format!("sbv2/pub-{name}.pem")), "{name}");
+        }
+        let small = PrivateKey::from_pem(&golden("keys/rsa2048_dev.pem"), None).unwrap();
+        assert_eq!(small.public().kind(), KeyKind::Rsa(2048));
+        let refusal = small.sign_block(&ContentDigests::of(b"")).unwrap_err();
+        assert!(matches!(refusal, PrivateKeyError::Public(PublicKeyError::NotSecureBoot(KeyKind::Rsa(2048)))));
+    }
+
+    #[test]
+    fn fresh_keys_survive_pem_and_sign_what_verifies() {
+        for kind in KINDS {
+            let made = PrivateKey::generate(kind).unwrap();
+            let key = PrivateKey::from_pem(made.to_pem().unwrap().as_bytes(), None).unwrap();
+            assert_eq!((key.public(), key.public().kind()), (made.public(), kind));
+            let content = vec![0x5a; 4096];
+            let file = append_block(&content, &key.sign_block(&ContentDigests::of(&content)).unwrap());
+            let trusted = [made.public().secure_boot_digest().unwrap()];
+            let verdict = SignedFile::parse(&file).unwrap().verify_any(&trusted);
+            assert_eq!(verdict, Ok(Trusted { block: 0, digest: 0 }), "{kind}");
+        }
+    }
+
+    #[test]
+    fn p192_is_read_for_its_public_half_only() {
+        let refusal = PrivateKey::generate(KeyKind::Ecdsa(Curve::P192)).err().unwrap();
+        assert!(matches!(refusal, PrivateKeyError::P192));
+        let key = PrivateKey::from_pem(&golden("keys/ecdsa_p192.pem"), None).unwrap();
+        assert!(matches!(key.sign_block(&ContentDigests::of(b"")), Err(PrivateKeyError::P192)));
+        assert!(matches!(key.to_pem(), Err(PrivateKeyError::P192)));
+    }
+
+    #[test]
+    fn two_fresh_keys_differ() {
+        for kind in KINDS.into_iter().skip(1) {
+            let [a, b] = [0, 1].map(|_| PrivateKey::generate(kind).unwrap());
+            assert_ne!(a.public(), b.public());
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_key_by_name() {
+        let refusal = |pem: &str| PrivateKey::from_pem(pem.as_bytes(), None).err().unwrap().to_string();
+        assert_eq!(refusal("hello"), "not a PEM private key");
+        let legacy = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+        assert!(refusal(legacy).contains("legacy"));
+        let pem = golden("keys/ecdsa_p256.pem");
+        let (label, mut der) = pem_rfc7468::decode_vec(&pem).unwrap();
+        let last = der.len() - 1;
+        der[last] ^= 1;
+        let torn = pem_rfc7468::encode_string(label, LineEnding::LF, &der).unwrap();
+        assert_eq!(refusal(&torn), "the private key is malformed", "the public half is of another key");
+    }
+}
