@@ -8,6 +8,7 @@ use crate::output::{self, Format};
 use anyhow::Context;
 use clap::Subcommand;
 use cotter_formats::chip::Chip;
+pub(crate) use signatures::hex;
 
 /// Look into application and bootloader images, sign and verify them.
 #[derive(clap::Args)]

@@ -5,6 +5,7 @@ mod demo;
 mod file;
 mod flash;
 mod image;
+mod key;
 mod output;
 mod serve;
 
@@ -32,6 +33,7 @@ enum Verb {
     #[command(subcommand)]
     Flash(flash::Verb),
     Image(image::Args),
+    Key(key::Args),
     Serve(serve::Args),
 }
 
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(&args, format),
         Verb::Flash(verb) => flash::run(&verb, format),
         Verb::Image(args) => image::run(&args, format),
+        Verb::Key(args) => key::run(&args, format),
         Verb::Serve(args) => serve::run(&args),
     };
     match outcome {
