@@ -10,7 +10,7 @@ use clap::Subcommand;
 use cotter_formats::chip::Chip;
 pub(crate) use signatures::hex;
 
-/// Look into application and bootloader images, sign and verify them.
+/// Look into application and bootloader images, and verify them.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
