@@ -66,6 +66,7 @@ pub(crate) async fn update(
     let mut stage = Running::start("Update", format);
     let release = workshop.release(APP_1_1_0)?;
     let chunks = cotter_wire::content::chunk_count(release.manifest.encrypted_size());
+    stage.done("release content key, AES-256", "drawn for this release, wrapped for each device by the server");
     admin.release(&release).await?;
     stage.done(
         "release 1.1.0 uploaded, checked, offered",
