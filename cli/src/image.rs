@@ -1,6 +1,7 @@
 //! `cotter image`: what the ROM and the second stage load, and the signatures that they check.
 
 mod info;
+mod sign;
 mod signatures;
 mod verify;
 
@@ -10,7 +11,7 @@ use clap::Subcommand;
 use cotter_formats::chip::Chip;
 pub(crate) use signatures::hex;
 
-/// Look into application and bootloader images, and verify them.
+/// Look into application and bootloader images, sign and verify them.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -20,12 +21,14 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum Verb {
     Info(info::Args),
+    Sign(sign::Args),
     Verify(verify::Args),
 }
 
 pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     match &args.verb {
         Verb::Info(args) => info::run(args, format),
+        Verb::Sign(args) => sign::run(args, format),
         Verb::Verify(args) => verify::run(args, format),
     }
 }

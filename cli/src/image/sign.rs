@@ -1,0 +1,172 @@
+//! `cotter image sign`: Secure Boot V2 blocks behind an image.
+
+use crate::file::File;
+use crate::image::hex;
+use crate::key::private_key;
+use crate::output::{self, Format};
+use anyhow::Context;
+use cotter_factory::output::Visibility;
+use cotter_factory::public_key::PublicKey;
+use cotter_formats::chip::Chip;
+use cotter_formats::secure_boot::v2::{
+    BLOCK_LEN, ContentDigests, Curve, Scheme, SignedFile, Support, add_block, append_block, blocks_of,
+    content_padded_len, support,
+};
+use serde::Serialize;
+use std::fmt;
+
+/// Sign an image for Secure Boot V2: RSA-3072, ECDSA P-256 or P-384, up to three blocks of one scheme.
+///
+/// The image is padded with 0xFF to whole sectors. A scheme that the chip does not verify is refused; so is one that
+/// ESP-IDF calls insecure on it, unless --allow-insecure-ecdsa says so.
+///
+/// Example: cotter image sign --key secure-boot.pem -o app-signed.bin build/app.bin
+#[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("signer").required(true)))]
+pub(crate) struct Args {
+    /// Sign with this private key, PEM; once for each block.
+    #[arg(long, value_name = "PEM", group = "signer")]
+    key: Vec<File>,
+    /// Password of encrypted keys: the first line of this file.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    password_file: Option<File>,
+    /// A signature made elsewhere: raw RSA-PSS, or ECDSA in DER or as r and s.
+    #[arg(long, value_name = "FILE", group = "signer", requires = "public_key")]
+    signature: Option<File>,
+    /// The public key of that signature, PEM.
+    #[arg(long, value_name = "PEM", requires = "signature")]
+    public_key: Option<File>,
+    /// Add to the blocks of a file that is signed already.
+    #[arg(long)]
+    append: bool,
+    /// Sign with ECDSA for a chip on which ESP-IDF calls it insecure (ESP32-C5, C61, H2, P4).
+    #[arg(long)]
+    allow_insecure_ecdsa: bool,
+    /// The chip; else the image's header says which.
+    #[arg(long, value_parser = super::chip)]
+    chip: Option<Chip>,
+    /// Where to write the signed file, `-` for stdout.
+    #[arg(short, long, value_name = "FILE")]
+    output: File,
+    /// The image, `-` for stdin.
+    file: File,
+}
+
+pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
+    let bytes = args.file.read()?;
+    let chip = super::chip_or_of(args.chip, &bytes)?;
+    let mut signed = match (SignedFile::parse(&bytes), args.append) {
+        (Ok(_), true) => Some(bytes.clone()),
+        (Ok(_), false) => {
+            return Err(anyhow::anyhow!("{} is signed already", args.file))
+                .context(output::Help("say --append to add a block"));
+        }
+        (Err(refusal), true) => return Err(refusal).context("cannot add a signature"),
+        (Err(_), false) => None,
+    };
+    let digests = match &signed {
+        Some(file) => ContentDigests::of(SignedFile::parse(file)?.content),
+        None => {
+            let mut padded = bytes.clone();
+            padded.resize(content_padded_len(bytes.len()), 0xff);
+            ContentDigests::of(&padded)
+        }
+    };
+    for block in blocks(args, chip, &digests)? {
+        signed = Some(match &signed {
+            Some(file) => add_block(file, &block)?,
+            None => append_block(&bytes, &block),
+        });
+        let file = SignedFile::parse(signed.as_deref().unwrap_or_default())?;
+        let (count, most) = (file.signatures.blocks().count(), blocks_of(chip));
+        anyhow::ensure!(count <= most, "the {chip} reads {most} signature block, this would be number {count}");
+    }
+    let signed = signed.context("no block was made")?;
+    args.output.write(&signed, Visibility::Public)?;
+    if let File::Path(path) = &args.output {
+        let file = SignedFile::parse(&signed)?;
+        let key_digests = file.signatures.blocks().map(|block| hex(&block.key_digest())).collect();
+        let scheme = file.signatures.blocks().next().map_or(String::new(), |block| block.scheme().to_string());
+        output::value(&Signed { file: path.display().to_string(), chip: chip.name(), scheme, key_digests }, format)?;
+    }
+    Ok(true)
+}
+
+/// The blocks that are asked for, each verified.
+fn blocks(args: &Args, chip: Chip, digests: &ContentDigests) -> anyhow::Result<Vec<[u8; BLOCK_LEN]>> {
+    let mut blocks = Vec::new();
+    for file in &args.key {
+        let key = private_key(&file.read()?, args.password_file.as_ref(), file)?;
+        allowed(args, chip, key.public())?;
+        blocks.push(key.sign_block(digests)?);
+    }
+    if let (Some(signature), Some(public)) = (&args.signature, &args.public_key) {
+        let key = PublicKey::from_pem(&public.read()?).with_context(|| public.to_string())?;
+        allowed(args, chip, &key)?;
+        let key = key.secure_boot()?;
+        let bytes = signature.read()?;
+        let numbers = match Curve::of(key.scheme()) {
+            Some(curve) => {
+                ecdsa_numbers(&bytes, curve).with_context(|| format!("{signature} is no ECDSA signature"))?
+            }
+            None => bytes,
+        };
+        blocks.push(key.block(digests, &numbers).with_context(|| signature.to_string())?);
+    }
+    Ok(blocks)
+}
+
+/// Does the chip verify the scheme of this key, and may it be used?
+fn allowed(args: &Args, chip: Chip, key: &PublicKey) -> anyhow::Result<()> {
+    let scheme: Scheme = key.secure_boot()?.scheme();
+    match support(chip, scheme) {
+        Support::Yes => Ok(()),
+        Support::Insecure if args.allow_insecure_ecdsa => Ok(()),
+        Support::Insecure => Err(anyhow::anyhow!(
+            "ESP-IDF calls {scheme} on the {chip} insecure: it is \"not functional for certain input vectors\""
+        ))
+        .context(output::Help("sign with RSA-3072 where the chip has it, or insist with --allow-insecure-ecdsa")),
+        Support::No => Err(anyhow::anyhow!("the {chip} does not verify {scheme}")),
+    }
+}
+
+/// r and s, big-endian, of a DER `SEQUENCE { INTEGER, INTEGER }` or of the two numbers as they stand.
+fn ecdsa_numbers(bytes: &[u8], curve: Curve) -> Option<Vec<u8>> {
+    let len = curve.coordinate_len();
+    if bytes.len() == 2 * len {
+        return Some(bytes.to_vec());
+    }
+    // All lengths are below 128: no signature on these curves is longer than 104 bytes.
+    let (&[0x30, total], mut rest) = bytes.split_first_chunk()? else { return None };
+    if usize::from(total) != rest.len() || total >= 0x80 {
+        return None;
+    }
+    let mut numbers = vec![0; 2 * len];
+    for out in numbers.chunks_exact_mut(len) {
+        let (&[2, integer], tail) = rest.split_first_chunk()? else { return None };
+        let (integer, tail) = tail.split_at_checked(usize::from(integer))?;
+        let integer = integer.strip_prefix(&[0]).unwrap_or(integer);
+        let at = len.checked_sub(integer.len())?;
+        out[at..].copy_from_slice(integer);
+        rest = tail;
+    }
+    rest.is_empty().then_some(numbers)
+}
+
+#[derive(Serialize)]
+struct Signed {
+    file: String,
+    chip: &'static str,
+    scheme: String,
+    key_digests: Vec<String>,
+}
+
+impl fmt::Display for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: signed for the {} with {}", self.file, self.chip, self.scheme)?;
+        for (block, digest) in self.key_digests.iter().enumerate() {
+            write!(f, "\nblock {block}  key digest {digest}")?;
+        }
+        Ok(())
+    }
+}
