@@ -6,7 +6,9 @@ mod file;
 mod flash;
 mod image;
 mod key;
+mod otadata;
 mod output;
+mod partition;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +36,8 @@ enum Verb {
     Flash(flash::Verb),
     Image(image::Args),
     Key(key::Args),
+    Otadata(otadata::Args),
+    Partition(partition::Args),
     Serve(serve::Args),
 }
 
@@ -45,6 +49,8 @@ fn main() -> ExitCode {
         Verb::Flash(verb) => flash::run(&verb, format),
         Verb::Image(args) => image::run(&args, format),
         Verb::Key(args) => key::run(&args, format),
+        Verb::Otadata(args) => otadata::run(&args, format),
+        Verb::Partition(args) => partition::run(&args, format),
         Verb::Serve(args) => serve::run(&args),
     };
     match outcome {

@@ -3,6 +3,14 @@
 //! Source: ESP-IDF 6.2-dev `gen_esp32part.py` (v1.5) and `esp_flash_partitions.h`. Every [`PartitionTable`] has passed
 //! the generator's own checks, so nothing that reads one needs to ask again whether entries overlap.
 
+#[cfg(feature = "alloc")]
+pub mod csv;
+#[cfg(feature = "alloc")]
+pub mod finding;
+mod names;
+#[cfg(feature = "alloc")]
+pub mod rows;
+
 use crate::addr::{FlashAddr, FlashLen, SECTOR};
 use crate::read::{ReadError, Reader};
 use core::fmt;
@@ -197,6 +205,12 @@ impl Partition {
         u64::from(self.offset.0) + u64::from(self.size.0)
     }
 
+    /// True for the first bootloader and the table itself: they alone may lie before the end of the table's sector.
+    #[must_use]
+    pub const fn is_primary(&self) -> bool {
+        matches!(self.kind, PartitionType::BOOTLOADER | PartitionType::PARTITION_TABLE) && self.subtype.0 == 0
+    }
+
     fn decode(row: &[u8; ENTRY_LEN]) -> Result<Self, PartitionError> {
         let mut reader = Reader::new(row);
         reader.take(2)?; // magic
@@ -288,6 +302,15 @@ impl PartitionType {
     pub const DATA: Self = Self(1);
     pub const BOOTLOADER: Self = Self(2);
     pub const PARTITION_TABLE: Self = Self(3);
+
+    /// What an offset must be a multiple of: the flash mapping's page for apps, else a sector.
+    #[must_use]
+    pub const fn alignment(self) -> u32 {
+        match self {
+            Self::APP => 0x1_0000,
+            _ => SECTOR,
+        }
+    }
 }
 
 /// Open; the prefix of a constant's name is the type under which it has that meaning.
@@ -391,7 +414,7 @@ fn check(partitions: &[Partition]) -> Result<(), PartitionError> {
 fn check_alone(partition: &Partition) -> Result<(), PartitionError> {
     let &Partition { label, kind, subtype, offset, size, flags } = partition;
     let app = kind == PartitionType::APP;
-    let alignment = if app { 0x1_0000 } else { SECTOR };
+    let alignment = kind.alignment();
     if !offset.is_aligned(alignment) {
         return Err(PartitionError::Alignment { label, offset, alignment });
     }

@@ -37,6 +37,7 @@ fn main() -> Outcome {
     nvs_store()?;
     otadata()?;
     packet()?;
+    partition_csv()?;
     partition_table()?;
     reading()?;
     register_map()?;
@@ -211,6 +212,15 @@ fn otadata() -> Outcome {
 }
 
 /// Cut where only erased flash follows; the body fills it up again.
+fn partition_csv() -> Outcome {
+    for name in ["singleapp", "two_ota_sec", "two_ota_sec.roundtrip"] {
+        seed("partition_csv", name, &vector(&format!("partition/{name}.csv"))?)?;
+    }
+    let odd =
+        "\u{feff}b,bootloader,primary,,\r\nt,3,0\nn,data,nvs,,-64K\nx$Y,0x40,0b11,${Z},0o10K,readonly:encrypted,\n";
+    seed("partition_csv", "odd", odd.as_bytes())
+}
+
 fn partition_table() -> Outcome {
     for name in ["singleapp", "two_ota_sec", "two_ota_sec-nomd5"] {
         let table = vector(&format!("partition/{name}.bin"))?;

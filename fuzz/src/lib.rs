@@ -13,6 +13,7 @@
 //! | `nvs_store` | device `nvs`: mount, repair, set |
 //! | `otadata` | formats `otadata` |
 //! | `packet` | wire `packet`, opened with the right keys |
+//! | `partition_csv` | formats `partition::csv`, and `partition::finding` behind it |
 //! | `partition_table` | formats `partition` |
 //! | `reading` | wire `reading` and `codec` |
 //! | `register_map` | wire `registers`, the custom descriptor of an application image |
@@ -33,6 +34,7 @@ mod nvs_page;
 mod nvs_store;
 mod otadata;
 mod packet;
+mod partition_csv;
 mod partition_table;
 mod reading;
 mod register_map;
@@ -49,6 +51,7 @@ pub use nvs_page::nvs_page;
 pub use nvs_store::nvs_store;
 pub use otadata::otadata;
 pub use packet::packet;
+pub use partition_csv::partition_csv;
 pub use partition_table::partition_table;
 pub use reading::reading;
 pub use register_map::register_map;
@@ -70,6 +73,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("nvs_store", nvs_store),
     ("otadata", otadata),
     ("packet", packet),
+    ("partition_csv", partition_csv),
     ("partition_table", partition_table),
     ("reading", reading),
     ("register_map", register_map),
