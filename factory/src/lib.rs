@@ -2,6 +2,7 @@
 //!
 //! | file | noun |
 //! |---|---|
+//! | `nvs` | NVS partitions from CSV files, one or many |
 //! | `output` | files written whole, secrets at 0600 |
 //! | `public_key` | public keys in PEM and DER, and their Secure Boot digests |
 //! | `private_key` | private keys in PEM, and the blocks that they sign |
@@ -21,6 +22,7 @@ pub mod burn;
 pub mod identity;
 pub mod journal;
 pub mod layout;
+pub mod nvs;
 pub mod output;
 pub mod pki;
 pub mod plan;

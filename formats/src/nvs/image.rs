@@ -35,6 +35,8 @@ const MAX_V1: usize = 1984;
 const MAX_STRING: usize = (ENTRIES - 2) * ENTRY_SIZE;
 /// Most chunks of a version-2 blob (ESP-IDF: `(CHUNK_ANY - 1) / 2`).
 const MAX_CHUNKS: u8 = 127;
+/// Most bytes of a version-2 blob.
+pub const MAX_BLOB: usize = MAX_CHUNKS as usize * (ENTRIES - 1) * ENTRY_SIZE;
 /// From this size on the last page is reserved and the image is as large as the partition.
 const WRITABLE_SIZE: usize = 3 * PAGE_SIZE;
 
@@ -95,6 +97,14 @@ impl NvsImage {
             Value::Blob(bytes) => self.in_chunks(index, key, bytes),
             _ => Ok(()),
         }
+    }
+
+    /// Adds a namespace, which may stay empty; nothing happens if it is there. [`Self::put`] does the same when needed.
+    ///
+    /// # Errors
+    /// [`BuildError`]; the image is then no longer of use.
+    pub fn declare(&mut self, namespace: &Key) -> Result<(), BuildError> {
+        self.namespace(namespace).map(drop)
     }
 
     /// The finished image, in the clear.
@@ -170,8 +180,7 @@ impl NvsImage {
     }
 
     fn in_chunks(&mut self, namespace: u8, key: &Key, data: &[u8]) -> Result<(), BuildError> {
-        let limit = usize::from(MAX_CHUNKS) * (ENTRIES - 1) * ENTRY_SIZE;
-        let too_long = BuildError::TooLong { key: *key, len: data.len(), limit };
+        let too_long = BuildError::TooLong { key: *key, len: data.len(), limit: MAX_BLOB };
         let size = u32::try_from(data.len()).ok().ok_or(too_long)?;
         if self.used >= ENTRIES {
             self.new_page()?;
