@@ -6,6 +6,7 @@ mod file;
 mod flash;
 mod image;
 mod key;
+mod nvs;
 mod otadata;
 mod output;
 mod partition;
@@ -36,6 +37,8 @@ enum Verb {
     Flash(flash::Verb),
     Image(image::Args),
     Key(key::Args),
+    #[command(subcommand)]
+    Nvs(nvs::Verb),
     Otadata(otadata::Args),
     Partition(partition::Args),
     Serve(serve::Args),
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Verb::Flash(verb) => flash::run(&verb, format),
         Verb::Image(args) => image::run(&args, format),
         Verb::Key(args) => key::run(&args, format),
+        Verb::Nvs(verb) => nvs::run(&verb, format),
         Verb::Otadata(args) => otadata::run(&args, format),
         Verb::Partition(args) => partition::run(&args, format),
         Verb::Serve(args) => serve::run(&args),
