@@ -240,7 +240,6 @@ pub enum TableError {
         /// First column.
         key: Box<str>,
         /// What is wrong with it.
-        #[source]
         kind: RowError,
     },
 }
