@@ -1,7 +1,6 @@
 //! `cotter`: device security from the factory line to the field.
 
 mod demo;
-#[allow(dead_code, reason = "verbs that read and write files use it")]
 mod file;
 mod flash;
 mod image;

@@ -93,7 +93,8 @@ async fn a_body_that_breaks_off_is_no_answer() {
 #[tokio::test]
 async fn what_is_no_http_is_no_answer() {
     let ca = ProductCa::generate("ours").unwrap();
-    for answer in [&b""[..], b"\x00\x01\x02", b"HTTP/9.9 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"]
+    for answer in
+        [&b""[..], b"\x00\x01\x02", b"HTTP/9.9 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"]
     {
         let server = evil_server(&ca, "localhost", answer.to_vec()).await;
         assert!(matches!(refusal(&ca, "localhost", server).await, NetError::Http(_)), "{answer:?}");

@@ -194,7 +194,6 @@ fn on_all_cores(
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
         workers
             .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a worker died"))))
-            .collect()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a worker died"))))
     })
 }

@@ -162,7 +162,7 @@ pub enum FlashKeyError {
     #[error("flash encryption key: {len} bytes, expected 16, 24, 32 or 64 raw bytes")]
     Length { len: usize },
     /// Another chip takes it.
-    #[error("flash encryption key: {chip} takes {}, not {} bytes ({} takes those)", Lengths(*chip), len.bytes(), Takers(*len))]
+    #[error("flash encryption key: {chip} takes {}, not {} bytes (for {})", Lengths(*chip), len.bytes(), Takers(*len))]
     Chip { chip: Chip, len: KeyLen },
     #[error("FLASH_CRYPT_CONFIG {config} is for esp32 only: {chip} uses XTS-AES and has no such eFuse")]
     Config { chip: Chip, config: CryptConfig },
@@ -237,8 +237,7 @@ mod tests {
     #[test]
     fn a_refusal_names_the_chips_that_take_the_key() {
         let refusal = key(Chip::Esp32C3, 64).unwrap_err().to_string();
-        let expected =
-            "flash encryption key: esp32c3 takes 32 bytes, not 64 bytes (esp32s2, esp32s3, esp32p4 takes those)";
+        let expected = "flash encryption key: esp32c3 takes 32 bytes, not 64 bytes (for esp32s2, esp32s3, esp32p4)";
         assert_eq!(refusal, expected);
         assert_eq!(key(Chip::Esp32, 33).unwrap_err(), FlashKeyError::Length { len: 33 });
         let config = CryptConfig::ALL;

@@ -107,8 +107,8 @@ impl<'a> Records<'a> {
             let (piece, special) = (&body[start..at], &body[at..]);
             let (keep, skip) = if special.starts_with("\"\"") {
                 ("\"", 2)
-            } else if special.starts_with('"') {
-                self.rest = &special[1..];
+            } else if let Some(rest) = special.strip_prefix('"') {
+                self.rest = rest;
                 return Ok(match plain {
                     Some(text) => Cow::Owned(text + piece),
                     None => Cow::Borrowed(piece),
