@@ -120,6 +120,7 @@ fn workspace_manifest(project: &Path) -> anyhow::Result<String> {
 fn member_manifest(path: &Path) -> anyhow::Result<String> {
     let mut manifest = parse(path)?;
     manifest.remove("dev-dependencies");
+    without_optional(&mut manifest);
     if let Some(dependencies) = manifest.get_mut("dependencies").and_then(Value::as_table_mut) {
         for (_, dependency) in dependencies.iter_mut() {
             let Some(dependency) = dependency.as_table_mut() else { continue };
@@ -132,6 +133,23 @@ fn member_manifest(path: &Path) -> anyhow::Result<String> {
         }
     }
     Ok(toml::to_string(&manifest)?)
+}
+
+/// Takes out dependencies that only features bring in, and those features: what runs on the chip uses none of them, and
+/// a lock file of members would have to list them all.
+fn without_optional(manifest: &mut Table) {
+    let Some(dependencies) = manifest.get_mut("dependencies").and_then(Value::as_table_mut) else { return };
+    let is_optional = |value: &Value| value.get("optional").and_then(Value::as_bool) == Some(true);
+    let gone: Vec<String> =
+        dependencies.iter().filter(|(_, value)| is_optional(value)).map(|(name, _)| name.to_string()).collect();
+    dependencies.retain(|name, _| !gone.iter().any(|gone| gone == name));
+    let Some(features) = manifest.get_mut("features").and_then(Value::as_table_mut) else { return };
+    let mentions = |item: &Value| {
+        let item = item.as_str().unwrap_or_default();
+        let name = item.strip_prefix("dep:").unwrap_or(item).split(['/', '?']).next().unwrap_or_default();
+        gone.iter().any(|gone| gone == name)
+    };
+    features.retain(|_, items| !items.as_array().is_some_and(|items| items.iter().any(mentions)));
 }
 
 fn parse(path: &Path) -> anyhow::Result<Table> {
