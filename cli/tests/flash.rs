@@ -95,11 +95,11 @@ fn keys_are_refused_by_length_and_by_chip() {
         (
             "esp32c3",
             "k64",
-            "cannot use k64: flash encryption key: esp32c3 takes 32 bytes, not 64 bytes (esp32s2, esp32s3, esp32p4 takes those)",
+            "cannot use k64: flash encryption key: esp32c3 takes 32 bytes, not 64 bytes (for esp32s2, esp32s3, esp32p4)",
         ),
         ("esp32c3", "k31", "31 bytes, expected 16, 24, 32 or 64 raw bytes"),
-        ("esp32s3", "k24", "esp32s3 takes 32 or 64 bytes, not 24 bytes (esp32 takes those)"),
-        ("esp32", "k16", "esp32 takes 24 or 32 bytes, not 16 bytes (esp32c2 takes those)"),
+        ("esp32s3", "k24", "esp32s3 takes 32 or 64 bytes, not 24 bytes (for esp32)"),
+        ("esp32", "k16", "esp32 takes 24 or 32 bytes, not 16 bytes (for esp32c2)"),
         ("esp32c5", "k64", "esp32c5 takes 32 bytes (64 in the key manager), not 64 bytes"),
     ] {
         desk.refused(&format!("encrypt --chip {chip} --key {key} --address 0x1000 -o out in"), expected);
