@@ -59,11 +59,11 @@ pub fn encrypt(key: &XtsKey, address: FlashAddr, data: &mut [u8]) -> Result<(), 
     match key {
         XtsKey::Aes128(key) => {
             let (data_key, tweak_key) = halves::<Aes128>(key.expose());
-            each_unit(&tweak_key, address, data, |blocks| data_key.encrypt_blocks(blocks));
+            each_batch(&tweak_key, address, data, |blocks| data_key.encrypt_blocks(blocks));
         }
         XtsKey::Aes256(key) => {
             let (data_key, tweak_key) = halves::<Aes256>(key.expose());
-            each_unit(&tweak_key, address, data, |blocks| data_key.encrypt_blocks(blocks));
+            each_batch(&tweak_key, address, data, |blocks| data_key.encrypt_blocks(blocks));
         }
     }
     Ok(())
@@ -78,11 +78,11 @@ pub fn decrypt(key: &XtsKey, address: FlashAddr, data: &mut [u8]) -> Result<(), 
     match key {
         XtsKey::Aes128(key) => {
             let (data_key, tweak_key) = halves::<Aes128>(key.expose());
-            each_unit(&tweak_key, address, data, |blocks| data_key.decrypt_blocks(blocks));
+            each_batch(&tweak_key, address, data, |blocks| data_key.decrypt_blocks(blocks));
         }
         XtsKey::Aes256(key) => {
             let (data_key, tweak_key) = halves::<Aes256>(key.expose());
-            each_unit(&tweak_key, address, data, |blocks| data_key.decrypt_blocks(blocks));
+            each_batch(&tweak_key, address, data, |blocks| data_key.decrypt_blocks(blocks));
         }
     }
     Ok(())
@@ -131,8 +131,9 @@ fn halves<C: KeyInit>(key: &[u8]) -> (C, C) {
     (cipher(data), cipher(tweak))
 }
 
-/// Runs `cipher` over all blocks of a unit at once, so that it can work on them in parallel.
-fn each_unit<C: BlockCipherEncrypt<BlockSize = aes::cipher::consts::U16>>(
+/// Runs `cipher` over the blocks of many units at once, and their tweaks through AES at once too: the processor's AES
+/// units take dozens of independent blocks in the time of a few.
+fn each_batch<C: BlockCipherEncrypt<BlockSize = aes::cipher::consts::U16>>(
     tweak_key: &C,
     address: FlashAddr,
     data: &mut [u8],
@@ -141,33 +142,35 @@ fn each_unit<C: BlockCipherEncrypt<BlockSize = aes::cipher::consts::U16>>(
     // The range may begin inside a unit, at the block `skipped`.
     let mut unit = address.0 & !(UNIT - 1);
     let mut skipped = ((address.0 - unit) / 16) as usize;
-    let mut rest = data;
+    let mut firsts = [Block::default(); BATCH];
+    let mut tweaks = [0_u128; BATCH * BLOCKS];
+    let (mut rest, _) = Block::slice_as_chunks_mut(data);
     while !rest.is_empty() {
-        let count = (BLOCKS - skipped).min(rest.len() / 16);
-        let (part, after) = rest.split_at_mut(16 * count);
-        let (part, _) = part.as_chunks_mut::<16>();
-
-        let mut tweak = [0; 16];
-        tweak[..4].copy_from_slice(&unit.to_le_bytes());
-        let mut first = Block::from(tweak);
-        tweak_key.encrypt_block(&mut first);
-        let mut tweaks = [u128::from_le_bytes(first.into()); BLOCKS];
-        for index in 1..BLOCKS {
-            tweaks[index] = double(tweaks[index - 1]);
+        let (batch, after) = rest.split_at_mut((BATCH * BLOCKS - skipped).min(rest.len()));
+        let units = (skipped + batch.len()).div_ceil(BLOCKS);
+        for first in &mut firsts[..units] {
+            *first = u128::from(unit).to_le_bytes().into();
+            unit = unit.wrapping_add(UNIT);
+        }
+        tweak_key.encrypt_blocks(&mut firsts[..units]);
+        let (unit_tweaks, _) = tweaks.as_chunks_mut::<BLOCKS>();
+        for (first, tweaks) in firsts[..units].iter().zip(unit_tweaks) {
+            let mut tweak = u128::from_le_bytes((*first).into());
+            // Reversing the unit's 128 bytes reverses each block and their order: block 7 of flash is XTS block 0.
+            for place in tweaks.iter_mut().rev() {
+                *place = tweak;
+                tweak = double(tweak);
+            }
         }
 
-        // Reversing the unit's 128 bytes reverses each block and their order: block 7 of flash is XTS block 0.
-        let tweak_of = |index: usize| tweaks[BLOCKS - 1 - skipped - index];
-        let mut blocks = [Block::default(); BLOCKS];
-        for (index, (block, bytes)) in blocks.iter_mut().zip(&*part).enumerate() {
-            *block = (u128::from_be_bytes(*bytes) ^ tweak_of(index)).to_le_bytes().into();
+        let tweaks = &tweaks[skipped..];
+        for (block, tweak) in batch.iter_mut().zip(tweaks) {
+            *block = (u128::from_be_bytes((*block).into()) ^ tweak).to_le_bytes().into();
         }
-        cipher(&mut blocks[..count]);
-        for (index, (block, bytes)) in blocks.iter().zip(part).enumerate() {
-            *bytes = (u128::from_le_bytes((*block).into()) ^ tweak_of(index)).to_be_bytes();
+        cipher(batch);
+        for (block, tweak) in batch.iter_mut().zip(tweaks) {
+            *block = (u128::from_le_bytes((*block).into()) ^ tweak).to_be_bytes().into();
         }
-
-        unit = unit.wrapping_add(UNIT);
         skipped = 0;
         rest = after;
     }
@@ -181,6 +184,8 @@ const fn double(tweak: u128) -> u128 {
 /// Bytes that share one tweak.
 const UNIT: u32 = 128;
 const BLOCKS: usize = UNIT as usize / 16;
+/// Units at once. Their blocks and tweaks, 16 KiB, stay in the nearest cache.
+const BATCH: usize = 64;
 
 #[cfg(test)]
 mod tests {
