@@ -2,9 +2,9 @@
 
 use crate::output;
 use anyhow::Context;
-use cotter_factory::output::{Visibility, write_whole};
+use cotter_factory::output::{Visibility, write_whole, write_whole_with};
 use std::convert::Infallible;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -50,6 +50,31 @@ impl File {
         .with_context(|| format!("cannot read {self}"))?;
         anyhow::ensure!(bytes.len() as u64 <= MAX_INPUT, "{self} is larger than 256 MiB");
         Ok(bytes)
+    }
+
+    /// Opens it to be read piece by piece, with its length where that is known.
+    pub(crate) fn open(&self) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
+        let Self::Path(path) = self else { return Ok((Box::new(std::io::stdin().lock()), None)) };
+        let open = || {
+            let file = std::fs::File::open(path)?;
+            let metadata = file.metadata()?;
+            let length = metadata.is_file().then_some(metadata.len());
+            std::io::Result::Ok((Box::new(file) as Box<dyn Read>, length))
+        };
+        open().with_context(|| format!("cannot read {self}"))
+    }
+
+    /// Writes what `produce` writes, piece by piece. A file is replaced when all of it is there and synced, and keeps
+    /// what it held if `produce` fails; stdout has then got a part.
+    pub(crate) fn write_with<T>(
+        &self,
+        visibility: Visibility,
+        produce: impl FnOnce(&mut dyn Write) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        match self {
+            Self::Standard => output::piecewise(produce),
+            Self::Path(path) => write_whole_with(path, visibility, |file| produce(file)),
+        }
     }
 
     /// Writes all of it, or leaves what was there. Secrets get mode 0600.

@@ -1,14 +1,15 @@
 //! `cotter flash`: encrypt what a chip with flash encryption will read, and decrypt what was read from it.
 
+mod pieces;
 mod recognise;
 mod region;
 mod whole;
 
 use crate::file::File;
-use crate::output::{self, Format, Help};
+use crate::output::{self, Format};
 use anyhow::Context;
 use cotter_factory::output::Visibility;
-use cotter_formats::addr::FlashAddr;
+use cotter_formats::addr::{FlashAddr, FlashLen};
 use cotter_formats::chip::Chip;
 use cotter_formats::flash_encryption::esp32::CryptConfig;
 use cotter_formats::flash_encryption::key::{FlashCryptError, FlashKey, KeyHolder};
@@ -83,7 +84,8 @@ pub(crate) fn run(verb: &Verb, format: Format) -> anyhow::Result<bool> {
         Verb::Encrypt { options, pad } => (options, Direction::Encrypt, *pad),
         Verb::Decrypt { options } => (options, Direction::Decrypt, false),
     };
-    let job = Job { chip: options.chip, key: key(options)?, direction, pad, force: options.force };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let job = Job { chip: options.chip, key: key(options)?, direction, pad, force: options.force, threads };
     let done = match options.address {
         Some(address) => region::run(&job, address, &options.input, &options.output)?,
         None => {
@@ -105,21 +107,28 @@ struct Job {
     direction: Direction,
     pad: bool,
     force: bool,
+    /// How many may work on one piece. Not 0.
+    threads: usize,
 }
 
 impl Job {
-    /// In place. Halves of a large piece run side by side.
+    /// In place. Parts of a large piece run side by side.
     fn process(&self, address: FlashAddr, data: &mut [u8]) -> Result<(), FlashCryptError> {
-        let half = data.len() / 2 / PIECE * PIECE;
-        let middle = u32::try_from(half).ok().and_then(|half| address.0.checked_add(half)).map(FlashAddr);
-        let Some(middle) = middle.filter(|_| half != 0) else { return self.process_alone(address, data) };
-        let (head, tail) = data.split_at_mut(half);
+        let part = data.len().div_ceil(self.threads).next_multiple_of(PART).max(PART);
+        let Ok(step) = u32::try_from(part) else { return self.process_alone(address, data) };
+        let reaches = u32::try_from(data.len()).is_ok_and(|len| address.checked_add(FlashLen(len)).is_some());
+        if data.len() <= part || !reaches {
+            return self.process_alone(address, data);
+        }
+        let (head, tail) = data.split_at_mut(part);
         std::thread::scope(|scope| {
-            let other = scope.spawn(|| self.process_alone(middle, tail));
+            let starts = (1..).map(|index| FlashAddr(address.0 + index * step));
+            let others =
+                starts.zip(tail.chunks_mut(part)).map(|(at, part)| scope.spawn(move || self.process_alone(at, part)));
+            let others: Vec<_> = others.collect();
             let head = self.process_alone(address, head);
-            let tail = other.join().expect("encryption does not panic");
-            // An error of the tail means that nothing is written, whatever became of the head.
-            head.and(tail)
+            // An error of one part means that nothing is written, whatever became of the others.
+            others.into_iter().fold(head, |all, other| all.and(other.join().expect("encryption does not panic")))
         })
     }
 
@@ -239,33 +248,28 @@ fn config(text: &str) -> Result<CryptConfig, String> {
     value.ok_or_else(|| "FLASH_CRYPT_CONFIG has four bits: 0 to 0xF".to_owned())
 }
 
-/// An input whose length the hardware does not take.
-fn not_whole_blocks(input: &File, length: u64, direction: Direction) -> anyhow::Error {
-    let error = anyhow::anyhow!("{input} is {length} bytes, not a multiple of 16");
-    error.context(Help(match direction {
-        Direction::Encrypt => "say --pad to fill the last block with 0xFF",
-        Direction::Decrypt => "ciphertext is whole 16-byte blocks: read the flash again",
-    }))
-}
-
-/// Bytes read at once, and the least that a thread is given.
-const PIECE: usize = 1 << 18;
+/// The least that a thread is given: a multiple of every unit of encryption.
+const PART: usize = 1 << 17;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn pieces_of_any_size_equal_the_whole() {
-        let key = || FlashKey::for_chip(Chip::Esp32C3, KeyHolder::Efuse, None, &[9; 32]).unwrap();
-        let job = Job { chip: Chip::Esp32C3, key: key(), direction: Direction::Encrypt, pad: false, force: false };
-        for len in [0, 16, PIECE, 2 * PIECE - 16, 2 * PIECE, 2 * PIECE + 16, 5 * PIECE + 48] {
-            let (mut halves, mut whole) = (vec![1; len], vec![1; len]);
-            job.process(FlashAddr(0x1_0010), &mut halves).unwrap();
-            job.process_alone(FlashAddr(0x1_0010), &mut whole).unwrap();
-            assert!(halves == whole, "{len}");
+    fn parts_side_by_side_equal_the_whole() {
+        for (chip, len) in [(Chip::Esp32C3, 32), (Chip::Esp32S3, 64), (Chip::Esp32, 32)] {
+            let key = || FlashKey::for_chip(chip, KeyHolder::Efuse, None, &vec![9; len]).unwrap();
+            for threads in [1, 2, 3, 7] {
+                let job = Job { chip, key: key(), direction: Direction::Encrypt, pad: false, force: false, threads };
+                for len in [0, 16, PART, PART + 16, 2 * PART - 16, 2 * PART, 2 * PART + 16, 5 * PART + 48] {
+                    let (mut parts, mut whole) = (vec![1; len], vec![1; len]);
+                    job.process(FlashAddr(0x1_0010), &mut parts).unwrap();
+                    job.process_alone(FlashAddr(0x1_0010), &mut whole).unwrap();
+                    assert!(parts == whole, "{chip} {len} {threads}");
+                }
+                assert!(job.process(FlashAddr(0xffff_fff0), &mut vec![0; 4 * PART]).is_err());
+            }
         }
-        assert!(job.process(FlashAddr(0xffff_fff0), &mut vec![0; 4 * PIECE]).is_err());
     }
 
     #[test]

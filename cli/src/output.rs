@@ -41,6 +41,14 @@ pub(crate) fn bytes(bytes: &[u8]) -> std::io::Result<()> {
     out.flush()
 }
 
+/// Writes raw bytes to stdout as `produce` has them.
+pub(crate) fn piecewise<T>(produce: impl FnOnce(&mut dyn Write) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let mut out = std::io::stdout().lock();
+    let produced = produce(&mut out)?;
+    out.flush()?;
+    Ok(produced)
+}
+
 /// Prints a line of progress: stdout for people, nothing in JSON mode.
 pub(crate) fn progress(line: impl Display, format: Format) {
     if format == Format::Text {

@@ -70,42 +70,46 @@ impl fmt::Display for ExtentName {
     }
 }
 
-/// The extents of `image`, a copy of flash from address 0 that may end anywhere; what lies past its end is left out.
-/// Works on plain and on encrypted images alike: ciphertext is never a whole erased sector.
-/// `table_at`: where the table sits, a multiple of a sector.
+/// Where something sits in flash, known from the table alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What it is.
+    pub name: ExtentName,
+    /// What it holds.
+    pub content: ExtentContent,
+    /// Where it begins, a multiple of a sector.
+    pub start: FlashAddr,
+    /// First byte after it. Wider than an address, because it may be 4 GiB.
+    pub end: u64,
+}
+
+/// The places of a flash of any size, in order of their addresses; none overlaps another.
+/// `table_at`: where the table sits, a multiple of a sector. `first_sector`: what flash begins with, plain or encrypted.
 ///
 /// # Errors
 /// [`ExtentError`] if the table does not fit the places that the chip fixes.
-pub fn extents(
+pub fn places(
     chip: Chip,
     table_at: FlashAddr,
     table: &PartitionTable,
-    image: &[u8],
-) -> Result<Vec<Extent>, ExtentError> {
+    first_sector: &[u8],
+) -> Result<Vec<Place>, ExtentError> {
     let boot_at = chip.bootloader_offset();
     let table_end =
         table_at.checked_add(FlashLen(SECTOR)).filter(|_| table_at.is_aligned(SECTOR) && table_at > boot_at);
     let table_end = table_end.ok_or(ExtentError::TableAddress { table_at, chip })?;
     table.check_flash(table_at, FlashLen(u32::MAX))?;
 
-    let mut extents = Vec::new();
-    let mut push = |name, content, range: Range<u64>| {
-        let clip = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(image.len());
-        let bytes = &image[clip(range.start)..clip(range.end)];
-        let encrypted = match content {
-            ExtentContent::Image => programmed(bytes),
-            ExtentContent::Data => bytes.len(),
-            ExtentContent::Plain => 0,
-        };
-        if let (Ok(address), false) = (u32::try_from(range.start), bytes.is_empty()) {
-            extents.push(Extent { name, content, address: FlashAddr(address), encrypted });
-        }
-    };
-    if boot_at.0 != 0 && chip == Chip::Esp32 && image.iter().take(SECTOR as usize).any(|&byte| byte != 0xff) {
-        push(ExtentName::BootDigest, ExtentContent::Data, 0..SECTOR.into());
+    let mut places = Vec::new();
+    let mut push = |name, content, start, end| places.push(Place { name, content, start, end });
+    if boot_at.0 != 0
+        && chip == Chip::Esp32
+        && programmed(&first_sector[..first_sector.len().min(SECTOR as usize)]) != 0
+    {
+        push(ExtentName::BootDigest, ExtentContent::Data, FlashAddr(0), SECTOR.into());
     }
-    push(ExtentName::Bootloader, ExtentContent::Image, boot_at.0.into()..table_at.0.into());
-    push(ExtentName::PartitionTable, ExtentContent::Data, table_at.0.into()..table_end.0.into());
+    push(ExtentName::Bootloader, ExtentContent::Image, boot_at, table_at.0.into());
+    push(ExtentName::PartitionTable, ExtentContent::Data, table_at, table_end.0.into());
     for partition in table.partitions() {
         // A table may list what sits at the fixed places too.
         let fixed = match partition.kind {
@@ -119,10 +123,35 @@ pub fn extents(
         if partition.offset < table_end {
             return Err(ExtentError::Overlap { label: partition.label });
         }
-        push(ExtentName::Partition(partition.label), content(partition), partition.offset.0.into()..partition.end());
+        push(ExtentName::Partition(partition.label), content(partition), partition.offset, partition.end());
     }
-    extents.sort_by_key(|extent| extent.address);
-    Ok(extents)
+    places.sort_by_key(|place| place.start);
+    Ok(places)
+}
+
+/// The extents of `image`, a copy of flash from address 0 that may end anywhere; what lies past its end is left out.
+/// Works on plain and on encrypted images alike: ciphertext is never a whole erased sector.
+///
+/// # Errors
+/// As [`places`].
+pub fn extents(
+    chip: Chip,
+    table_at: FlashAddr,
+    table: &PartitionTable,
+    image: &[u8],
+) -> Result<Vec<Extent>, ExtentError> {
+    let places = places(chip, table_at, table, image)?;
+    let extent = |Place { name, content, start, end }| {
+        let clip = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(image.len());
+        let bytes = &image[clip(start.0.into())..clip(end)];
+        let encrypted = match content {
+            ExtentContent::Image => programmed(bytes),
+            ExtentContent::Data => bytes.len(),
+            ExtentContent::Plain => 0,
+        };
+        (!bytes.is_empty()).then_some(Extent { name, content, address: start, encrypted })
+    };
+    Ok(places.into_iter().filter_map(extent).collect())
 }
 
 fn content(partition: &Partition) -> ExtentContent {
@@ -133,9 +162,11 @@ fn content(partition: &Partition) -> ExtentContent {
     }
 }
 
-/// The length up to the end of the last sector that is not erased.
-fn programmed(bytes: &[u8]) -> usize {
-    let last = bytes.chunks(SECTOR as usize).rposition(|sector| sector.iter().any(|&byte| byte != 0xff));
+/// The length up to the end of the last sector that is not erased. `bytes` begin with a sector and may end within one.
+#[must_use]
+pub fn programmed(bytes: &[u8]) -> usize {
+    const ERASED: [u8; SECTOR as usize] = [0xff; SECTOR as usize];
+    let last = bytes.chunks(SECTOR as usize).rposition(|sector| sector != &ERASED[..sector.len()]);
     last.map_or(0, |last| bytes.len().min((last + 1) * SECTOR as usize))
 }
 
