@@ -12,7 +12,7 @@ use crate::report::{BootReport, Outcome, Record, RefusalCode};
 use crate::rom::{self, DownloadMode};
 use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
 use cotter_formats::chip::Chip;
-use cotter_formats::efuse::{EfuseImage, EfuseImageError, KeyPurpose, esp32c3};
+use cotter_formats::efuse::{EfuseImage, KeyPurpose, esp32c3};
 use cotter_formats::flash_encryption::xts;
 use std::path::Path;
 
@@ -36,10 +36,11 @@ impl VirtualChip {
     /// A board fresh from the reel: erased 4 MiB flash, blank eFuses but for this factory MAC.
     ///
     /// # Errors
-    /// [`BoardError::Efuse`] for a chip that cannot be simulated; so far that is every one but the ESP32-C3.
+    /// [`BoardError::NotSimulated`] for a chip that cannot be simulated; so far that is every one but the ESP32-C3.
     pub fn new(chip: Chip, mac: [u8; 6]) -> Result<Self, BoardError> {
         let fault = Fault::default();
-        let efuses = Efuses::fresh(chip, mac, fault.clone())?;
+        simulated(chip)?;
+        let efuses = Efuses::fresh(chip, mac, fault.clone());
         let flash = Flash::erased(FLASH_SIZE, fault.clone())?;
         Ok(Self { flash, efuses, fault })
     }
@@ -73,6 +74,7 @@ impl VirtualChip {
     /// # Errors
     /// [`BoardError`].
     pub fn load(chip: Chip, directory: &Path) -> Result<Self, BoardError> {
+        simulated(chip)?;
         let fault = Fault::default();
         let efuses = Efuses::load(chip, directory, fault.clone())?;
         let flash = Flash::load(&directory.join(FLASH_FILE), fault.clone())?;
@@ -315,12 +317,19 @@ pub enum DownloadError {
     Burn(#[from] BurnError),
 }
 
+fn simulated(chip: Chip) -> Result<(), BoardError> {
+    if chip == Chip::Esp32C3 { Ok(()) } else { Err(BoardError::NotSimulated { chip }) }
+}
+
 /// Why there is no board.
 #[derive(Debug, thiserror::Error)]
 pub enum BoardError {
-    /// A chip without an eFuse map.
-    #[error(transparent)]
-    Efuse(#[from] EfuseImageError),
+    /// A chip whose ROM is not simulated.
+    #[error("no virtual board of {chip}: its ROM is not simulated")]
+    NotSimulated {
+        /// Which.
+        chip: Chip,
+    },
     /// The eFuse files.
     #[error(transparent)]
     EfuseFile(#[from] EfuseFileError),

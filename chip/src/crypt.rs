@@ -134,8 +134,8 @@ mod tests {
 
     fn view(counter: u32) -> TransparentFlash {
         let fault = Fault::default();
-        let efuses = Efuses::fresh(Chip::Esp32C3, [2; 6], fault.clone()).unwrap();
-        let mut set = BurnSet::new(Chip::Esp32C3).unwrap();
+        let efuses = Efuses::fresh(Chip::Esp32C3, [2; 6], fault.clone());
+        let mut set = BurnSet::new(Chip::Esp32C3);
         let purpose = KeyPurpose::XTS_AES_128_KEY;
         let key = Secret::from_slice(KEY_FILE).unwrap();
         set.key(EfuseBlock(4), purpose, &key, KeyProtection::of(purpose)).unwrap();

@@ -16,7 +16,7 @@ mod file;
 use crate::fault::{Extent, Fault, PowerLost};
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::coding::{self, CHECK, DATA};
-use cotter_formats::efuse::{EfuseBlock, EfuseImage, EfuseImageError, EfuseMap, Field, KeyPurpose, esp32c3};
+use cotter_formats::efuse::{EfuseBlock, EfuseImage, EfuseMap, Field, KeyPurpose, esp32c3};
 use cotter_formats::secret::Secret;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,16 +32,14 @@ pub struct Efuses {
 
 impl Efuses {
     /// The eFuses of a chip fresh from Espressif: a MAC and a wafer revision (v0.4), nothing else.
-    ///
-    /// # Errors
-    /// [`EfuseImageError::Unmapped`] for a chip without an eFuse map.
-    pub fn fresh(chip: Chip, mac: [u8; 6], fault: Fault) -> Result<Self, EfuseImageError> {
-        let mut image = EfuseImage::blank(chip)?;
+    #[must_use]
+    pub fn fresh(chip: Chip, mac: [u8; 6], fault: Fault) -> Self {
+        let mut image = EfuseImage::blank(chip);
         let block = image.block_mut(EfuseBlock::MAC).expect("every map has block 1");
         let stored = block.iter_mut().zip(mac.iter().rev());
         stored.for_each(|(cell, byte)| *cell = *byte);
         esp32c3::WAFER_VERSION_MINOR_LO.merge(4, block).expect("3 bits in block 1");
-        Ok(Self::from_image(&image, fault))
+        Self::from_image(&image, fault)
     }
 
     /// The eFuses of a chip whose registers read like this; a hidden key reads as zero, and so it is lost.
@@ -172,11 +170,11 @@ impl Silicon {
     }
 
     fn image(&self) -> EfuseImage {
-        let mut image = EfuseImage::blank(self.map.chip).expect("the chip has a map");
+        let mut image = EfuseImage::blank(self.map.chip);
         let hidden = esp32c3::RD_DIS.read(self.data(EfuseBlock::SETTINGS)).expect("7 bits of block 0");
         for (index, layout) in (0..BLOCKS).zip(self.map.blocks) {
             let block = EfuseBlock(index);
-            if layout.read_protect_bit.is_some_and(|bit| hidden >> bit & 1 == 1) {
+            if hidden & u32::from(layout.read_protect_mask) != 0 {
                 continue;
             }
             if let Some(readable) = image.block_mut(block) {

@@ -7,7 +7,7 @@ use crate::layout::Piece;
 use crate::policy::{Download, FlashEncryption, Jtag, Policy};
 use cotter_chip::efuse::{BurnError, BurnSet, KeyProtection};
 use cotter_formats::chip::Chip;
-use cotter_formats::efuse::{EfuseBlock, EfuseImageError, EfuseMap, KeyPurpose};
+use cotter_formats::efuse::{EfuseBlock, EfuseMap, KeyPurpose};
 use cotter_formats::secret::Secret;
 
 /// Key block that holds the Secure Boot digest.
@@ -61,8 +61,11 @@ impl Plan {
     /// Turns a policy, keys and flash content into steps.
     ///
     /// # Errors
-    /// [`PlanError`] for a chip without a map, or a burn that the chip's map refuses.
+    /// [`PlanError`] for a chip that cannot be rehearsed, or a burn that the chip's map refuses.
     pub fn new(policy: &Policy, keys: &Keys<'_>, pieces: Vec<Piece>) -> Result<Self, PlanError> {
+        if policy.chip != Chip::Esp32C3 {
+            return Err(PlanError::NotRehearsed(policy.chip));
+        }
         let mut steps = Vec::new();
         steps.extend(burn_keys(policy, keys)?);
         steps.extend(pieces.into_iter().map(Step::Write));
@@ -109,7 +112,7 @@ impl Step {
 }
 
 fn burn_keys(policy: &Policy, keys: &Keys<'_>) -> Result<Option<Step>, PlanError> {
-    let mut set = BurnSet::new(policy.chip)?;
+    let mut set = BurnSet::new(policy.chip);
     let mut items = Vec::new();
     if policy.secure_boot {
         let purpose = KeyPurpose::SECURE_BOOT_DIGEST0;
@@ -143,8 +146,8 @@ struct Setting {
 }
 
 fn burn_settings(policy: &Policy) -> Result<Option<Step>, PlanError> {
-    let map = EfuseMap::of(policy.chip).ok_or(EfuseImageError::Unmapped { chip: policy.chip })?;
-    let mut set = BurnSet::new(policy.chip)?;
+    let map = EfuseMap::of(policy.chip);
+    let mut set = BurnSet::new(policy.chip);
     let mut items = Vec::new();
     for setting in settings(policy).into_iter().filter(|setting| setting.wanted) {
         let field = map.field(setting.field).ok_or(PlanError::NoField(setting.field))?;
@@ -210,9 +213,9 @@ fn hex(bytes: &[u8]) -> String {
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// This chip's eFuses are not mapped.
-    #[error(transparent)]
-    Efuses(#[from] EfuseImageError),
+    /// A chip on whose virtual twin nothing can be rehearsed.
+    #[error("no plan for {0}: the rehearsal knows the esp32c3 only")]
+    NotRehearsed(Chip),
     /// The chip has no such field.
     #[error("this chip has no eFuse {0}")]
     NoField(&'static str),

@@ -10,7 +10,7 @@ use cotter_chip::efuse::{BurnError, BurnSet, KeyProtection};
 use cotter_chip::flash::FlashError;
 use cotter_chip::report::RefusalCode;
 use cotter_formats::addr::{FlashAddr, SECTOR};
-use cotter_formats::efuse::{EfuseImageError, EfuseMap, KeyPurpose};
+use cotter_formats::efuse::{EfuseMap, KeyPurpose};
 use cotter_formats::secret::Secret;
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 
@@ -179,7 +179,7 @@ impl Trials<'_> {
     /// Somebody with code on the chip burns a key of their own.
     fn second_key(&self) -> Result<Trial, RehearsalError> {
         let chip = self.chip.duplicate()?;
-        let mut set = BurnSet::new(self.plan.chip())?;
+        let mut set = BurnSet::new(self.plan.chip());
         let purpose = KeyPurpose::SECURE_BOOT_DIGEST0;
         let own = Secret::filled_by(|key| key.fill(0x66));
         set.key(crate::plan::DIGEST_BLOCK, purpose, &own, KeyProtection::of(purpose))?;
@@ -194,7 +194,7 @@ impl Trials<'_> {
 
     fn jtag(&self) -> Result<Trial, RehearsalError> {
         let chip = self.plan.chip();
-        let map = EfuseMap::of(chip).ok_or(EfuseImageError::Unmapped { chip })?;
+        let map = EfuseMap::of(chip);
         let image = self.chip.efuses().image().map_err(|_| FlashError::PowerLost)?;
         let off = ["DIS_PAD_JTAG", "DIS_USB_JTAG"]
             .iter()
@@ -266,9 +266,6 @@ pub enum RehearsalError {
     /// The virtual flash failed.
     #[error(transparent)]
     Flash(#[from] FlashError),
-    /// The chip's eFuses are not mapped.
-    #[error(transparent)]
-    Efuses(#[from] EfuseImageError),
     /// A trial could not be set up.
     #[error(transparent)]
     Burn(#[from] BurnError),

@@ -19,12 +19,15 @@ pub enum Chip {
     Esp32C6,
     Esp32C61,
     Esp32H2,
+    Esp32H21,
+    Esp32H4,
     Esp32P4,
+    Esp32S31,
 }
 
 impl Chip {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Esp32,
         Self::Esp32S2,
         Self::Esp32S3,
@@ -34,7 +37,10 @@ impl Chip {
         Self::Esp32C6,
         Self::Esp32C61,
         Self::Esp32H2,
+        Self::Esp32H21,
+        Self::Esp32H4,
         Self::Esp32P4,
+        Self::Esp32S31,
     ];
 
     /// Lower-case name without dashes, as esptool spells it.
@@ -98,7 +104,10 @@ impl Chip {
             Self::Esp32C6 => Row::new("esp32c6", 13, 0, (0x4200_0000, 0x4280_0000), (0x4280_0000, 0x4300_0000)),
             Self::Esp32C61 => Row::new("esp32c61", 20, 0, (0x4200_0000, 0x4280_0000), (0x4280_0000, 0x4300_0000)),
             Self::Esp32H2 => Row::new("esp32h2", 16, 0, (0x4200_0000, 0x4280_0000), (0x4280_0000, 0x4300_0000)),
+            Self::Esp32H21 => Row::new("esp32h21", 25, 0, (0x4200_0000, 0x4300_0000), (0x4200_0000, 0x4300_0000)),
+            Self::Esp32H4 => Row::new("esp32h4", 28, 0x2000, (0x4200_0000, 0x4400_0000), (0x4200_0000, 0x4400_0000)),
             Self::Esp32P4 => Row::new("esp32p4", 18, 0x2000, (0x4000_0000, 0x4c00_0000), (0x4000_0000, 0x4c00_0000)),
+            Self::Esp32S31 => Row::new("esp32s31", 32, 0x2000, (0x4000_0000, 0x5400_0000), (0x4000_0000, 0x5400_0000)),
         }
     }
 }

@@ -2,20 +2,40 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `field` | blocks, fields, and the map of a chip |
-//! | `esp32c3` | the map of the ESP32-C3 |
+//! | `field` | blocks and fields |
+//! | `map` | the map of a chip: its blocks, fields, protections, key blocks |
+//! | `esp32`, `esp32c3`, ... | the fields of each chip, and its blocks where they are its own |
+//! | `meaning` | what a field is for, and what its values are called |
 //! | `key_purpose` | what a key block is for, and the byte order that this asks for |
-//! | `coding` | RS(44, 32), the coding of every block but 0 |
+//! | `coding` | RS(44, 32), 3/4, CRC-8 of a MAC |
 //! | `unary` | counters that count burned bits |
 //! | `image` | the readable registers, and espefuse's virtual file |
 
 pub mod coding;
+pub mod esp32;
+pub mod esp32c2;
 pub mod esp32c3;
+pub mod esp32c5;
+pub mod esp32c6;
+pub mod esp32c61;
+pub mod esp32h2;
+pub mod esp32h21;
+pub mod esp32h4;
+pub mod esp32p4;
+pub mod esp32p4_v3;
+pub mod esp32s2;
+pub mod esp32s3;
+pub mod esp32s31;
 pub mod field;
 pub mod image;
 pub mod key_purpose;
+pub mod map;
+pub mod meaning;
 pub mod unary;
 
-pub use field::{BlockLayout, EfuseBlock, EfuseMap, Field};
-pub use image::{EfuseImage, EfuseImageError};
-pub use key_purpose::KeyPurpose;
+pub use coding::Coding;
+pub use field::{BlockLayout, EfuseBlock, Field};
+pub use image::{EfuseImage, EfuseImageError, FieldBytes, VirtualFile};
+pub use key_purpose::{KeyPurpose, Purpose, PurposeValue};
+pub use map::{ChipRevision, EfuseMap, Family};
+pub use meaning::Group;

@@ -23,7 +23,7 @@ fn espefuse(file: &Path, commands: &[String]) -> ToolRun {
 }
 
 fn blank() -> Efuses {
-    Efuses::from_image(&EfuseImage::blank(CHIP).unwrap(), Fault::default())
+    Efuses::from_image(&EfuseImage::blank(CHIP), Fault::default())
 }
 
 fn file_of(efuses: &Efuses) -> Vec<u8> {
@@ -69,7 +69,7 @@ const PURPOSES: [KeyPurpose; 8] = [
 
 /// A random plan, and the espefuse commands that say the same.
 fn random_plan(random: &mut Generator, directory: &Path) -> (BurnSet, Vec<String>) {
-    let mut set = BurnSet::new(CHIP).unwrap();
+    let mut set = BurnSet::new(CHIP);
     let mut commands = Vec::new();
     for index in 0..EfuseBlock::KEYS {
         let purpose = PURPOSES[random.below(PURPOSES.len())];
@@ -141,7 +141,7 @@ fn espefuse_reads_every_field_of_our_file_as_we_do() {
     let mut random = Generator::seeded();
     let directory = temp_dir();
     let (set, _) = random_plan(&mut random, directory.path());
-    let ours = Efuses::fresh(CHIP, [0x58, 0xcf, 0x79, 1, 2, 3], Fault::default()).unwrap();
+    let ours = Efuses::fresh(CHIP, [0x58, 0xcf, 0x79, 1, 2, 3], Fault::default());
     ours.burn(&set).unwrap();
     ours.save(directory.path()).unwrap();
 
@@ -152,7 +152,7 @@ fn espefuse_reads_every_field_of_our_file_as_we_do() {
     let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
 
     let image = ours.image().unwrap();
-    let map = EfuseMap::of(CHIP).unwrap();
+    let map = EfuseMap::of(CHIP);
     let mut compared = 0;
     for (name, theirs) in summary.as_object().unwrap() {
         let Some(field) = map.field(name).filter(|field| field.len <= 32) else { continue };
@@ -180,7 +180,7 @@ fn espefuse_reads_every_field_of_our_file_as_we_do() {
 fn espefuse_burns_on_where_we_stopped() {
     let directory = temp_dir();
     let file = directory.path().join(REGISTERS_FILE);
-    let mut set = BurnSet::new(CHIP).unwrap();
+    let mut set = BurnSet::new(CHIP);
     let purpose = KeyPurpose::XTS_AES_128_KEY;
     let key = Secret::filled_by(|key| key.fill(0x77));
     set.key(EfuseBlock(4), purpose, &key, KeyProtection::of(purpose)).unwrap();
@@ -190,7 +190,7 @@ fn espefuse_burns_on_where_we_stopped() {
 
     espefuse(&file, &words("burn-efuse SECURE_VERSION 7 DIS_PAD_JTAG 1 burn-bit BLOCK3 5 200")).accepted();
     let after = Efuses::load(CHIP, directory.path(), Fault::default()).unwrap();
-    let mut more = BurnSet::new(CHIP).unwrap();
+    let mut more = BurnSet::new(CHIP);
     let mut bits = [0; 32];
     (bits[0], bits[25]) = (1 << 5, 1);
     more.field(&esp32c3::SECURE_VERSION, 7).unwrap().field(&esp32c3::DIS_PAD_JTAG, 1).unwrap();
@@ -210,7 +210,7 @@ fn both_refuse_the_same() {
     std::fs::write(&key_file, [0x42; 32]).unwrap();
     let key = Secret::filled_by(|key| key.fill(0x42));
     let path = key_file.display();
-    let set = || BurnSet::new(CHIP).unwrap();
+    let set = || BurnSet::new(CHIP);
     let ours = blank();
 
     // BLOCK_KEY5 cannot hold a flash encryption key.

@@ -340,7 +340,7 @@ mod tests {
         fn round_trips(
             id in "[a-z0-9-]{1,32}",
             epoch: u32,
-            chip in 0usize..10,
+            chip in 0..Chip::ALL.len(),
             mac: [u8; 6],
             secure_boot: [u8; 32],
             certificate in proptest::option::of(proptest::collection::vec(any::<u8>(), 1..=MAX_CERTIFICATE)),

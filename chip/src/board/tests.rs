@@ -23,13 +23,13 @@ fn burn(board: &VirtualChip, field: &Field) {
 }
 
 fn setting(field: &Field) -> BurnSet {
-    let mut set = BurnSet::new(Chip::Esp32C3).unwrap();
+    let mut set = BurnSet::new(Chip::Esp32C3);
     set.field(field, 1).unwrap();
     set
 }
 
 fn flash_key() -> BurnSet {
-    let mut set = BurnSet::new(Chip::Esp32C3).unwrap();
+    let mut set = BurnSet::new(Chip::Esp32C3);
     let purpose = KeyPurpose::XTS_AES_128_KEY;
     let key = Secret::from_slice(FLASH_KEY).unwrap();
     set.key(EfuseBlock(4), purpose, &key, KeyProtection::of(purpose)).unwrap();
@@ -46,7 +46,7 @@ fn a_fresh_board_has_nothing_to_boot() {
 #[test]
 fn only_the_c3_is_simulated() {
     let refused = VirtualChip::new(Chip::Esp32S3, MAC);
-    assert!(matches!(refused, Err(BoardError::Efuse(EfuseImageError::Unmapped { chip: Chip::Esp32S3 }))));
+    assert!(matches!(refused, Err(BoardError::NotSimulated { chip: Chip::Esp32S3 })));
 }
 
 #[test]

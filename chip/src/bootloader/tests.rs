@@ -98,7 +98,7 @@ impl Bench {
     /// The seed decides what torn operations leave behind.
     fn seeded(protection: Protection, seed: u64) -> Self {
         let fault = Fault::new(seed);
-        let efuses = Efuses::fresh(Chip::Esp32C3, [2, 0, 0, 0, 0, 1], fault.clone()).unwrap();
+        let efuses = Efuses::fresh(Chip::Esp32C3, [2, 0, 0, 0, 0, 1], fault.clone());
         let flash = Flash::erased(FlashLen(SLOTS[1] + SLOT_LEN), fault.clone()).unwrap();
         let bench = Self { board: VirtualChip::from_parts(flash, efuses, fault), protection };
         if protection != Protection::None {
@@ -116,14 +116,14 @@ impl Bench {
     }
 
     fn key(&self, block: u8, purpose: KeyPurpose, key: &[u8]) {
-        let mut set = BurnSet::new(Chip::Esp32C3).unwrap();
+        let mut set = BurnSet::new(Chip::Esp32C3);
         let key = Secret::from_slice(key).unwrap();
         set.key(EfuseBlock::key(block).unwrap(), purpose, &key, KeyProtection::of(purpose)).unwrap();
         self.board.efuses().burn(&set).unwrap();
     }
 
     fn burn(&self, field: &Field, value: u32) {
-        let mut set = BurnSet::new(Chip::Esp32C3).unwrap();
+        let mut set = BurnSet::new(Chip::Esp32C3);
         set.field(field, value).unwrap();
         self.board.efuses().burn(&set).unwrap();
     }
@@ -361,7 +361,7 @@ fn without_a_good_entry_every_slot_is_tried() {
 #[test]
 fn a_frozen_secure_version_does_not_stop_the_boot() {
     let bench = updated(Protection::None, 3);
-    let mut set = BurnSet::new(Chip::Esp32C3).unwrap();
+    let mut set = BurnSet::new(Chip::Esp32C3);
     set.write_protect(&SECURE_VERSION).unwrap();
     bench.board.efuses().burn(&set).unwrap();
     bench.slot().unwrap();

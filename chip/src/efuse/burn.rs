@@ -13,7 +13,7 @@ use cotter_formats::efuse::coding::DATA;
 use cotter_formats::efuse::esp32c3::{
     DIS_DOWNLOAD_MODE, ENABLE_SECURITY_DOWNLOAD, KEY_PURPOSES, RD_DIS, SECURE_BOOT_EN, SPI_BOOT_CRYPT_CNT, WR_DIS,
 };
-use cotter_formats::efuse::{EfuseBlock, EfuseImageError, EfuseMap, Field, KeyPurpose};
+use cotter_formats::efuse::{EfuseBlock, EfuseMap, Field, KeyPurpose};
 use cotter_formats::secret::Secret;
 use zeroize::Zeroizing;
 
@@ -41,19 +41,16 @@ pub struct KeyProtection {
 impl KeyProtection {
     /// What a purpose asks for: always frozen, and hidden unless it is a digest or the user's.
     #[must_use]
-    pub const fn of(purpose: KeyPurpose) -> Self {
+    pub fn of(purpose: KeyPurpose) -> Self {
         Self { hidden: purpose.wants_read_protection(), frozen: true }
     }
 }
 
 impl BurnSet {
     /// Nothing to burn yet.
-    ///
-    /// # Errors
-    /// [`EfuseImageError::Unmapped`].
-    pub fn new(chip: Chip) -> Result<Self, EfuseImageError> {
-        let map = EfuseMap::of(chip).ok_or(EfuseImageError::Unmapped { chip })?;
-        Ok(Self { map, blocks: Zeroizing::new([[0; DATA]; BLOCKS as usize]) })
+    #[must_use]
+    pub fn new(chip: Chip) -> Self {
+        Self { map: EfuseMap::of(chip), blocks: Zeroizing::new([[0; DATA]; BLOCKS as usize]) }
     }
 
     /// Adds the bits of a value to a field. For a unary field see [`cotter_formats::efuse::unary::bits`].
@@ -104,7 +101,7 @@ impl BurnSet {
             self.field(&WR_DIS, mask(layout.write_protect_bit))?;
         }
         if protection.hidden {
-            self.field(&RD_DIS, mask(layout.read_protect_bit))?;
+            self.field(&RD_DIS, u32::from(layout.read_protect_mask))?;
         }
         Ok(self)
     }
@@ -247,8 +244,7 @@ impl Efuses {
     fn is_hidden(&self, block: EfuseBlock) -> bool {
         let silicon = self.silicon();
         let hidden = RD_DIS.read(silicon.data(EfuseBlock::SETTINGS)).unwrap_or(0);
-        let bit = silicon.map.block(block).and_then(|layout| layout.read_protect_bit);
-        bit.is_some_and(|bit| hidden >> bit & 1 == 1)
+        silicon.map.block(block).is_some_and(|layout| hidden & u32::from(layout.read_protect_mask) != 0)
     }
 }
 

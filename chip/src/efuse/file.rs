@@ -41,7 +41,7 @@ impl Efuses {
         if cells.len() != CODE_WORD * usize::from(BLOCKS) {
             return Err(EfuseFileError::CellsLength { path, got: cells.len() });
         }
-        let efuses = Self::from_image(&EfuseImage::blank(chip)?, fault);
+        let efuses = Self::from_image(&EfuseImage::blank(chip), fault);
         {
             let mut silicon = efuses.silicon();
             silicon.cells.iter_mut().zip(cells.chunks_exact(CODE_WORD)).for_each(|(to, from)| to.copy_from_slice(from));

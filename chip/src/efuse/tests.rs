@@ -17,7 +17,7 @@ fn secret(name: &str) -> Secret<32> {
 }
 
 fn blank() -> Efuses {
-    Efuses::from_image(&EfuseImage::blank(Chip::Esp32C3).unwrap(), Fault::new(11))
+    Efuses::from_image(&EfuseImage::blank(Chip::Esp32C3), Fault::new(11))
 }
 
 fn key_block(index: u8) -> EfuseBlock {
@@ -25,7 +25,7 @@ fn key_block(index: u8) -> EfuseBlock {
 }
 
 fn set() -> BurnSet {
-    BurnSet::new(Chip::Esp32C3).unwrap()
+    BurnSet::new(Chip::Esp32C3)
 }
 
 fn add_key(set: &mut BurnSet, index: u8, purpose: KeyPurpose, file: &str) {
@@ -223,7 +223,7 @@ fn files_keep_hidden_keys_and_take_burns_of_espefuse() {
 #[test]
 fn a_fresh_chip_has_its_mac() {
     let mac = [0x58, 0xcf, 0x79, 1, 2, 3];
-    let efuses = Efuses::fresh(Chip::Esp32C3, mac, Fault::default()).unwrap();
+    let efuses = Efuses::fresh(Chip::Esp32C3, mac, Fault::default());
     assert_eq!(efuses.image().unwrap().mac(), mac);
 }
 

@@ -37,21 +37,21 @@ struct Bench {
 impl Bench {
     fn new(image: &[u8]) -> Self {
         let fault = Fault::new(5);
-        let efuses = Efuses::fresh(Chip::Esp32C3, [2, 0, 0, 0, 0, 1], fault.clone()).unwrap();
+        let efuses = Efuses::fresh(Chip::Esp32C3, [2, 0, 0, 0, 0, 1], fault.clone());
         let flash = Flash::erased(FlashLen(0x1_0000), fault).unwrap();
         flash.overwrite_externally(FlashAddr(0), image).unwrap();
         Self { efuses, flash }
     }
 
     fn burn(self, field: &Field, value: u32) -> Self {
-        let mut set = BurnSet::new(Chip::Esp32C3).unwrap();
+        let mut set = BurnSet::new(Chip::Esp32C3);
         set.field(field, value).unwrap();
         self.efuses.burn(&set).unwrap();
         self
     }
 
     fn key(self, block: u8, purpose: KeyPurpose, key: &[u8]) -> Self {
-        let mut set = BurnSet::new(Chip::Esp32C3).unwrap();
+        let mut set = BurnSet::new(Chip::Esp32C3);
         let key = Secret::from_slice(key).unwrap();
         set.key(EfuseBlock::key(block).unwrap(), purpose, &key, KeyProtection::of(purpose)).unwrap();
         self.efuses.burn(&set).unwrap();

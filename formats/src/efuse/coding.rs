@@ -1,7 +1,65 @@
-//! RS(44, 32): the code in which every block but 0 is burned, and the reason why such a block is burned only once.
+//! How blocks are coded in their cells. RS(44, 32) is the reason why most blocks are burned only once.
 //!
 //! GF(2^8) with the polynomial 0x11D, generator 2, first consecutive root 2^0; the 12 check bytes follow the 32 data
 //! bytes in address order. Source: esptool 5.6.0 (`reedsolo.RSCodec(12)`), ESP32-C3 TRM 4.3.1.2.
+
+/// How the cells of a block are coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Coding {
+    /// Not at all: any bit can be burned at any time. (Block 0 of later chips is repeated in hardware.)
+    None,
+    /// ESP32: each 6 bytes carry 2 check bytes, and can be burned once.
+    ThreeQuarters,
+    /// ESP32: every bit twice, which espefuse does not support.
+    Repeat,
+    /// RS(44, 32): the whole block can be burned once.
+    ReedSolomon,
+}
+
+impl Coding {
+    /// What the field `CODING_SCHEME` of the ESP32 says about blocks 1 to 3. 3 is the recovery from a scheme of 1 or
+    /// 2 that was burned by mistake, and means none.
+    #[doc(alias = "EFUSE_CODING_SCHEME_VAL_NONE")]
+    #[must_use]
+    pub const fn of_esp32(scheme: u32) -> Self {
+        match scheme & 3 {
+            1 => Self::ThreeQuarters,
+            2 => Self::Repeat,
+            _ => Self::None,
+        }
+    }
+}
+
+/// The 3/4 coding of the ESP32.
+pub mod three_quarters {
+    /// Data bytes of a block.
+    pub const DATA: usize = 24;
+    /// Data bytes of a chunk, the unit that can be burned once.
+    pub const CHUNK: usize = 6;
+
+    /// What is burned for the data: 8 bytes for each 6, the 7th their XOR, the 8th the sum of their bit counts, each
+    /// times its place from 1 on. Source: esptool 5.6.0 `espefuse/efuse/esp32/fields.py`, ESP32 TRM 20.3.1.3.
+    #[must_use]
+    pub fn encode(data: &[u8; DATA]) -> [u8; 32] {
+        let mut coded = [0; 32];
+        for (chunk, coded) in data.chunks_exact(CHUNK).zip(coded.chunks_exact_mut(8)) {
+            let xor = chunk.iter().fold(0, |xor, byte| xor ^ byte);
+            let sum = (1_u8..).zip(chunk).map(|(place, byte)| place * byte.count_ones().to_le_bytes()[0]).sum();
+            coded.iter_mut().zip(chunk.iter().chain(&[xor, sum])).for_each(|(to, from)| *to = *from);
+        }
+        coded
+    }
+}
+
+/// CRC-8 over a MAC in the order in which it is written, as the ESP32 keeps it in `MAC_CRC` and `CUSTOM_MAC_CRC`:
+/// polynomial 0x31 reflected, initial value 0. Source: esptool 5.6.0 `espefuse/efuse/esp32/fields.py`.
+#[doc(alias = "esp_crc8")]
+#[must_use]
+pub fn mac_crc(mac: &[u8; 6]) -> u8 {
+    mac.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ byte, |crc: u8, _| if crc & 1 == 1 { crc >> 1 ^ 0x8c } else { crc >> 1 })
+    })
+}
 
 /// Data bytes of a code word; a shorter block is extended with zeros.
 pub const DATA: usize = 32;
@@ -67,6 +125,22 @@ const fn multiply(a: u8, b: u8) -> u8 {
 mod tests {
     use super::*;
     use hex_literal::hex;
+
+    #[test]
+    fn three_quarters_agrees_with_espefuse() {
+        // vectors/efuse/coding34.txt: espefuse 5.6.0
+        let data = hex!("ac4caf11f95bbf0bfa732f62dff410cc82721895c66764b1");
+        let coded = hex!("ac4caf11f95bfc60bf0bfa732f62705edff410cc827207461895c66764b1f951");
+        assert_eq!(three_quarters::encode(&data), coded);
+        assert_eq!(three_quarters::encode(&[0; 24]), [0; 32]);
+        assert_eq!(three_quarters::encode(&[0xff; 24])[..8], hex!("ffffffffffff00a8"));
+    }
+
+    #[test]
+    fn recovery_means_no_coding() {
+        let codings = [0, 1, 2, 3].map(Coding::of_esp32);
+        assert_eq!(codings, [Coding::None, Coding::ThreeQuarters, Coding::Repeat, Coding::None]);
+    }
 
     #[test]
     fn agrees_with_reedsolo() {

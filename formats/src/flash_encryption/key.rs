@@ -143,7 +143,7 @@ impl KeyLen {
             Self::Bytes24 => matches!(chip, Chip::Esp32),
             Self::Bytes32 => true,
             Self::Bytes64 => match chip {
-                Chip::Esp32S2 | Chip::Esp32S3 | Chip::Esp32P4 => true,
+                Chip::Esp32S2 | Chip::Esp32S3 | Chip::Esp32H4 | Chip::Esp32P4 | Chip::Esp32S31 => true,
                 Chip::Esp32C5 => matches!(holder, KeyHolder::KeyManager),
                 _ => false,
             },
@@ -152,7 +152,7 @@ impl KeyLen {
 }
 
 const fn has_key_manager(chip: Chip) -> bool {
-    matches!(chip, Chip::Esp32C5 | Chip::Esp32P4)
+    matches!(chip, Chip::Esp32C5 | Chip::Esp32H4 | Chip::Esp32P4 | Chip::Esp32S31)
 }
 
 /// Why a key file cannot be used.
@@ -225,7 +225,7 @@ mod tests {
             let taken = match chip {
                 Chip::Esp32 => [24, 32].as_slice(),
                 Chip::Esp32C2 => &[16, 32],
-                Chip::Esp32S2 | Chip::Esp32S3 | Chip::Esp32P4 => &[32, 64],
+                Chip::Esp32S2 | Chip::Esp32S3 | Chip::Esp32H4 | Chip::Esp32P4 | Chip::Esp32S31 => &[32, 64],
                 _ => &[32],
             };
             for len in 0..100 {
@@ -237,7 +237,8 @@ mod tests {
     #[test]
     fn a_refusal_names_the_chips_that_take_the_key() {
         let refusal = key(Chip::Esp32C3, 64).unwrap_err().to_string();
-        let expected = "flash encryption key: esp32c3 takes 32 bytes, not 64 bytes (for esp32s2, esp32s3, esp32p4)";
+        let takers = "esp32s2, esp32s3, esp32h4, esp32p4, esp32s31";
+        let expected = std::format!("flash encryption key: esp32c3 takes 32 bytes, not 64 bytes (for {takers})");
         assert_eq!(refusal, expected);
         assert_eq!(key(Chip::Esp32, 33).unwrap_err(), FlashKeyError::Length { len: 33 });
         let config = CryptConfig::ALL;

@@ -114,7 +114,7 @@ impl FlashFrequency {
     pub const fn default_of(chip: Chip) -> Self {
         match chip {
             Chip::Esp32C2 => Self(30),
-            Chip::Esp32H2 => Self(24),
+            Chip::Esp32H2 | Chip::Esp32H21 | Chip::Esp32H4 => Self(24),
             _ => Self(40),
         }
     }
@@ -132,10 +132,11 @@ impl FlashFrequency {
                 &[(80, 0xf), (40, 0), (26, 1), (20, 2)]
             }
             Chip::Esp32C2 => &[(60, 0xf), (30, 0), (20, 1), (15, 2)],
-            Chip::Esp32C5 | Chip::Esp32C61 => &[(80, 0xf), (40, 0), (20, 2)],
+            Chip::Esp32C5 | Chip::Esp32C61 | Chip::Esp32S31 => &[(80, 0xf), (40, 0), (20, 2)],
             // The ROM's divider is off by one setting, so 80 MHz is written like 40 MHz.
             Chip::Esp32C6 => &[(80, 0), (40, 0), (20, 2)],
             Chip::Esp32H2 => &[(48, 0xf), (24, 0), (16, 1), (12, 2)],
+            Chip::Esp32H21 | Chip::Esp32H4 => &[(48, 0xf), (24, 0)],
         }
     }
 }

@@ -228,7 +228,8 @@ mod tests {
 
     #[test]
     fn reads_every_golden_application() {
-        for chip in Chip::ALL {
+        let later = [Chip::Esp32H21, Chip::Esp32H4, Chip::Esp32S31];
+        for chip in Chip::ALL.into_iter().filter(|chip| !later.contains(chip)) {
             let bytes = golden(&std::format!("{chip}.bin"));
             let image = Image::parse(&bytes, chip).unwrap();
             assert_eq!((image.len(), image.as_bytes()), (bytes.len(), &bytes[..]));

@@ -241,8 +241,8 @@ fn table() -> [u8; TABLE_LEN] {
 }
 
 fn efuses(fault: &Fault) -> Efuses {
-    let efuses = Efuses::fresh(Chip::Esp32C3, [2, 0, 0, 0, 0, 1], fault.clone()).unwrap();
-    let mut set = BurnSet::new(Chip::Esp32C3).unwrap();
+    let efuses = Efuses::fresh(Chip::Esp32C3, [2, 0, 0, 0, 0, 1], fault.clone());
+    let mut set = BurnSet::new(Chip::Esp32C3);
     let purpose = KeyPurpose::XTS_AES_128_KEY;
     set.key(EfuseBlock(4), purpose, &Secret::filled_by(|key| key.fill(0x6e)), KeyProtection::of(purpose)).unwrap();
     set.field(&esp32c3::SPI_BOOT_CRYPT_CNT, 7).unwrap();

@@ -9,6 +9,11 @@ fn golden(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// The later chips are compared with esptool on random files only (interop).
+fn has_golden(chip: Chip) -> bool {
+    !matches!(chip, Chip::Esp32H21 | Chip::Esp32H4 | Chip::Esp32S31)
+}
+
 /// The options of vectors/image/README.md.
 fn app(chip: Chip) -> BuildOptions {
     BuildOptions {
@@ -28,7 +33,7 @@ fn same(built: Result<Vec<u8>, BuildError>, name: &str) {
 
 #[test]
 fn builds_every_chip_s_application_to_the_byte() {
-    for chip in Chip::ALL {
+    for chip in Chip::ALL.into_iter().filter(|chip| has_golden(*chip)) {
         same(build_app(&golden(&std::format!("{chip}.elf")), &app(chip)), &std::format!("{chip}.bin"));
         let implied = BuildOptions { elf_sha256_offset: None, ..app(chip) };
         same(build_app(&golden(&std::format!("{chip}.elf")), &implied), &std::format!("{chip}.bin"));

@@ -1,0 +1,135 @@
+//! The eFuses of the ESP32-H2: every field that espefuse knows, by Espressif's name.
+//!
+//! Source: esptool 5.6.0 `espefuse/efuse_defs/esp32h2.yaml` (format version 11c70254) and
+//! `espefuse/efuse/esp32h2/mem_definition.py`.
+
+use super::field::{EfuseBlock, Field, fields};
+
+/// `KEY_PURPOSE_0` to `KEY_PURPOSE_5`, in order of the key blocks.
+pub static KEY_PURPOSES: [Field; 6] =
+    [KEY_PURPOSE_0, KEY_PURPOSE_1, KEY_PURPOSE_2, KEY_PURPOSE_3, KEY_PURPOSE_4, KEY_PURPOSE_5];
+
+/// `SECURE_BOOT_KEY_REVOKE0` to `2`, in order of the digests.
+pub static KEY_REVOKES: [Field; 3] = [SECURE_BOOT_KEY_REVOKE0, SECURE_BOOT_KEY_REVOKE1, SECURE_BOOT_KEY_REVOKE2];
+
+/// Reserved from v1.2 on.
+pub const ECDSA_FORCE_USE_HARDWARE_K: Field = Field {
+    name: "ECDSA_FORCE_USE_HARDWARE_K",
+    alternates: &[],
+    block: EfuseBlock(0),
+    bit: 114,
+    len: 1,
+    write_protect_bit: Some(17),
+    read_protect_mask: 0,
+    reserved: false,
+};
+
+// name, block, start bit, length, WR_DIS bit, RD_DIS bit, other names; in braces: reserved, espefuse does not show it
+fields! {
+    WR_DIS 0 0 +32 W _ R _ []
+    RD_DIS 0 32 +7 W 0 R _ []
+    RPT4_RESERVED0_4 0 39 +1 W _ R _ {}
+    DIS_ICACHE 0 40 +1 W 2 R _ []
+    DIS_USB_JTAG 0 41 +1 W 2 R _ []
+    POWERGLITCH_EN 0 42 +1 W 2 R _ []
+    DIS_USB_SERIAL_JTAG 0 43 +1 W 2 R _ {}
+    DIS_FORCE_DOWNLOAD 0 44 +1 W 2 R _ []
+    SPI_DOWNLOAD_MSPI_DIS 0 45 +1 W 2 R _ []
+    DIS_TWAI 0 46 +1 W 2 R _ [DIS_CAN]
+    JTAG_SEL_ENABLE 0 47 +1 W 2 R _ []
+    SOFT_DIS_JTAG 0 48 +3 W 31 R _ []
+    DIS_PAD_JTAG 0 51 +1 W 2 R _ []
+    DIS_DOWNLOAD_MANUAL_ENCRYPT 0 52 +1 W 2 R _ []
+    USB_DREFH 0 53 +2 W 30 R _ {}
+    USB_DREFL 0 55 +2 W 30 R _ {}
+    USB_EXCHG_PINS 0 57 +1 W 30 R _ []
+    VDD_SPI_AS_GPIO 0 58 +1 W 30 R _ []
+    ECDSA_CURVE_MODE 0 59 +2 W 17 R _ []
+    ECC_FORCE_CONST_TIME 0 61 +1 W 17 R _ []
+    XTS_DPA_PSEUDO_LEVEL 0 62 +2 W 14 R _ []
+    RPT4_RESERVED1_1 0 64 +16 W _ R _ {}
+    WDT_DELAY_SEL 0 80 +2 W 3 R _ []
+    SPI_BOOT_CRYPT_CNT 0 82 +3 W 4 R _ []
+    SECURE_BOOT_KEY_REVOKE0 0 85 +1 W 5 R _ []
+    SECURE_BOOT_KEY_REVOKE1 0 86 +1 W 6 R _ []
+    SECURE_BOOT_KEY_REVOKE2 0 87 +1 W 7 R _ []
+    KEY_PURPOSE_0 0 88 +4 W 8 R _ [KEY0_PURPOSE]
+    KEY_PURPOSE_1 0 92 +4 W 9 R _ [KEY1_PURPOSE]
+    KEY_PURPOSE_2 0 96 +4 W 10 R _ [KEY2_PURPOSE]
+    KEY_PURPOSE_3 0 100 +4 W 11 R _ [KEY3_PURPOSE]
+    KEY_PURPOSE_4 0 104 +4 W 12 R _ [KEY4_PURPOSE]
+    KEY_PURPOSE_5 0 108 +4 W 13 R _ [KEY5_PURPOSE]
+    SEC_DPA_LEVEL 0 112 +2 W 14 R _ []
+    RESERVE_0_114 0 114 +1 W 17 R _ {}
+    CRYPT_DPA_ENABLE 0 115 +1 W 14 R _ []
+    SECURE_BOOT_EN 0 116 +1 W 15 R _ []
+    SECURE_BOOT_AGGRESSIVE_REVOKE 0 117 +1 W 16 R _ []
+    POWERGLITCH_EN1 0 118 +5 W 2 R _ []
+    RESERVED_0_123 0 123 +1 W _ R _ {}
+    FLASH_TPUW 0 124 +4 W 18 R _ []
+    DIS_DOWNLOAD_MODE 0 128 +1 W 18 R _ []
+    DIS_DIRECT_BOOT 0 129 +1 W 18 R _ []
+    DIS_USB_SERIAL_JTAG_ROM_PRINT 0 130 +1 W 18 R _ [DIS_USB_PRINT]
+    RPT4_RESERVED3_5 0 131 +1 W _ R _ {}
+    DIS_USB_SERIAL_JTAG_DOWNLOAD_MODE 0 132 +1 W 18 R _ []
+    ENABLE_SECURITY_DOWNLOAD 0 133 +1 W 18 R _ []
+    UART_PRINT_CONTROL 0 134 +2 W 18 R _ []
+    FORCE_SEND_RESUME 0 136 +1 W 18 R _ []
+    SECURE_VERSION 0 137 +16 W 18 R _ []
+    SECURE_BOOT_DISABLE_FAST_WAKE 0 153 +1 W 18 R _ []
+    HYS_EN_PAD0 0 154 +6 W 19 R _ []
+    HYS_EN_PAD1 0 160 +22 W 19 R _ []
+    RPT4_RESERVED4_1 0 182 +2 W _ R _ {}
+    RPT4_RESERVED4_0 0 184 +8 W _ R _ {}
+    MAC 1 0 +48 W 20 R _ [MAC_FACTORY]
+    MAC_EXT 1 48 +16 W 20 R _ []
+    RXIQ_VERSION 1 64 +3 W 20 R _ []
+    RXIQ_0 1 67 +7 W 20 R _ []
+    RXIQ_1 1 74 +7 W 20 R _ []
+    ACTIVE_HP_DBIAS 1 81 +5 W 20 R _ []
+    ACTIVE_LP_DBIAS 1 86 +5 W 20 R _ []
+    DSLP_DBIAS 1 91 +4 W 20 R _ []
+    DBIAS_VOL_GAP 1 95 +5 W 20 R _ []
+    LSLP_HP_DBIAS 1 100 +3 W 20 R _ []
+    RESERVED_1_103 1 103 +11 W 20 R _ {}
+    WAFER_VERSION_MINOR 1 114 +3 W 20 R _ []
+    WAFER_VERSION_MAJOR 1 117 +2 W 20 R _ []
+    DISABLE_WAFER_VERSION_MAJOR 1 119 +1 W 20 R _ []
+    FLASH_CAP 1 120 +3 W 20 R _ []
+    FLASH_TEMP 1 123 +2 W 20 R _ []
+    FLASH_VENDOR 1 125 +3 W 20 R _ []
+    PKG_VERSION 1 128 +3 W 20 R _ []
+    RESERVED_1_131 1 131 +29 W 20 R _ {}
+    SYS_DATA_PART0_2 1 160 +32 W 20 R _ {}
+    OPTIONAL_UNIQUE_ID 2 0 +128 W 21 R _ []
+    RESERVED_2_128 2 128 +2 W 21 R _ {}
+    BLK_VERSION_MINOR 2 130 +3 W 21 R _ []
+    BLK_VERSION_MAJOR 2 133 +2 W 21 R _ []
+    DISABLE_BLK_VERSION_MAJOR 2 135 +1 W 21 R _ []
+    TEMP_CALIB 2 136 +9 W 21 R _ []
+    ADC1_AVE_INITCODE_ATTEN0 2 145 +10 W 21 R _ []
+    ADC1_AVE_INITCODE_ATTEN1 2 155 +10 W 21 R _ []
+    ADC1_AVE_INITCODE_ATTEN2 2 165 +10 W 21 R _ []
+    ADC1_AVE_INITCODE_ATTEN3 2 175 +10 W 21 R _ []
+    ADC1_HI_DOUT_ATTEN0 2 185 +10 W 21 R _ []
+    ADC1_HI_DOUT_ATTEN1 2 195 +10 W 21 R _ []
+    ADC1_HI_DOUT_ATTEN2 2 205 +10 W 21 R _ []
+    ADC1_HI_DOUT_ATTEN3 2 215 +10 W 21 R _ []
+    ADC1_CH0_ATTEN0_INITCODE_DIFF 2 225 +4 W 21 R _ []
+    ADC1_CH1_ATTEN0_INITCODE_DIFF 2 229 +4 W 21 R _ []
+    ADC1_CH2_ATTEN0_INITCODE_DIFF 2 233 +4 W 21 R _ []
+    ADC1_CH3_ATTEN0_INITCODE_DIFF 2 237 +4 W 21 R _ []
+    ADC1_CH4_ATTEN0_INITCODE_DIFF 2 241 +4 W 21 R _ []
+    RESERVED_2_245 2 245 +11 W 21 R _ {}
+    BLOCK_USR_DATA 3 0 +192 W 22 R _ [USER_DATA]
+    RESERVED_3_192 3 192 +8 W 22 R _ {}
+    CUSTOM_MAC 3 200 +48 W 22 R _ [MAC_CUSTOM USER_DATA_MAC_CUSTOM]
+    RESERVED_3_248 3 248 +8 W 22 R _ {}
+    BLOCK_KEY0 4 0 +256 W 23 R 0 [KEY0]
+    BLOCK_KEY1 5 0 +256 W 24 R 1 [KEY1]
+    BLOCK_KEY2 6 0 +256 W 25 R 2 [KEY2]
+    BLOCK_KEY3 7 0 +256 W 26 R 3 [KEY3]
+    BLOCK_KEY4 8 0 +256 W 27 R 4 [KEY4]
+    BLOCK_KEY5 9 0 +256 W 28 R 5 [KEY5]
+    BLOCK_SYS_DATA2 10 0 +256 W 29 R 6 [SYS_DATA_PART2]
+}
