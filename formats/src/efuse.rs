@@ -10,6 +10,8 @@
 //! | `coding` | RS(44, 32), 3/4, CRC-8 of a MAC |
 //! | `unary` | counters that count burned bits |
 //! | `image` | the readable registers, and espefuse's virtual file |
+//! | `release` | what ESP-IDF wants of a chip in release mode |
+//! | `lint` | what is wrong with the eFuses of a chip |
 
 pub mod coding;
 pub mod esp32;
@@ -29,8 +31,12 @@ pub mod esp32s31;
 pub mod field;
 pub mod image;
 pub mod key_purpose;
+#[cfg(feature = "alloc")]
+pub mod lint;
 pub mod map;
 pub mod meaning;
+#[cfg(feature = "alloc")]
+pub mod release;
 pub mod unary;
 
 pub use coding::Coding;
