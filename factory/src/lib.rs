@@ -10,6 +10,7 @@
 //! | `pki` | the product CA and what it issues |
 //! | `identity` | what one device gets that no other has |
 //! | `release` | a signed image, its manifest, its content key |
+//! | `efuse` | which eFuses a product burns, on any chip |
 //! | `policy` | what a product wants of its silicon |
 //! | `layout` | what lies where in flash, encrypted for its place |
 //! | `plan` | a birth as steps, each with its meaning |
@@ -19,6 +20,7 @@
 //! | `journal` | what was done, on disk before and after |
 
 pub mod burn;
+pub mod efuse;
 pub mod identity;
 pub mod journal;
 pub mod layout;
