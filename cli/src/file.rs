@@ -88,13 +88,16 @@ impl File {
 
     /// As [`Self::write`], but refuses to replace a file unless `replace` says so. For keys.
     pub(crate) fn write_new(&self, bytes: &[u8], visibility: Visibility, replace: bool) -> anyhow::Result<()> {
-        if let Self::Path(path) = self
-            && !replace
-            && path.exists()
-        {
-            return Err(anyhow::anyhow!("{self} exists"))
-                .context(output::Help("name another file, or say --force to replace it"));
-        }
+        self.refuse_existing(replace)?;
         self.write(bytes, visibility)
+    }
+
+    /// The refusal of [`Self::write_new`], before the work whose result would have nowhere to go.
+    pub(crate) fn refuse_existing(&self, replace: bool) -> anyhow::Result<()> {
+        match self {
+            Self::Path(path) if !replace && path.exists() => Err(anyhow::anyhow!("{self} exists"))
+                .context(output::Help("name another file, or say --force to replace it")),
+            _ => Ok(()),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! `cotter`: device security from the factory line to the field.
 
+mod cert;
 mod demo;
 mod file;
 mod flash;
@@ -31,6 +32,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    Cert(cert::Args),
     Demo(demo::Args),
     #[command(subcommand)]
     Flash(flash::Verb),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let format = if cli.json { Format::Json } else { Format::Text };
     let outcome = match cli.verb {
+        Verb::Cert(args) => cert::run(&args, format),
         Verb::Demo(args) => demo::run(&args, format),
         Verb::Flash(verb) => flash::run(&verb, format),
         Verb::Image(args) => image::run(&args, format),

@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{Read, Write};
+use zeroize::{Zeroize, Zeroizing};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,35 @@ pub(crate) fn piecewise<T>(produce: impl FnOnce(&mut dyn Write) -> anyhow::Resul
     let produced = produce(&mut out)?;
     out.flush()?;
     Ok(produced)
+}
+
+/// Asks on the terminal, without showing what is typed.
+pub(crate) fn secret(question: &str) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+    let mut terminal = std::fs::File::options().read(true).write(true).open("/dev/tty")?;
+    let shown = tcgetattr(&terminal)?;
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    terminal.write_all(question.as_bytes())?;
+    tcsetattr(&terminal, OptionalActions::Flush, &hidden)?;
+    let mut answer = Zeroizing::new(Vec::with_capacity(256));
+    let read = read_line(&terminal, &mut answer);
+    tcsetattr(&terminal, OptionalActions::Flush, &shown)?;
+    terminal.write_all(b"\n")?;
+    read.map(|()| answer)
+}
+
+/// Byte by byte, so that no buffer keeps a copy.
+fn read_line(mut terminal: &std::fs::File, line: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut byte = [0];
+    while terminal.read(&mut byte)? == 1 && byte != *b"\n" {
+        if line.len() == line.capacity() {
+            return Err(std::io::Error::other("longer than 256 bytes"));
+        }
+        line.push(byte[0]);
+    }
+    byte.zeroize();
+    Ok(())
 }
 
 /// Prints a line of progress: stdout for people, nothing in JSON mode.

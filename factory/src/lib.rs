@@ -7,7 +7,7 @@
 //! | `public_key` | public keys in PEM and DER, and their Secure Boot digests |
 //! | `private_key` | private keys in PEM, and the blocks that they sign |
 //! | `signing` | private keys that sign images and manifests |
-//! | `pki` | the product CA and what it issues |
+//! | `pki` | certificate authorities, certificates, requests, chains |
 //! | `identity` | what one device gets that no other has |
 //! | `release` | a signed image, its manifest, its content key |
 //! | `efuse` | which eFuses a product burns, on any chip |

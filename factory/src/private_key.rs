@@ -4,17 +4,20 @@
 //! its public half only; a signature made elsewhere can still be put into a block.
 
 use crate::public_key::{EC, KeyKind, PublicKey, PublicKeyError, RSA, curve_of, curve_of_oid};
+use crate::signing::random;
 use aws_lc_rs::digest::{Digest, SHA256, SHA384};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    KeyPair as _, RSA_PSS_SHA256,
+    KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
 };
 use cotter_formats::secure_boot::v2::{BLOCK_LEN, BlockRefusal, ContentDigests, Curve, EcdsaPublicKey};
 use p256::elliptic_curve::sec1::ToSec1Point;
 use pem_rfc7468::LineEnding;
 use pkcs8::der::Decode;
+use pkcs8::pkcs5::pbes2;
 use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 use zeroize::Zeroizing;
 
@@ -180,6 +183,44 @@ impl PrivateKey {
         }
     }
 
+    /// [`Self::to_pem`] encrypted with a password: PBES2 with PBKDF2-HMAC-SHA256 (600,000 rounds) and AES-256-CBC, which
+    /// OpenSSL and mbedTLS read.
+    ///
+    /// # Errors
+    /// [`PrivateKeyError::Library`] if the system has no randomness or encoding fails.
+    pub fn to_encrypted_pem(&self, password: &[u8]) -> Result<Zeroizing<String>, PrivateKeyError> {
+        let library = || PrivateKeyError::Library;
+        let pem = self.to_pem()?;
+        let (_, der) = pem_rfc7468::decode_vec(pem.as_bytes()).map_err(|_| library())?;
+        let der = Zeroizing::new(der);
+        let (mut salt, mut iv) = ([0; 16], [0; 16]);
+        random(&mut salt).and_then(|()| random(&mut iv)).map_err(|_| library())?;
+        let scheme = pbes2::Parameters::generate_pbkdf2_sha256_aes256cbc(ROUNDS, &salt, iv).map_err(|_| library())?;
+        let info = PrivateKeyInfoRef::from_der(&der).map_err(|_| library())?;
+        let encrypted = info.encrypt_with_params(scheme, password).map_err(|_| library())?;
+        let pem = pem_rfc7468::encode_string("ENCRYPTED PRIVATE KEY", LineEnding::LF, encrypted.as_bytes());
+        pem.map(Zeroizing::new).map_err(|_| library())
+    }
+
+    /// A signature over `message` as X.509 has it: PKCS#1 v1.5 with SHA-256 for RSA, `r || s` of the curve's length for
+    /// ECDSA (SHA-256 on P-256, SHA-384 on P-384).
+    ///
+    /// # Errors
+    /// [`PrivateKeyError::P192`], [`PrivateKeyError::Library`] if signing fails.
+    pub(crate) fn sign_message(&self, message: &[u8]) -> Result<Vec<u8>, PrivateKeyError> {
+        let library = |_| PrivateKeyError::Library;
+        let random = SystemRandom::new();
+        match &self.pair {
+            Pair::Rsa(key) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(library)?;
+                Ok(signature)
+            }
+            Pair::Ecdsa(key) => Ok(key.sign(&random, message).map_err(library)?.as_ref().to_vec()),
+            Pair::P192 => Err(PrivateKeyError::P192),
+        }
+    }
+
     /// A Secure Boot V2 block over content with these digests. The signature is verified before it is returned.
     ///
     /// # Errors
@@ -204,6 +245,9 @@ impl PrivateKey {
         Ok(public.block(digests, &signature)?)
     }
 }
+
+/// Of PBKDF2: OWASP's recommendation for HMAC-SHA256.
+const ROUNDS: u32 = 600_000;
 
 fn ecdsa_pair(
     algorithm: &'static EcdsaSigningAlgorithm,
