@@ -1,7 +1,10 @@
 //! `cotter cert`: the product's PKI, the chains that servers show, and the trust anchors that devices carry.
 
 mod authority;
+mod bundle;
+mod chain;
 mod csr;
+mod fetch;
 mod issue;
 mod show;
 
@@ -23,15 +26,21 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Verb {
+    Bundle(bundle::Args),
     Ca(authority::Args),
+    Chain(chain::Args),
     Csr(csr::Args),
+    Fetch(fetch::Args),
     Issue(issue::Args),
 }
 
 pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     match &args.verb {
+        Verb::Bundle(args) => bundle::run(args, format),
         Verb::Ca(args) => authority::run(args, format),
+        Verb::Chain(args) => chain::run(args, format),
         Verb::Csr(args) => csr::run(args, format),
+        Verb::Fetch(args) => fetch::run(args, format),
         Verb::Issue(args) => issue::run(args, format),
     }
 }

@@ -18,6 +18,7 @@
 pub mod alternative;
 pub mod ca;
 pub mod certificate;
+pub mod chain;
 mod der;
 pub mod leaf;
 pub mod name;
@@ -27,6 +28,7 @@ pub mod signature;
 pub use alternative::AlternativeName;
 pub use ca::{AuthorityPlan, Issued, PkiError, ProductCa};
 pub use certificate::Certificate;
+pub use chain::Chain;
 pub use leaf::{Leaf, Purpose, Validity};
 pub use name::Name;
 pub use request::Request;

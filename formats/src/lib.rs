@@ -7,6 +7,7 @@
 //! | `addr` | flash addresses and lengths |
 //! | `crc` | CRC-A and CRC-B |
 //! | `chip` | chip constants |
+//! | `crt_bundle` | trusted roots for TLS, sorted for a search in flash |
 //! | `flash_encryption` | ciphertext that the silicon reads |
 //! | `image` | application and boot images |
 //! | `partition` | the partition table |
@@ -23,6 +24,7 @@ extern crate alloc;
 pub mod addr;
 pub mod chip;
 pub mod crc;
+pub mod crt_bundle;
 pub mod efuse;
 pub mod flash_encryption;
 pub mod image;

@@ -2,7 +2,7 @@
 
 use cotter_factory::pki::Certificate;
 use cotter_factory::pki::certificate::alternative_name;
-use cotter_factory::public_key::PublicKeyError;
+use cotter_factory::public_key::{PublicKey, PublicKeyError};
 use serde::Serialize;
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl Shown {
             subject: certificate.subject().to_string(),
             issuer: certificate.issuer().to_string(),
             serial: hex(certificate.serial()),
-            key: key(certificate),
+            key: key(certificate.spki()),
             signature: certificate.signature_algorithm().to_string(),
             not_before: certificate.not_before().to_string(),
             not_after: certificate.not_after().to_string(),
@@ -61,8 +61,8 @@ impl fmt::Display for Shown {
 }
 
 /// Kind and size of the key, or what stands in the way.
-pub(super) fn key(certificate: &Certificate) -> String {
-    match certificate.public_key() {
+pub(super) fn key(spki: &[u8]) -> String {
+    match PublicKey::from_spki(spki) {
         Ok(key) => key.kind().to_string(),
         Err(PublicKeyError::Algorithm(oid)) => match oid.to_string().as_str() {
             "1.3.132.0.35" => "ECDSA P-521".to_owned(),

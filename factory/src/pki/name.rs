@@ -134,7 +134,7 @@ fn text(value: &x509_cert::attr::AttributeTypeAndValue) -> Option<String> {
         Tag::TeletexString => Some(bytes.iter().map(|&byte| char::from(byte)).collect()),
         Tag::BmpString => {
             let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
-            (bytes.len() % 2 == 0).then(|| String::from_utf16(&units).ok())?
+            bytes.len().is_multiple_of(2).then(|| String::from_utf16(&units).ok())?
         }
         _ => None,
     }

@@ -136,9 +136,8 @@ impl SignatureAlgorithm {
             Self::Unknown(_) => Err(unknown),
             Self::Ed25519 if key.oid == ED25519 => Ok(&lc::ED25519),
             Self::RsaPkcs1(hash) | Self::RsaPss(hash) if key.oid == crate::public_key::RSA => {
-                match PublicKey::from_spki(spki).map_err(SignatureError::Key)?.kind() {
-                    KeyKind::Rsa(bits @ ..2048) => return Err(SignatureError::Short(bits)),
-                    _ => {}
+                if let KeyKind::Rsa(bits @ ..2048) = PublicKey::from_spki(spki)?.kind() {
+                    return Err(SignatureError::Short(bits));
                 }
                 Ok(match (self, hash) {
                     (Self::RsaPkcs1(_), Hash::Sha384) => &lc::RSA_PKCS1_2048_8192_SHA384,
