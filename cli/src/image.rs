@@ -1,5 +1,6 @@
 //! `cotter image`: what the ROM and the second stage load, and the signatures that they check.
 
+mod encrypted;
 mod info;
 mod sign;
 mod signatures;
@@ -20,6 +21,9 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
+    Decrypt(encrypted::DecryptArgs),
+    Encrypt(encrypted::EncryptArgs),
+    EncryptionKey(encrypted::EncryptionKeyArgs),
     Info(info::Args),
     Sign(sign::Args),
     Verify(verify::Args),
@@ -27,6 +31,9 @@ enum Verb {
 
 pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     match &args.verb {
+        Verb::Decrypt(args) => encrypted::run_decrypt(args, format),
+        Verb::Encrypt(args) => encrypted::run_encrypt(args, format),
+        Verb::EncryptionKey(args) => encrypted::run_encryption_key(args),
         Verb::Info(args) => info::run(args, format),
         Verb::Sign(args) => sign::run(args, format),
         Verb::Verify(args) => verify::run(args, format),

@@ -1,6 +1,7 @@
 //! `cotter`: device security from the factory line to the field.
 
 mod cert;
+mod debug;
 mod demo;
 mod file;
 mod flash;
@@ -33,6 +34,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Cert(cert::Args),
+    #[command(subcommand)]
+    Debug(debug::Verb),
     Demo(demo::Args),
     #[command(subcommand)]
     Flash(flash::Verb),
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     let format = if cli.json { Format::Json } else { Format::Text };
     let outcome = match cli.verb {
         Verb::Cert(args) => cert::run(&args, format),
+        Verb::Debug(verb) => debug::run(&verb, format),
         Verb::Demo(args) => demo::run(&args, format),
         Verb::Flash(verb) => flash::run(&verb, format),
         Verb::Image(args) => image::run(&args, format),

@@ -6,6 +6,8 @@
 //! | `output` | files written whole, secrets at 0600 |
 //! | `public_key` | public keys in PEM and DER, and their Secure Boot digests |
 //! | `private_key` | private keys in PEM, and the blocks that they sign |
+//! | `encrypted_image` | images that a device decrypts while it downloads them |
+//! | `debug_certificate` | certificates that let one device be debugged once |
 //! | `signing` | private keys that sign images and manifests |
 //! | `pki` | certificate authorities, certificates, requests, chains |
 //! | `identity` | what one device gets that no other has |
@@ -20,7 +22,9 @@
 //! | `journal` | what was done, on disk before and after |
 
 pub mod burn;
+pub mod debug_certificate;
 pub mod efuse;
+pub mod encrypted_image;
 pub mod identity;
 pub mod journal;
 pub mod layout;

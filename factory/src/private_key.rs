@@ -3,6 +3,8 @@
 //! RSA, P-256 and P-384 are the business of aws-lc-rs. On P-192 no maintained library signs, so such a key is read for
 //! its public half only; a signature made elsewhere can still be put into a block.
 
+mod primitive;
+
 use crate::public_key::{EC, KeyKind, PublicKey, PublicKeyError, RSA, curve_of, curve_of_oid};
 use crate::signing::random;
 use aws_lc_rs::digest::{Digest, SHA256, SHA384};

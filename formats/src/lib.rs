@@ -13,9 +13,11 @@
 //! | `partition` | the partition table |
 //! | `otadata` | which slot boots |
 //! | `efuse` | fields, blocks, coding and register image of eFuses |
+//! | `encrypted_image` | images that a device decrypts while it downloads them |
 //! | `nvs` | non-volatile storage: pages, entries, encryption, whole partitions |
 //! | `rsa_pss` | RSASSA-PSS verification without an allocator |
 //! | `secure_boot` | signatures that the silicon checks |
+//! | `secure_debug` | certificates that let one chip be debugged |
 
 #![no_std]
 #[cfg(feature = "alloc")]
@@ -26,6 +28,7 @@ pub mod chip;
 pub mod crc;
 pub mod crt_bundle;
 pub mod efuse;
+pub mod encrypted_image;
 pub mod flash_encryption;
 pub mod image;
 pub mod nvs;
@@ -35,3 +38,4 @@ pub mod read;
 pub mod rsa_pss;
 pub mod secret;
 pub mod secure_boot;
+pub mod secure_debug;

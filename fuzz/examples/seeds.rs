@@ -5,10 +5,12 @@ use std::path::Path;
 
 use cotter_formats::addr::FlashLen;
 use cotter_formats::chip::Chip;
+use cotter_formats::encrypted_image::{ContentKey, HEADER_LEN, WrappedKey};
 use cotter_formats::nvs::page::Version as NvsVersion;
 use cotter_formats::nvs::{NvsImage, Value};
 use cotter_formats::otadata::{OtaEntry, OtaState};
 use cotter_formats::secret::Secret;
+use cotter_formats::secure_debug::{ChipInfo, SessionCounter};
 use cotter_wire::answer::Answer;
 use cotter_wire::codec::compress;
 use cotter_wire::content::WrappedKey;
@@ -28,8 +30,10 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
     answer()?;
+    debug_certificate()?;
     efuse_virtual_file()?;
     elf()?;
+    encrypted_image()?;
     enrolment()?;
     image()?;
     manifest()?;
@@ -85,6 +89,12 @@ fn a_reading() -> Result<Vec<u8>, Box<dyn std::error::Error>> {
 
 const FIRMWARE: Version = Version::new(1, 1, 0);
 
+fn debug_certificate() -> Outcome {
+    seed("debug_certificate", "espsecure", &vector("sdc/sdc_cert.bin")?)?;
+    let chip = ChipInfo::of([0x30, 0xED, 0xA0, 0xED, 0x78, 0x9C], SessionCounter::ALL[1], [0x5A; 32]);
+    seed("debug_certificate", "chip-info", &chip.encode())
+}
+
 fn efuse_virtual_file() -> Outcome {
     for name in ["blank-esp32c3", "esp32c3-prod", "esp32c3-xts-readable"] {
         seed("efuse_virtual_file", name, &vector(&format!("efuse/{name}.bin"))?)?;
@@ -95,6 +105,19 @@ fn efuse_virtual_file() -> Outcome {
 fn elf() -> Outcome {
     seed("elf", "boot", &vector("image/esp32c3-bootloader.elf")?)?;
     seed("elf", "app", &vector("image/esp32c3.elf")?)
+}
+
+/// Espressif's, with 48 bytes of content; and one sealed with the key that the body uses, so that it opens.
+fn encrypted_image() -> Outcome {
+    for name in ["rsa", "ecies"] {
+        let mut file = vector(&format!("encimg/{name}.enc"))?[..HEADER_LEN + 48].to_vec();
+        file[404..408].copy_from_slice(&48u32.to_le_bytes());
+        seed("encrypted_image", name, &file)?;
+    }
+    let key = ContentKey::new(Secret::filled_by(|key| key.fill(0x42)));
+    let mut content = b"an image of any length".to_vec();
+    let header = key.seal(WrappedKey([0x11; 384]), [7; 16], &mut content)?;
+    seed("encrypted_image", "sealed", &[&header.encode()[..], &content].concat())
 }
 
 /// Sealed with the keys that the body uses, so that they open; the vector is not.

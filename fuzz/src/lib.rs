@@ -4,8 +4,10 @@
 //! | body | parser |
 //! |---|---|
 //! | `answer` | wire `answer` and `status` |
+//! | `debug_certificate` | formats `secure_debug` |
 //! | `efuse_virtual_file` | formats `efuse::EfuseImage` |
 //! | `elf` | formats `image::elf`, and the builder of images behind it |
+//! | `encrypted_image` | formats `encrypted_image`, opened with the right key |
 //! | `enrolment` | wire `enrolment` |
 //! | `image` | formats `image`: header, segments, descriptors |
 //! | `manifest` | wire `manifest`, `firmware_key`, chunk arithmetic of `content` |
@@ -25,8 +27,10 @@
 //! same bodies with `cargo xtask fuzz TARGET`.
 
 mod answer;
+mod debug_certificate;
 mod efuse_virtual_file;
 mod elf;
+mod encrypted_image;
 mod enrolment;
 mod image;
 mod manifest;
@@ -42,8 +46,10 @@ mod session;
 mod signature_block;
 
 pub use answer::answer;
+pub use debug_certificate::debug_certificate;
 pub use efuse_virtual_file::efuse_virtual_file;
 pub use elf::elf;
+pub use encrypted_image::encrypted_image;
 pub use enrolment::enrolment;
 pub use image::image;
 pub use manifest::manifest;
@@ -64,8 +70,10 @@ pub type Body = fn(&[u8]);
 /// Every body under the name of its corpus folder and of its libFuzzer target.
 pub const BODIES: &[(&str, Body)] = &[
     ("answer", answer),
+    ("debug_certificate", debug_certificate),
     ("efuse_virtual_file", efuse_virtual_file),
     ("elf", elf),
+    ("encrypted_image", encrypted_image),
     ("enrolment", enrolment),
     ("image", image),
     ("manifest", manifest),

@@ -41,6 +41,11 @@ pub(crate) fn run(arguments: &FuzzArguments) -> Result<()> {
     run_command(&mut command)
 }
 
+/// The table of `fuzz/tests/flips`, which is held by the test that prints it.
+pub(crate) fn flips() -> Result<()> {
+    run_command(cargo().args(["test", "--locked", "-p", "cotter-fuzz", "--test", "flips", "--", "--nocapture"]))
+}
+
 /// The names of `fuzz/targets/src/*.rs`.
 fn targets() -> Result<Vec<String>> {
     let folder = root().join("fuzz/targets/src");

@@ -9,7 +9,7 @@
 //! | `emulate` | a chip to run those images on |
 //! | `bench` | what things cost, against a floor of the same run |
 //! | `qemu` | the emulator that `emulate` and `bench` need |
-//! | `fuzz` | cargo-fuzz on the bodies of `fuzz/` |
+//! | `fuzz` | cargo-fuzz on the bodies of `fuzz/`, and the table of flipped bits |
 //! | `advisories` | the condensed copy of RustSec's database, read by `check` and written from a checkout |
 //! | `workspace` | the repository: its root, its locked packages, commands run in it |
 
@@ -54,6 +54,8 @@ enum Chore {
     Bench(bench::BenchArguments),
     /// Run one fuzz target, or list them
     Fuzz(fuzz::FuzzArguments),
+    /// Flip every bit of a small file of each format, and print what refuses it
+    Flips,
     /// Write xtask/advisories.toml from a checkout of github.com/rustsec/advisory-db
     Advisories {
         /// The checkout (a git work tree)
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Chore::Firmware(arguments) => firmware::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
+        Chore::Flips => fuzz::flips(),
         Chore::Advisories { from } => advisories::write_snapshot(&from),
     };
     match outcome {
