@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cotter_formats::addr::FlashLen;
 use cotter_formats::chip::Chip;
-use cotter_formats::encrypted_image::{ContentKey, HEADER_LEN, WrappedKey};
+use cotter_formats::encrypted_image::{self as encrypted, ContentKey, HEADER_LEN};
 use cotter_formats::nvs::page::Version as NvsVersion;
 use cotter_formats::nvs::{NvsImage, Value};
 use cotter_formats::otadata::{OtaEntry, OtaState};
@@ -35,6 +35,7 @@ fn main() -> Outcome {
     elf()?;
     encrypted_image()?;
     enrolment()?;
+    flash_layout()?;
     image()?;
     manifest()?;
     nvs_page()?;
@@ -116,7 +117,7 @@ fn encrypted_image() -> Outcome {
     }
     let key = ContentKey::new(Secret::filled_by(|key| key.fill(0x42)));
     let mut content = b"an image of any length".to_vec();
-    let header = key.seal(WrappedKey([0x11; 384]), [7; 16], &mut content)?;
+    let header = key.seal(encrypted::WrappedKey([0x11; 384]), [7; 16], &mut content)?;
     seed("encrypted_image", "sealed", &[&header.encode()[..], &content].concat())
 }
 
@@ -137,6 +138,16 @@ fn enrolment() -> Outcome {
     record.certificate = Some(&[0x30, 0x03, 0x02, 0x01, 0x00]);
     seed("enrolment", "certificate", record.seal(&key, &[5; 12], &root, &mut out)?)?;
     seed("enrolment", "vector", &vector("wire/enrolment.json")?)
+}
+
+/// The table's used rows; the body takes them for the flash as well.
+fn flash_layout() -> Outcome {
+    for name in ["singleapp", "two_ota_sec", "two_ota_sec-nomd5"] {
+        let table = vector(&format!("partition/{name}.bin"))?;
+        let used = table.iter().rposition(|&byte| byte != 0xFF).map_or(0, |last| (last + 1).next_multiple_of(32));
+        seed("flash_layout", name, &table[..used])?;
+    }
+    Ok(())
 }
 
 /// esptool's images, their first segment shortened to the two descriptors; the body mends checksum and SHA-256.

@@ -9,6 +9,7 @@
 //! | `elf` | formats `image::elf`, and the builder of images behind it |
 //! | `encrypted_image` | formats `encrypted_image`, opened with the right key |
 //! | `enrolment` | wire `enrolment` |
+//! | `flash_layout` | formats `flash_encryption::{places, extents}`, `partition::rows` |
 //! | `image` | formats `image`: header, segments, descriptors |
 //! | `manifest` | wire `manifest`, `firmware_key`, chunk arithmetic of `content` |
 //! | `nvs_page` | formats `nvs::{page, entry, partition, keys}` |
@@ -32,6 +33,7 @@ mod efuse_virtual_file;
 mod elf;
 mod encrypted_image;
 mod enrolment;
+mod flash_layout;
 mod image;
 mod manifest;
 mod nvs_page;
@@ -51,6 +53,7 @@ pub use efuse_virtual_file::efuse_virtual_file;
 pub use elf::elf;
 pub use encrypted_image::encrypted_image;
 pub use enrolment::enrolment;
+pub use flash_layout::flash_layout;
 pub use image::image;
 pub use manifest::manifest;
 pub use nvs_page::nvs_page;
@@ -75,6 +78,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("elf", elf),
     ("encrypted_image", encrypted_image),
     ("enrolment", enrolment),
+    ("flash_layout", flash_layout),
     ("image", image),
     ("manifest", manifest),
     ("nvs_page", nvs_page),

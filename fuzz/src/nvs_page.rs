@@ -6,6 +6,7 @@ use cotter_formats::nvs::entry::Entry;
 use cotter_formats::nvs::keys::KEYS_PARTITION_SIZE;
 use cotter_formats::nvs::page::{ENTRY_SIZE, PAGE_SIZE, PageHeader, StateMap, Version};
 use cotter_formats::nvs::partition::{Item, inspect};
+use cotter_formats::nvs::whole::{decrypt_partition, encrypt_partition};
 use cotter_formats::nvs::{NvsImage, NvsKeys, read_partition};
 use cotter_formats::secret::Secret;
 
@@ -37,6 +38,10 @@ pub fn nvs_page(data: &[u8]) {
 fn whole(partition: &[u8]) {
     let keys = NvsKeys::new(Secret::filled_by(|key| key.fill(0x22)));
     assert!(inspect(partition, Some(&keys)).is_ok(), "inspect refuses the size only");
+    let mut crypted = partition.to_vec();
+    let entries = encrypt_partition(&keys, &mut crypted).expect("whole pages");
+    assert_eq!(decrypt_partition(&keys, &mut crypted), Ok(entries));
+    assert_eq!(crypted, partition, "decrypting does not undo encrypting");
     let Ok(items) = read_partition(partition, None) else { return };
     let size = u32::try_from(partition.len()).expect("a few pages");
     // Room for worse page breaks than the original's: a page per value.

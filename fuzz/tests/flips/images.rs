@@ -71,13 +71,14 @@ pub(crate) fn blocks() -> Vec<Tally> {
 
 /// The same with a CRC that holds: what remains is what cryptography refuses.
 pub(crate) fn mended_blocks() -> Vec<Tally> {
-    BLOCKS.map(|key| {
-        tally(key, ", CRC mended", |block| {
-            let crc = crc_b(&block[..CRC]);
-            [&block[..CRC], &crc.to_le_bytes(), &block[CRC + 4..]].concat()
+    BLOCKS
+        .map(|key| {
+            tally(key, ", CRC mended", |block| {
+                let crc = crc_b(&block[..CRC]);
+                [&block[..CRC], &crc.to_le_bytes(), &block[CRC_END..]].concat()
+            })
         })
-    })
-    .into()
+        .into()
 }
 
 fn tally(key: &str, suffix: &str, mend: impl Fn(&[u8]) -> Vec<u8>) -> Tally {
@@ -106,8 +107,8 @@ fn tally(key: &str, suffix: &str, mend: impl Fn(&[u8]) -> Vec<u8>) -> Tally {
 /// Why a block that changed at `at` still holds: its key, its digest and its signature are what they were.
 fn harmless(scheme: Scheme, block: &SignatureBlock<'_>, at: usize) -> Verdict {
     match (at, Curve::of(scheme)) {
-        (CRC + 4.., _) => Verdict::Harmless(BEHIND_CRC),
-        (CRC..CRC + 4, _) => Verdict::Harmless("the CRC that was mended"),
+        (CRC_END.., _) => Verdict::Harmless(BEHIND_CRC),
+        (CRC..CRC_END, _) => Verdict::Harmless("the CRC that was mended"),
         (2..4, _) => Verdict::Harmless("reserved bytes behind the version"),
         (_, Some(curve)) => {
             assert_eq!(EcdsaPublicKey::of_block(block).unwrap().curve(), curve);
@@ -139,4 +140,5 @@ pub(crate) fn encrypted() -> Vec<Tally> {
 }
 
 const CRC: usize = 1196;
+const CRC_END: usize = CRC + 4;
 const BEHIND_CRC: &str = "the 16 bytes behind the CRC, which nobody reads";

@@ -2,7 +2,7 @@
 
 use crate::tally::{Tally, Verdict};
 use crate::vector;
-use cotter_formats::nvs::page::{ENTRIES, EntryState, MAP_OFFSET, PAGE_SIZE, StateMap};
+use cotter_formats::nvs::page::{ENTRIES, ENTRY_SIZE, EntryState, MAP_OFFSET, PAGE_SIZE, StateMap};
 use cotter_formats::nvs::partition::inspect;
 use cotter_formats::nvs::{NvsKeys, read_partition};
 use cotter_formats::otadata::{OtaEntry, OtaState, parse_partition, select};
@@ -39,13 +39,15 @@ fn nvs_page(name: &str, page: &[u8], keys: Option<&NvsKeys>) -> Tally {
             return Verdict::Harmless(match at {
                 0..4 => "active or full: the page is read either way",
                 32..64 => "the map's last four bits, which stand for no entry",
+                64.. if before.state((at - 2 * MAP_OFFSET) / ENTRY_SIZE) == EntryState::Written => {
+                    "behind a string or blob, in what its size leaves of the last entry"
+                }
                 64.. => "an entry that is marked as dropped",
                 _ => unreachable!("byte {at} of the header"),
             });
         }
-        let dropped = (0..ENTRIES).any(|entry| {
-            before.state(entry) == EntryState::Written && map(flipped).state(entry) == EntryState::Erased
-        });
+        let dropped = (0..ENTRIES)
+            .any(|entry| before.state(entry) == EntryState::Written && map(flipped).state(entry) == EntryState::Erased);
         assert!(dropped && contents.items.len() < items.len(), "byte {at}: other values without a fault");
         Verdict::Unseen("the map says dropped, as after a deletion")
     })

@@ -20,7 +20,9 @@ impl Verdict {
         let path: Vec<&str> =
             text.split('(').map(|part| part.split([' ', '{', ')']).next().unwrap_or_default()).collect();
         let named = path.into_iter().take_while(|part| part.starts_with(|first: char| first.is_ascii_uppercase()));
-        Self::Refused(named.collect::<Vec<_>>().join(" "))
+        let mut names: Vec<&str> = named.collect();
+        names.dedup();
+        Self::Refused(names.join(" "))
     }
 }
 
