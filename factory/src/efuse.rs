@@ -19,7 +19,7 @@ mod plan;
 mod policy;
 
 pub use build::{Refusal, build};
-pub use espefuse::commands;
+pub use espefuse::{command_file, commands};
 pub use order::{ORDER_RULES, OrderFinding, OrderRule, order_findings};
 pub use outcome::{Obstacle, outcome};
 pub use plan::{Burn, EfusePlan, KeyInput, PlanFormatError, Stage, StageName};

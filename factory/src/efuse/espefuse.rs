@@ -13,6 +13,21 @@ pub fn commands(plan: &EfusePlan, options: &str, keys: impl Fn(&str) -> String) 
         .collect()
 }
 
+/// The same words in the lines of a plan file of `cotter efuse apply`, each burn explained in a comment.
+#[must_use]
+pub fn command_file(plan: &EfusePlan, keys: impl Fn(&str) -> String) -> String {
+    let mut text = format!("# {}: burned as one batch, in the order of the controller\n", plan.chip);
+    for stage in plan.stages.iter().filter(|stage| !stage.burns.is_empty()) {
+        text += &format!("\n# {}\n", stage.stage.name());
+        for burn in &stage.burns {
+            text += &format!("#   {}: {}\n", burn.name(), burn.meaning());
+        }
+        text += &arguments(plan.chip, stage, &keys);
+        text.push('\n');
+    }
+    text
+}
+
 fn arguments(chip: Chip, stage: &Stage, keys: &impl Fn(&str) -> String) -> String {
     let (mut key, mut field, mut hide, mut freeze) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for burn in &stage.burns {

@@ -170,9 +170,13 @@ impl Burn {
     pub fn irreversible(&self) -> String {
         match self {
             Self::Key { read_protect, write_protect, .. } => {
-                let hidden = if *read_protect { "can never be read again" } else { "stays readable" };
-                let frozen = if *write_protect { ", and never be changed" } else { "" };
-                format!("the block is spent; the key {hidden}{frozen}")
+                let fate = match (read_protect, write_protect) {
+                    (true, true) => "can never be read again, nor changed",
+                    (true, false) => "can never be read again",
+                    (false, true) => "stays readable, and can never be changed",
+                    (false, false) => "stays readable",
+                };
+                format!("the block is spent; the key {fate}")
             }
             Self::Field { .. } => "a burned bit stays burned".to_owned(),
             Self::ReadProtect { .. } => "nobody can read it again".to_owned(),
