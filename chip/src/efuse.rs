@@ -4,6 +4,8 @@
 //! |---|---|
 //! | here | the silicon and its controller: what hardware does, silently |
 //! | `burn` | a set of burns as a careful tool does it: checked, ordered, verified |
+//! | `controller` | what a program command does to the register file, as espefuse's virtual chip has it |
+//! | `session` | espefuse's commands on a register file: its checks, its order, its refusals, for every chip |
 //! | `file` | the silicon in two files, one of which espefuse reads |
 //!
 //! A counted operation (see [`crate::fault`]) is one program command for one block. Torn, it leaves any subset of the
@@ -11,7 +13,9 @@
 //! a second value on top of the first leaves neither, and the same value again mends a torn burn.
 
 pub mod burn;
+pub mod controller;
 mod file;
+pub mod session;
 
 use crate::fault::{Extent, Fault, PowerLost};
 use cotter_formats::chip::Chip;

@@ -3,6 +3,7 @@
 mod cert;
 mod debug;
 mod demo;
+mod efuse;
 mod file;
 mod flash;
 mod image;
@@ -37,6 +38,7 @@ enum Verb {
     #[command(subcommand)]
     Debug(debug::Verb),
     Demo(demo::Args),
+    Efuse(efuse::Args),
     #[command(subcommand)]
     Flash(flash::Verb),
     Image(image::Args),
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Verb::Cert(args) => cert::run(&args, format),
         Verb::Debug(verb) => debug::run(&verb, format),
         Verb::Demo(args) => demo::run(&args, format),
+        Verb::Efuse(args) => efuse::run(&args, format),
         Verb::Flash(verb) => flash::run(&verb, format),
         Verb::Image(args) => image::run(&args, format),
         Verb::Key(args) => key::run(&args, format),

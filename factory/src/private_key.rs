@@ -27,6 +27,8 @@ use zeroize::Zeroizing;
 pub struct PrivateKey {
     pair: Pair,
     public: PublicKey,
+    /// Of an elliptic curve key that was read.
+    scalar: Option<Zeroizing<Vec<u8>>>,
 }
 
 enum Pair {
@@ -121,7 +123,8 @@ impl PrivateKey {
             Curve::P192 => {
                 let public = key.public_key.ok_or(PrivateKeyError::P192)?;
                 let public = EcdsaPublicKey::from_sec1(curve, public).map_err(|_| PrivateKeyError::Key)?;
-                return Ok(Self { pair: Pair::P192, public: PublicKey::Ecdsa(public) });
+                let scalar = Some(Zeroizing::new(key.private_key.to_vec()));
+                return Ok(Self { pair: Pair::P192, public: PublicKey::Ecdsa(public), scalar });
             }
             Curve::P256 => {
                 let secret = p256::SecretKey::from_slice(key.private_key).map_err(|_| PrivateKeyError::Key)?;
@@ -134,7 +137,8 @@ impl PrivateKey {
                 ecdsa_pair(&ECDSA_P384_SHA384_FIXED_SIGNING, &secret.to_bytes(), public.as_bytes())?
             }
         };
-        let ours = Self::of(pair, Some(curve))?;
+        let scalar = Some(Zeroizing::new(key.private_key.to_vec()));
+        let ours = Self { scalar, ..Self::of(pair, Some(curve))? };
         if let Some(public) = key.public_key {
             let claimed = EcdsaPublicKey::from_sec1(curve, public).map_err(|_| PrivateKeyError::Key)?;
             if ours.public != PublicKey::Ecdsa(claimed) {
@@ -156,7 +160,13 @@ impl PrivateKey {
             Pair::P192 => return Err(PrivateKeyError::P192),
             Pair::Ecdsa(key) => point(key.public_key().as_ref())?,
         };
-        Ok(Self { pair, public })
+        Ok(Self { pair, public, scalar: None })
+    }
+
+    /// The private number of an elliptic curve key that was read, highest byte first, for the ECDSA peripheral.
+    #[must_use]
+    pub fn scalar(&self) -> Option<&[u8]> {
+        self.scalar.as_ref().map(|scalar| scalar.as_slice())
     }
 
     /// Its public half.

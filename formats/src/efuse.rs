@@ -12,8 +12,12 @@
 //! | `image` | the readable registers, and espefuse's virtual file |
 //! | `release` | what ESP-IDF wants of a chip in release mode |
 //! | `lint` | what is wrong with the eFuses of a chip |
+//! | `reach` | what stands between one image and another, if bits only burn |
+//! | `dump`, `token` | the other forms in which espefuse writes them |
 
 pub mod coding;
+#[cfg(feature = "alloc")]
+pub mod dump;
 pub mod esp32;
 pub mod esp32c2;
 pub mod esp32c3;
@@ -36,7 +40,11 @@ pub mod lint;
 pub mod map;
 pub mod meaning;
 #[cfg(feature = "alloc")]
+pub mod reach;
+#[cfg(feature = "alloc")]
 pub mod release;
+#[cfg(feature = "alloc")]
+pub mod token;
 pub mod unary;
 
 pub use coding::Coding;

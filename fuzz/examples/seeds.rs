@@ -5,6 +5,9 @@ use std::path::Path;
 
 use cotter_formats::addr::FlashLen;
 use cotter_formats::chip::Chip;
+use cotter_formats::efuse::EfuseImage;
+use cotter_formats::efuse::dump::{to_joint, to_text};
+use cotter_formats::efuse::token::{TokenKind, token};
 use cotter_formats::encrypted_image::{self as encrypted, ContentKey, HEADER_LEN};
 use cotter_formats::nvs::page::Version as NvsVersion;
 use cotter_formats::nvs::{NvsImage, Value};
@@ -31,6 +34,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 fn main() -> Outcome {
     answer()?;
     debug_certificate()?;
+    efuse_dump()?;
     efuse_virtual_file()?;
     elf()?;
     encrypted_image()?;
@@ -96,8 +100,19 @@ fn debug_certificate() -> Outcome {
     seed("debug_certificate", "chip-info", &chip.encode())
 }
 
+fn efuse_dump() -> Outcome {
+    for (name, chip) in [("esp32c3-prod", Chip::Esp32C3), ("esp32-c34", Chip::Esp32), ("esp32c2-xts128", Chip::Esp32C2)]
+    {
+        let image = EfuseImage::from_virtual_file(chip, &vector(&format!("efuse/{name}.bin"))?)?;
+        seed("efuse_dump", &format!("{name}-token"), token(&image, TokenKind::Read).as_bytes())?;
+        seed("efuse_dump", &format!("{name}-text"), to_text(&image).as_bytes())?;
+        seed("efuse_dump", &format!("{name}-joint"), &to_joint(&image))?;
+    }
+    Ok(())
+}
+
 fn efuse_virtual_file() -> Outcome {
-    for name in ["blank-esp32c3", "esp32c3-prod", "esp32c3-xts-readable"] {
+    for name in ["blank-esp32c3", "esp32c3-prod", "esp32c3-xts-readable", "esp32-fe-full", "esp32c2-derived"] {
         seed("efuse_virtual_file", name, &vector(&format!("efuse/{name}.bin"))?)?;
     }
     Ok(())

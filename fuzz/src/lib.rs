@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `answer` | wire `answer` and `status` |
 //! | `debug_certificate` | formats `secure_debug` |
+//! | `efuse_dump` | formats `efuse::{token, dump}` |
 //! | `efuse_virtual_file` | formats `efuse::EfuseImage` |
 //! | `elf` | formats `image::elf`, and the builder of images behind it |
 //! | `encrypted_image` | formats `encrypted_image`, opened with the right key |
@@ -29,6 +30,7 @@
 
 mod answer;
 mod debug_certificate;
+mod efuse_dump;
 mod efuse_virtual_file;
 mod elf;
 mod encrypted_image;
@@ -49,6 +51,7 @@ mod signature_block;
 
 pub use answer::answer;
 pub use debug_certificate::debug_certificate;
+pub use efuse_dump::efuse_dump;
 pub use efuse_virtual_file::efuse_virtual_file;
 pub use elf::elf;
 pub use encrypted_image::encrypted_image;
@@ -74,6 +77,7 @@ pub type Body = fn(&[u8]);
 pub const BODIES: &[(&str, Body)] = &[
     ("answer", answer),
     ("debug_certificate", debug_certificate),
+    ("efuse_dump", efuse_dump),
     ("efuse_virtual_file", efuse_virtual_file),
     ("elf", elf),
     ("encrypted_image", encrypted_image),

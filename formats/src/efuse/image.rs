@@ -111,6 +111,20 @@ impl EfuseImage {
         self.registers.get_mut(start..start + len)
     }
 
+    /// Replaces a block. `data` is as long as the block, or 24 bytes of an ESP32 block under the 3/4 coding; `None`, and
+    /// nothing changed, if it is not.
+    pub fn set_block(&mut self, block: EfuseBlock, data: &[u8]) -> Option<()> {
+        let layout = self.map.block(block)?;
+        let is_coded = self.map.family == Family::Esp32 && block != EfuseBlock::SETTINGS;
+        if data.len() != layout.len() && !(is_coded && data.len() == three_quarters::DATA) {
+            return None;
+        }
+        let target = self.registers.get_mut(layout.read_offset..layout.read_offset + layout.len())?;
+        target.fill(0);
+        target.get_mut(..data.len())?.copy_from_slice(data);
+        Some(())
+    }
+
     /// A 32-bit register that is not a block, by its offset; `None` past the end.
     #[must_use]
     pub fn register(&self, offset: usize) -> Option<u32> {

@@ -216,6 +216,23 @@ impl EfuseMap {
         self.purposes.iter().find(|purpose| purpose.value == PurposeValue::Burned(value))
     }
 
+    /// The registers that tell coding errors, by offset, in espefuse's order.
+    #[must_use]
+    pub const fn error_registers(&self) -> &'static [usize] {
+        match self.chip {
+            Chip::Esp32 => &[0x11c],
+            Chip::Esp32C2 => &[0x080, 0x084],
+            Chip::Esp32S2 | Chip::Esp32S3 | Chip::Esp32C3 | Chip::Esp32C6 => {
+                &[0x17c, 0x180, 0x184, 0x188, 0x190, 0x1c0, 0x1c4]
+            }
+            Chip::Esp32H2 | Chip::Esp32P4 => &[0x17c, 0x180, 0x184, 0x188, 0x18c, 0x1c0, 0x1c4],
+            Chip::Esp32C5 | Chip::Esp32C61 | Chip::Esp32H21 | Chip::Esp32H4 => {
+                &[0x17c, 0x180, 0x184, 0x188, 0x18c, 0x190, 0x194]
+            }
+            Chip::Esp32S31 => &[0x168, 0x16c, 0x170, 0x174, 0x178, 0x17c, 0x180, 0x184, 0x188, 0x18c],
+        }
+    }
+
     /// True if espefuse also takes unassigned values, as `CUSTOM_n`.
     #[must_use]
     pub const fn has_custom_purposes(&self) -> bool {

@@ -1,0 +1,45 @@
+//! `cotter efuse`: what the eFuses of a chip say, what would change, and burning them in a file.
+
+mod apply;
+mod command;
+mod diff;
+mod dump;
+mod show;
+mod source;
+
+use crate::output::Format;
+use anyhow::anyhow;
+use cotter_formats::chip::Chip;
+
+/// Show, convert, compare and burn eFuses in files: espefuse's virtual chip, dumps, tokens.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    Apply(apply::Args),
+    Diff(diff::Args),
+    Dump(dump::Args),
+    Show(show::Args),
+}
+
+pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
+    match &args.verb {
+        Verb::Apply(args) => apply::run(args, format),
+        Verb::Diff(args) => diff::run(args, format),
+        Verb::Dump(args) => dump::run(args, format),
+        Verb::Show(args) => show::run(args, format),
+    }
+}
+
+fn chip(name: &str) -> anyhow::Result<Chip> {
+    let known = || Chip::ALL.map(Chip::name).join(", ");
+    Chip::from_name(name).ok_or_else(|| anyhow!("{name} is none of {}", known()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
