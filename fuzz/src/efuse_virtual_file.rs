@@ -1,14 +1,18 @@
 //! espefuse's file of a virtual chip.
 
 use cotter_formats::chip::Chip;
-use cotter_formats::efuse::EfuseImage;
+use cotter_formats::efuse::{EfuseImage, Field};
 
 /// Any 512 bytes are a chip, and come back as they were.
 pub fn efuse_virtual_file(data: &[u8]) {
     for chip in Chip::ALL {
         let Ok(image) = EfuseImage::from_virtual_file(chip, data) else { continue };
         assert_eq!(data, &*image.to_virtual_file(), "{chip:?} changed in a round trip");
-        for field in image.map().fields.iter().filter(|field| field.len <= 32) {
+        // Under the 3/4 coding of the ESP32, blocks are shorter than their fields.
+        let is_there = |field: &&Field| {
+            image.block(field.block).is_some_and(|block| usize::from(field.bit + field.len) <= 8 * block.len())
+        };
+        for field in image.map().fields.iter().filter(|field| field.len <= 32).filter(is_there) {
             let set = image.value(field) != 0;
             assert_eq!(set, image.is_set(field), "{} of {chip:?}", field.name);
         }
