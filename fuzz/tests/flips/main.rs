@@ -27,6 +27,7 @@ fn every_flipped_bit_is_refused_or_named() {
         storage::partition_table,
         storage::otadata,
         certificates::debug,
+        certificates::bundle,
     ];
     let tallies: Vec<Tally> = std::thread::scope(|scope| {
         let running: Vec<_> = rows.into_iter().map(|row| scope.spawn(row)).collect();
@@ -41,12 +42,14 @@ fn every_flipped_bit_is_refused_or_named() {
     });
     println!("all: {bits} bits, {refused} refused, {harmless} without effect, {unseen} beyond the format's checks");
     assert_eq!(bits, refused + harmless + unseen);
-    assert_eq!(unseen, 14);
-    // Only two formats leave a bit with a meaning uncovered; Espressif's readers do not see it either.
-    for tally in &tallies {
-        assert!(tally.unseen() == 0 || ["NVS", "otadata"].iter().any(|name| tally.name().starts_with(name)), "{tally}");
-    }
+    // A check that is lost, or gained, is seen here. Espressif's readers do not see these bits either.
+    let uncovered: Vec<_> = tallies.iter().filter(|tally| tally.unseen() > 0).collect();
+    let counts: Vec<_> = uncovered.iter().map(|tally| (tally.name(), tally.unseen())).collect();
+    assert_eq!(counts, [("NVS page, version 2", 10), ("otadata", 4), ("certificate bundle", BUNDLE)]);
 }
+
+/// Names and keys of the roots: the bundle has no checksum.
+const BUNDLE: usize = 10_150;
 
 /// A golden file.
 fn vector(path: &str) -> Vec<u8> {
