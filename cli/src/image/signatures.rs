@@ -2,7 +2,7 @@
 
 use cotter_formats::chip::Chip;
 use cotter_formats::image::Image;
-use cotter_formats::secure_boot::v2::{ContentDigests, SignedFile, locate};
+use cotter_formats::secure_boot::v2::{SignedFile, locate};
 use serde::Serialize;
 use std::fmt;
 
@@ -25,7 +25,7 @@ impl Block {
 
     /// All blocks of a file.
     pub(super) fn all(file: &SignedFile<'_>) -> Vec<Self> {
-        let digests = ContentDigests::of(file.content);
+        let digests = file.content_digests();
         let of = |(block, signature): (usize, &cotter_formats::secure_boot::v2::SignatureBlock<'_>)| {
             let refusal = signature.verify_any(&digests).err().map(|refusal| refusal.to_string());
             let (scheme, key_digest) = (signature.scheme().to_string(), hex(&signature.key_digest()));

@@ -38,6 +38,19 @@ fn numbers(block: &SignatureBlock<'_>) -> Vec<u8> {
 }
 
 #[test]
+fn a_digest_that_was_not_asked_for_is_signed_by_nobody() {
+    let signed = SignedFile::parse(golden!("signed-ecdsa_p384.bin")).unwrap();
+    assert_eq!(signed.content_digests(), ContentDigests::of(signed.content));
+    let without = ContentDigests::of_schemes(signed.content, [Scheme::Rsa3072, Scheme::EcdsaP256]);
+    assert_eq!(without.sha256, ContentDigests::of(signed.content).sha256);
+    assert!(without.of_scheme(Scheme::EcdsaP384).is_empty());
+    let block = signed.signatures.blocks().next().unwrap();
+    assert_eq!(block.verify_any(&without), Err(SignatureError::Digest.into()));
+    let key = PublicKey::of_block(block).unwrap();
+    assert!(key.block(&without, &numbers(block)).is_err());
+}
+
+#[test]
 fn verifies_what_espsecure_signs_in_every_scheme() {
     for (file, trusted, scheme) in cases() {
         let signed = SignedFile::parse(file).unwrap();
