@@ -67,8 +67,9 @@ impl Desk {
             let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             desk.put(name, &bytes)?;
         }
-        for name in ["device", "ca"] {
-            let words = format!("req -x509 -new -key device.pem -days 30 -subj /CN={name} -out {name}.crt");
+        desk.put("template.csv", TEMPLATE.as_bytes())?;
+        for (name, key) in [("device", "device"), ("ca", "device"), ("issuer", "p256")] {
+            let words = format!("req -x509 -new -key {key}.pem -days 30 -subj /CN={name} -out {name}.crt");
             output(Command::new("openssl").args(words.split(' ')).current_dir(&desk.folder))?;
         }
         Ok(desk)
@@ -196,6 +197,14 @@ impl Desk {
         cases
     }
 
+    /// Keys, certificates, DS parameters, partitions and encrypted NVS of so many devices.
+    pub(super) fn batch(&self, devices: usize) -> Task {
+        self.ours(&format!(
+            "factory batch --chip esp32c3 --mode ds --ca issuer.crt --ca-key p256.pem --count {devices} \
+             --nvs template.csv --nvs-size 0x4000 -o batch"
+        ))
+    }
+
     /// The same work on 4 and on 64 MB.
     pub(super) fn memory(&self) -> Vec<(&'static str, Task, Task)> {
         let verb = "flash encrypt --chip esp32s3 --key xts256.key -o ours.bin";
@@ -218,6 +227,13 @@ impl Desk {
         ]
     }
 }
+
+/// What each device of a batch gets in NVS.
+const TEMPLATE: &str = "key,type,encoding,value\n\
+    device,namespace,,\n\
+    id,data,string,{id}\n\
+    server,data,string,https://telemetry.example.com\n\
+    interval,data,u32,900\n";
 
 /// xorshift64*: bytes that no run-length trick shortens, the same on every machine.
 fn noise(len: usize) -> Vec<u8> {

@@ -18,6 +18,9 @@ pub(super) struct ToolsArguments {
     /// How often each command runs; the medians are compared
     #[arg(long, default_value_t = 5)]
     runs: usize,
+    /// Devices in the factory batch
+    #[arg(long, default_value_t = 1000)]
+    devices: usize,
     /// Only lines whose name contains this
     #[arg(long, value_name = "WORDS")]
     only: Option<String>,
@@ -41,11 +44,14 @@ pub(super) fn run(arguments: &ToolsArguments) -> Result<()> {
         quiet: arguments.json,
     };
     let chosen = |name: &str| arguments.only.as_deref().is_none_or(|only| name.contains(only));
-    let mut report = Report { machine, tools, lines: Vec::new(), kernel: None, memory: Vec::new() };
+    let mut report = Report { machine, tools, lines: Vec::new(), batch: None, memory: Vec::new(), kernel: None };
     for case in bench.desk.cases() {
         if chosen(&case.name) {
             report.lines.push(bench.compare(&case)?);
         }
+    }
+    if chosen("factory batch") {
+        report.batch = Some(bench.batch(arguments.devices));
     }
     for (name, small, large) in bench.desk.memory() {
         if chosen(name) {
@@ -75,7 +81,7 @@ impl Bench {
     /// Both sides in turns, so that a busy moment of the machine meets both.
     fn compare(&self, case: &Case) -> Result<Line> {
         let line = |outcome| Line { name: case.name.clone(), target: case.target, outcome };
-        if let Some(missing) = self.missing(case) {
+        if let Some(missing) = self.missing_verb(case.verb).or_else(|| missing_tool(&case.peer)) {
             return Ok(line(Outcome::NotMeasured { missing }));
         }
         if !self.quiet {
@@ -95,17 +101,27 @@ impl Bench {
         Ok(line(Outcome::Measured { ours, theirs, ratio, reached: ratio >= case.target }))
     }
 
-    /// What is not there: a verb of ours, or the tool.
-    fn missing(&self, case: &Case) -> Option<String> {
+    fn missing_verb(&self, verb: &str) -> Option<String> {
         let mut help = Command::new(&self.desk.cotter);
-        help.args(case.verb.split(' ')).arg("--help").stdout(Stdio::null()).stderr(Stdio::null());
-        if !help.status().is_ok_and(|status| status.success()) {
-            return Some(format!("cotter {} does not exist", case.verb));
+        help.args(verb.split(' ')).arg("--help").stdout(Stdio::null()).stderr(Stdio::null());
+        (!help.status().is_ok_and(|status| status.success())).then(|| format!("cotter {verb} does not exist"))
+    }
+
+    /// Once: a thousand keys are average enough.
+    fn batch(&self, devices: usize) -> Batch {
+        if let Some(missing) = self.missing_verb("factory batch") {
+            return Batch::NotMeasured { missing };
         }
-        // The tool, or the script that Python runs.
-        let script = case.peer.arguments.first().map(Path::new).filter(|word| word.is_absolute());
-        let tool = script.unwrap_or(&case.peer.program);
-        (!tool.exists()).then(|| format!("{} is not installed", name_of(tool)))
+        if !self.quiet {
+            eprintln!("factory batch, {devices} devices");
+        }
+        match self.desk.batch(devices).measure(&self.xtask, &self.desk.folder) {
+            Ok(cost) => {
+                let count = u32::try_from(devices).unwrap_or(u32::MAX);
+                Batch::Measured { devices, cost, per_second: f64::from(count) / cost.wall_ms * 1e3 }
+            }
+            Err(error) => Batch::NotMeasured { missing: format!("{error:#}") },
+        }
     }
 
     fn memory(&self, name: &'static str, small: &Task, large: &Task) -> Result<Memory> {
@@ -120,6 +136,13 @@ impl Bench {
         let constant = at_64_mb_kib.abs_diff(at_4_mb_kib) <= SAME_KIB;
         Ok(Memory { name, at_4_mb_kib, at_64_mb_kib, constant })
     }
+}
+
+/// The tool, or the script that Python runs.
+fn missing_tool(task: &Task) -> Option<String> {
+    let script = task.arguments.first().map(Path::new).filter(|word| word.is_absolute());
+    let tool = script.unwrap_or(&task.program);
+    (!tool.exists()).then(|| format!("{} is not installed", tool.file_name().unwrap_or_default().display()))
 }
 
 /// The machine, and whether it had other things to do.
@@ -161,6 +184,7 @@ struct Report {
     machine: Machine,
     tools: String,
     lines: Vec<Line>,
+    batch: Option<Batch>,
     memory: Vec<Memory>,
     kernel: Option<Kernel>,
 }
@@ -182,6 +206,21 @@ enum Outcome {
         /// Of the wall times.
         ratio: f64,
         reached: bool,
+    },
+    NotMeasured {
+        missing: String,
+    },
+}
+
+/// Key, certificate, DS parameters, secure-cert partition and encrypted NVS for each device, in one process.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Batch {
+    Measured {
+        devices: usize,
+        #[serde(flatten)]
+        cost: Cost,
+        per_second: f64,
     },
     NotMeasured {
         missing: String,
@@ -221,6 +260,17 @@ impl Report {
                 }
             }
         }
+        match &self.batch {
+            Some(Batch::Measured { devices, cost, per_second }) => {
+                println!("\nFactory batch of {devices} devices in one process on {cores} cores:\n");
+                println!(
+                    "| devices per second | wall | CPU | peak |\n|---:|---:|---:|---:|\n| {per_second:.1} | {} |",
+                    columns(*cost)
+                );
+            }
+            Some(Batch::NotMeasured { missing }) => println!("\nFactory batch NOT MEASURED: {missing}"),
+            None => {}
+        }
         println!("\nPeak memory on 4 and on 64 MB:\n\n| | 4 MB | 64 MB | constant |\n|---|---:|---:|---|");
         for Memory { name, at_4_mb_kib, at_64_mb_kib, constant } in &self.memory {
             println!(
@@ -249,10 +299,6 @@ fn columns(cost: Cost) -> String {
 fn mib(kib: u64) -> String {
     let tenths = (kib * 10 + 512) / 1024;
     format!("{}.{} MiB", tenths / 10, tenths % 10)
-}
-
-fn name_of(program: &Path) -> String {
-    program.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// What two peaks may differ by and be called the same: pages that the loader or the allocator touches by chance.
