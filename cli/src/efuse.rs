@@ -1,9 +1,11 @@
-//! `cotter efuse`: what the eFuses of a chip say, what would change, and burning them in a file.
+//! `cotter efuse`: what the eFuses of a chip say, what is wrong with them, what to burn, and burning it in a file.
 
 mod apply;
 mod command;
 mod diff;
 mod dump;
+mod lint;
+mod plan;
 mod show;
 mod source;
 
@@ -23,6 +25,8 @@ enum Verb {
     Apply(apply::Args),
     Diff(diff::Args),
     Dump(dump::Args),
+    Lint(lint::Args),
+    Plan(Box<plan::Args>),
     Show(show::Args),
 }
 
@@ -31,6 +35,8 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         Verb::Apply(args) => apply::run(args, format),
         Verb::Diff(args) => diff::run(args, format),
         Verb::Dump(args) => dump::run(args, format),
+        Verb::Lint(args) => lint::run(args, format),
+        Verb::Plan(args) => plan::run(args, format),
         Verb::Show(args) => show::run(args, format),
     }
 }
