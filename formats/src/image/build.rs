@@ -40,6 +40,11 @@ pub struct BuildOptions {
     pub mmu_page: Option<u32>,
     /// Shows the ROM only the RAM segments (a second stage that maps its own flash); without SHA-256.
     pub ram_only: bool,
+    /// Takes the segments of the program headers instead of the sections. They have no names, so no descriptor is
+    /// moved to the front and nothing says where the ELF file's SHA-256 goes; the page size still comes from sections.
+    pub use_segments: bool,
+    /// Fills the image with 0xFF up to a multiple of this many bytes.
+    pub pad_to_size: Option<u32>,
 }
 
 impl BuildOptions {
@@ -58,6 +63,8 @@ impl BuildOptions {
             elf_sha256_offset: None,
             mmu_page: None,
             ram_only: false,
+            use_segments: false,
+            pad_to_size: None,
         }
     }
 }
@@ -84,6 +91,10 @@ pub fn build_app(elf: &[u8], options: &BuildOptions) -> Result<Vec<u8>, BuildErr
     } else {
         writer.whole(flash, ram)?;
     }
+    if let Some(size) = options.pad_to_size {
+        // Off-spec: with a RAM-only header the tool forgets the wish, and without SHA-256 it overwrites the image.
+        writer.pad_to(size)?;
+    }
     Ok(writer.out)
 }
 
@@ -100,7 +111,7 @@ fn segments<'a>(
     options: &BuildOptions,
 ) -> Result<(VecDeque<Piece<'a>>, VecDeque<Piece<'a>>), BuildError> {
     let chip = options.chip;
-    let mut sections: Vec<_> = elf.sections().collect();
+    let mut sections: Vec<_> = if options.use_segments { elf.segments()?.collect() } else { elf.sections().collect() };
     if options.ram_only {
         sections.sort_by_key(|section| section.address);
     }
@@ -200,7 +211,7 @@ impl Writer {
         let offset = options.elf_sha256_offset.or(implied.map(|_| AppDescriptor::ELF_SHA256_OFFSET));
         Ok(Self {
             out: header.as_bytes().to_vec(),
-            page: mmu_page(options, described)?,
+            page: mmu_page(options, elf)?,
             chip,
             secure_pad: options.secure_pad,
             append_digest,
@@ -351,6 +362,12 @@ impl Writer {
         Ok(())
     }
 
+    fn pad_to(&mut self, size: u32) -> Result<(), BuildError> {
+        let padded = self.position()?.checked_next_multiple_of(size).filter(|&len| len < 1 << 30);
+        self.out.resize(padded.ok_or(BuildError::PadToSize { size })? as usize, 0xff);
+        Ok(())
+    }
+
     fn position(&self) -> Result<u32, BuildError> {
         length(&self.out)
     }
@@ -388,19 +405,30 @@ fn refuse_shared_pages(flash: &VecDeque<Piece<'_>>, page: u32) -> Result<(), Bui
     }
 }
 
-/// The page size: as asked for, as the descriptor says, or the chip's only one.
-fn mmu_page(options: &BuildOptions, described: Option<&Piece<'_>>) -> Result<u32, BuildError> {
+/// The page size: as asked for; as the application descriptor says; what its address is aligned to, if it says nothing
+/// (before ESP-IDF 5.4); or the chip's only one.
+fn mmu_page(options: &BuildOptions, elf: &Elf<'_>) -> Result<u32, BuildError> {
     let choices: &[u32] = match options.chip {
-        Chip::Esp32C2 => &[0x4000, 0x8000, DEFAULT_PAGE],
-        Chip::Esp32C6 | Chip::Esp32C61 | Chip::Esp32H2 => &[0x2000, 0x4000, 0x8000, DEFAULT_PAGE],
-        // The others have no choice, and the tool ignores one.
-        _ => return Ok(DEFAULT_PAGE),
+        Chip::Esp32C2 => &[DEFAULT_PAGE, 0x8000, 0x4000],
+        Chip::Esp32C6 | Chip::Esp32C61 | Chip::Esp32H2 => &[DEFAULT_PAGE, 0x8000, 0x4000, 0x2000],
+        // Off-spec: the tool ignores the wish on the others.
+        _ if options.mmu_page.is_none() => return Ok(DEFAULT_PAGE),
+        _ => &[DEFAULT_PAGE],
     };
-    let from_descriptor = || {
-        let exponent = AppDescriptor::of(&described?.data)?.mmu_page_size;
-        (exponent != 0).then(|| 1u32.checked_shl(exponent.into()).unwrap_or(0))
-    };
-    let page = options.mmu_page.or_else(from_descriptor).unwrap_or(DEFAULT_PAGE);
+    let page = options.mmu_page.or_else(|| {
+        // Sections have names also where the image is made of segments.
+        let named = |name: &[u8]| name.windows(APP_DESCRIPTOR.len()).any(|part| part == APP_DESCRIPTOR);
+        let section = elf.sections().find(|section| named(section.name))?;
+        let descriptor = AppDescriptor::of(section.data).filter(|_| options.chip.maps_from_flash(section.address))?;
+        match descriptor.mmu_page_size {
+            0 => {
+                let start = section.address.checked_sub(IMAGE_TO_DATA)?;
+                choices.iter().copied().find(|&page| start.is_multiple_of(page))
+            }
+            exponent => Some(1u32.checked_shl(exponent.into()).unwrap_or(0)),
+        }
+    });
+    let page = page.unwrap_or(DEFAULT_PAGE);
     if choices.contains(&page) { Ok(page) } else { Err(BuildError::MmuPage { chip: options.chip, page }) }
 }
 
@@ -413,6 +441,8 @@ const APP_DESCRIPTOR: &[u8] = b".flash.appdesc";
 /// The part of an application descriptor up to the end of the ELF file's SHA-256.
 const DESCRIBED_TO_DIGEST: usize = 176;
 const DEFAULT_PAGE: u32 = 0x1_0000;
+/// Bytes before the data of the first segment: the image's header and the segment's.
+const IMAGE_TO_DATA: u32 = 32;
 const SEGMENT_HEADER: u32 = 8;
 
 /// Why there is no image.
@@ -435,6 +465,8 @@ pub enum BuildError {
     FlashSize { code: u8 },
     #[error("{chip} has no MMU page of {page:#x} bytes")]
     MmuPage { chip: Chip, page: u32 },
+    #[error("an image cannot be padded to a multiple of {size} bytes")]
+    PadToSize { size: u32 },
     #[error("padding for a signature needs the appended SHA-256")]
     SecurePadWithoutDigest,
     /// The tool ignores the wish; a signing step after it would then fail.

@@ -11,12 +11,13 @@ pub struct Elf<'a> {
     entry: u32,
     headers: &'a [u8],
     names: &'a [u8],
+    programs: ProgramTable,
 }
 
-/// A section that goes into an image.
+/// A section, or a segment of the program headers, that goes into an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Section<'a> {
-    /// Up to its NUL.
+    /// Up to its NUL; segments have none.
     pub name: &'a [u8],
     /// CPU address.
     pub address: u32,
@@ -46,9 +47,10 @@ impl<'a> Elf<'a> {
         }
         reader.take(4)?; // e_version
         let entry = reader.u32_le()?;
-        reader.take(4)?; // e_phoff
+        let programs_at = reader.u32_le()?;
         let table_at = reader.u32_le()?;
-        reader.take(10)?; // e_flags, e_ehsize, e_phentsize, e_phnum
+        reader.take(6)?; // e_flags, e_ehsize
+        let programs = ProgramTable { at: programs_at, entry_size: reader.u16_le()?, count: reader.u16_le()? };
         let (entry_size, count, names_index) = (reader.u16_le()?, reader.u16_le()?, reader.u16_le()?);
         if usize::from(entry_size) != SECTION_HEADER {
             return Err(ElfError::EntrySize { found: entry_size });
@@ -56,7 +58,7 @@ impl<'a> Elf<'a> {
 
         let table_len = u32::from(count) * u32::from(entry_size);
         let headers = slice(bytes, table_at, table_len).ok_or(ElfError::Table { at: table_at, count })?;
-        let mut elf = Self { bytes, entry, headers, names: &[] };
+        let mut elf = Self { bytes, entry, headers, names: &[], programs };
         let names = elf.headers().nth(names_index.into()).filter(|header| header.kind == STRING_TABLE);
         let names = names.ok_or(ElfError::Names { index: names_index })?;
         elf.names = slice(bytes, names.offset, names.size).ok_or(ElfError::Names { index: names_index })?;
@@ -87,6 +89,40 @@ impl<'a> Elf<'a> {
         self.headers().filter(SectionHeader::is_loaded).filter_map(move |header| elf.section(&header))
     }
 
+    /// The loadable segments of the program headers, at their load addresses, in the order of the headers.
+    ///
+    /// # Errors
+    /// [`ElfError`]: there are no program headers, or one of them lies outside of the file or the address space.
+    pub fn segments(&self) -> Result<impl Iterator<Item = Section<'a>> + use<'a>, ElfError> {
+        let ProgramTable { at, entry_size, count } = self.programs;
+        if usize::from(entry_size) != PROGRAM_HEADER || count == 0 {
+            return Err(ElfError::ProgramEntry { count, size: entry_size });
+        }
+        let table = slice(self.bytes, at, u32::from(count) * u32::from(entry_size));
+        let table = table.ok_or(ElfError::Programs { at, count })?;
+        let loaded = |raw: &[u8; PROGRAM_HEADER]| {
+            let (words, _) = raw.as_chunks::<4>();
+            let [kind, offset, address, size] = [0, 1, 3, 4].map(|index| u32::from_le_bytes(words[index]));
+            (kind == LOAD && address != 0 && size != 0).then_some((offset, address, size))
+        };
+        let rows = table.as_chunks::<PROGRAM_HEADER>().0.iter();
+        let mut total = 0usize;
+        for (index, (offset, address, size)) in rows.clone().enumerate().filter_map(|(n, raw)| Some((n, loaded(raw)?)))
+        {
+            slice(self.bytes, offset, size).ok_or(ElfError::Segment { index, at: offset, length: size })?;
+            address.checked_add(size).ok_or(ElfError::Address { index, address })?;
+            total = total.saturating_add(size as usize);
+        }
+        if total > self.bytes.len() {
+            return Err(ElfError::Overlap { total, len: self.bytes.len() });
+        }
+        let bytes = self.bytes;
+        Ok(rows.filter_map(move |raw| {
+            let (offset, address, size) = loaded(raw)?;
+            Some(Section { name: &[], address, data: slice(bytes, offset, size)? })
+        }))
+    }
+
     fn headers(&self) -> impl Iterator<Item = SectionHeader> + use<'a> {
         self.headers.as_chunks::<SECTION_HEADER>().0.iter().map(SectionHeader::decode)
     }
@@ -96,6 +132,14 @@ impl<'a> Elf<'a> {
         let name = &name[..name.iter().position(|&byte| byte == 0)?];
         Some(Section { name, address: header.address, data: slice(self.bytes, header.offset, header.size)? })
     }
+}
+
+/// Where the program headers are said to be; nobody has looked yet.
+#[derive(Clone, Copy, Debug)]
+struct ProgramTable {
+    at: u32,
+    entry_size: u16,
+    count: u16,
 }
 
 struct SectionHeader {
@@ -124,6 +168,9 @@ fn slice(bytes: &[u8], at: u32, len: u32) -> Option<&[u8]> {
 }
 
 const SECTION_HEADER: usize = 40;
+const PROGRAM_HEADER: usize = 32;
+/// Type of a program header whose segment is loaded.
+const LOAD: u32 = 1;
 const XTENSA: u16 = 94;
 const RISC_V: u16 = 243;
 const PROGBITS: u32 = 1;
@@ -155,6 +202,12 @@ pub enum ElfError {
     Section { index: usize, at: u32, length: u32 },
     #[error("ELF: section {index} at {address:#x} goes past the address space")]
     Address { index: usize, address: u32 },
+    #[error("ELF: {count} program headers of {size} bytes; some of 32 are needed to build from segments")]
+    ProgramEntry { count: u16, size: u16 },
+    #[error("ELF: {count} program headers at {at:#x} go past the end of the file")]
+    Programs { at: u32, count: u16 },
+    #[error("ELF: segment {index} ({length} bytes at {at:#x}) goes past the end of the file")]
+    Segment { index: usize, at: u32, length: u32 },
     #[error("ELF: sections of {total} bytes in a file of {len}")]
     Overlap { total: usize, len: usize },
 }
