@@ -4,6 +4,7 @@
 //! its public half only; a signature made elsewhere can still be put into a block.
 
 mod primitive;
+mod v1;
 
 use crate::public_key::{EC, KeyKind, PublicKey, PublicKeyError, RSA, curve_of, curve_of_oid};
 use crate::signing::random;
@@ -15,6 +16,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
     KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
 };
+use cotter_formats::secure_boot::v1::SignatureError;
 use cotter_formats::secure_boot::v2::{BLOCK_LEN, BlockRefusal, ContentDigests, Curve, EcdsaPublicKey};
 use p256::elliptic_curve::sec1::ToSec1Point;
 use pem_rfc7468::LineEnding;
@@ -303,6 +305,9 @@ pub enum PrivateKeyError {
     /// A private operation on the curve that nobody implements with care any more.
     #[error("P-192 keys are neither made nor used for signing here: no maintained library signs on that curve")]
     P192,
+    /// The Secure Boot V1 signature does not verify; it comes from a library.
+    #[error(transparent)]
+    V1(#[from] SignatureError),
     /// The cryptographic library refused; it gives no reason.
     #[error("the cryptographic library refused the operation")]
     Library,

@@ -1,5 +1,6 @@
 //! Public keys in PEM and DER: RSA of any size, ECDSA on the curves of Secure Boot. No secret in here.
 
+use cotter_formats::secure_boot::v1;
 use cotter_formats::secure_boot::v2::{self, Curve, EcdsaPublicKey, RsaPublicKey};
 use pem_rfc7468::LineEnding;
 use pkcs8::ObjectIdentifier;
@@ -130,6 +131,18 @@ impl PublicKey {
         self.secure_boot()?.key_digest().map_err(|_| PublicKeyError::NotSecureBoot(self.kind()))
     }
 
+    /// The key as Secure Boot V1 knows it.
+    ///
+    /// # Errors
+    /// [`PublicKeyError::NotSecureBootV1`] unless it is ECDSA P-256.
+    pub fn secure_boot_v1(&self) -> Result<v1::VerifyingKey, PublicKeyError> {
+        let key = match self {
+            Self::Ecdsa(key) => v1::VerifyingKey::new(*key),
+            Self::Rsa(_) => None,
+        };
+        key.ok_or(PublicKeyError::NotSecureBootV1(self.kind()))
+    }
+
     /// SubjectPublicKeyInfo, DER.
     ///
     /// # Errors
@@ -207,6 +220,9 @@ pub enum PublicKeyError {
     /// Nothing that a ROM verifies.
     #[error("{0} is no Secure Boot V2 key: those are RSA-3072, ECDSA P-192, P-256 and P-384")]
     NotSecureBoot(KeyKind),
+    /// Nothing that an ESP32's bootloader verifies.
+    #[error("{0} is no Secure Boot V1 key: that is ECDSA P-256")]
+    NotSecureBootV1(KeyKind),
 }
 
 #[cfg(test)]

@@ -43,6 +43,27 @@ impl<'a> Image<'a> {
     /// # Errors
     /// [`ImageError`] names the first thing that is wrong.
     pub fn scan(bytes: &'a [u8], chip: Chip) -> Result<Self, ImageError> {
+        let (header, mut reader) = Self::structure(bytes, chip)?;
+        let checksum_at = reader.offset() - 1;
+        reader.take(if header.hash_appended == 1 { 32 } else { 0 })?;
+        let bytes = &bytes[..reader.offset()];
+        Ok(Self { bytes, header, checksum_at })
+    }
+
+    /// Bytes up to and including the checksum, which holds: all that the ROM loads. A SHA-256 that should follow may be
+    /// cut off or missing, as in a bootloader with a Secure Boot V1 digest.
+    ///
+    /// # Errors
+    /// [`ImageError`] names the first thing that is wrong.
+    pub fn loaded_len(bytes: &'a [u8], chip: Chip) -> Result<usize, ImageError> {
+        let (header, reader) = Self::structure(bytes, chip)?;
+        let end = reader.offset();
+        let Checksum { stored, computed } = Self { bytes: &bytes[..end], header, checksum_at: end - 1 }.checksum();
+        if stored == computed { Ok(end) } else { Err(ImageError::Checksum { stored, computed }) }
+    }
+
+    /// Header and segments; the reader has passed the checksum.
+    fn structure(bytes: &'a [u8], chip: Chip) -> Result<(&'a ImageHeader, Reader<'a>), ImageError> {
         let mut reader = Reader::new(bytes);
         let header = ImageHeader::ref_from_bytes(reader.take(HEADER_LEN)?)
             .expect("the header is as long as its struct and has no alignment");
@@ -72,9 +93,7 @@ impl<'a> Image<'a> {
         }
         let checksum_at = reader.offset() | 15;
         reader.take(checksum_at + 1 - reader.offset())?;
-        reader.take(if header.hash_appended == 1 { 32 } else { 0 })?;
-        let bytes = &bytes[..reader.offset()];
-        Ok(Self { bytes, header, checksum_at })
+        Ok((header, reader))
     }
 
     /// The header.
