@@ -1,9 +1,12 @@
 //! `cotter image`: what the ROM and the second stage load, and the signatures that they check.
 
 mod encrypted;
+mod bootloader_digest;
+mod build;
 mod info;
 mod sign;
 mod signatures;
+mod v1;
 mod verify;
 
 use crate::output::{self, Format};
@@ -12,7 +15,7 @@ use clap::Subcommand;
 use cotter_formats::chip::Chip;
 pub(crate) use signatures::hex;
 
-/// Look into application and bootloader images, sign and verify them.
+/// Build application and bootloader images, look into them, sign and verify them.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -24,6 +27,8 @@ enum Verb {
     Decrypt(encrypted::DecryptArgs),
     Encrypt(encrypted::EncryptArgs),
     EncryptionKey(encrypted::EncryptionKeyArgs),
+    BootloaderDigest(bootloader_digest::Args),
+    Build(build::Args),
     Info(info::Args),
     Sign(sign::Args),
     Verify(verify::Args),
@@ -34,10 +39,21 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         Verb::Decrypt(args) => encrypted::run_decrypt(args, format),
         Verb::Encrypt(args) => encrypted::run_encrypt(args, format),
         Verb::EncryptionKey(args) => encrypted::run_encryption_key(args),
+        Verb::BootloaderDigest(args) => bootloader_digest::run(args, format),
+        Verb::Build(args) => build::run(args, format),
         Verb::Info(args) => info::run(args, format),
         Verb::Sign(args) => sign::run(args, format),
         Verb::Verify(args) => verify::run(args, format),
     }
+}
+
+/// Which Secure Boot.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Scheme {
+    /// ESP32 only: one ECDSA P-256 signature of 68 bytes
+    V1,
+    /// Signature blocks in a sector of their own
+    V2,
 }
 
 /// `--chip` as esptool spells it.

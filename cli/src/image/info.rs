@@ -1,6 +1,7 @@
 //! `cotter image info`: everything that an image says, and whether it holds.
 
 use super::signatures::{self, Block, hex};
+use super::v1::Found;
 use crate::file::File;
 use crate::output::{self, Format};
 use cotter_formats::chip::Chip;
@@ -39,19 +40,25 @@ struct Info {
     min_revision: u16,
     max_revision: u16,
     image_length: usize,
+    /// The scheme whose signature would end at a 64 KiB boundary, or begin at one.
+    padded_for: Option<&'static str>,
     segments: Vec<Segment>,
     checksum: Checksum,
     digest: Option<Digest>,
     application: Option<Application>,
     bootloader: Option<Bootloader>,
+    /// Secure Boot V2.
     signature_blocks: Vec<Block>,
+    /// Secure Boot V1.
+    signature_v1: Option<Found>,
     /// Why the list of blocks ended early, or why no device accepts them.
     signature_trouble: Option<String>,
     valid: bool,
 }
 
+/// A segment as it is reported.
 #[derive(Serialize)]
-struct Segment {
+pub(super) struct Segment {
     load_address: u32,
     length: usize,
     file_offset: usize,
@@ -114,6 +121,9 @@ impl Info {
             }
             Err(_) => (Vec::new(), None),
         };
+        let v1 = Found::of(bytes).filter(|_| chip == Chip::Esp32);
+        let mixed = v1.is_some() && !blocks.is_empty();
+        let trouble = trouble.or(mixed.then(|| "mixed schemes: Secure Boot V1 and V2".to_owned()));
         let signatures_hold = trouble.is_none() && blocks.iter().all(Block::valid);
         let valid = checksum.valid && digest.as_ref().is_none_or(|digest| digest.valid) && signatures_hold;
         Ok(Self {
@@ -125,11 +135,13 @@ impl Info {
             min_revision: header.min_revision.get(),
             max_revision: header.max_revision.get(),
             image_length: image.len(),
+            padded_for: padded_for(image.len(), chip),
             segments: image.segments().map(|segment| Segment::of(&segment, chip)).collect(),
             checksum,
             digest,
             application: image.app_descriptor().map(Application::of),
             bootloader: image.boot_descriptor().map(Bootloader::of),
+            signature_v1: v1,
             signature_blocks: blocks,
             signature_trouble: trouble,
             valid,
@@ -138,7 +150,7 @@ impl Info {
 }
 
 impl Segment {
-    fn of(segment: &cotter_formats::image::Segment<'_>, chip: Chip) -> Self {
+    pub(super) fn of(segment: &cotter_formats::image::Segment<'_>, chip: Chip) -> Self {
         let address = segment.load_address;
         let region = match address {
             0 => "padding",
@@ -148,6 +160,16 @@ impl Segment {
             _ => "memory",
         };
         Self { load_address: address, length: segment.data.len(), file_offset: segment.file_offset, region }
+    }
+
+    /// One line for each, under a heading.
+    pub(super) fn table(segments: &[Self], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "segments      load address  length    file offset")?;
+        for (index, segment) in segments.iter().enumerate() {
+            let Self { load_address, length, file_offset, region } = segment;
+            writeln!(f, "  {index:<12}{load_address:#010x}    {length:#09x} {file_offset:#09x}    {region}")?;
+        }
+        Ok(())
     }
 }
 
@@ -194,6 +216,17 @@ fn flash_mode(header: &ImageHeader) -> String {
     }
 }
 
+/// The scheme for which an image of this length is padded, if it is.
+fn padded_for(len: usize, chip: Chip) -> Option<&'static str> {
+    const PAGE: usize = 0x1_0000;
+    match len % PAGE {
+        0 => Some("Secure Boot V2"),
+        // The signature, and 12 bytes of nothing.
+        rest if rest == PAGE - 80 && chip == Chip::Esp32 => Some("Secure Boot V1"),
+        _ => None,
+    }
+}
+
 /// 399 is written 3.99; what is no limit is said so.
 fn revision(revision: u16) -> String {
     match revision {
@@ -220,11 +253,10 @@ impl fmt::Display for Info {
         let speed = self.flash_frequency_mhz.map_or("unknown frequency".into(), |mhz| format!("{mhz} MHz"));
         writeln!(f, "flash         {}, {size}, {speed}", self.flash_mode)?;
         writeln!(f, "length        {} bytes", self.image_length)?;
-        writeln!(f, "segments      load address  length    file offset")?;
-        for (index, segment) in self.segments.iter().enumerate() {
-            let Segment { load_address, length, file_offset, region } = segment;
-            writeln!(f, "  {index:<12}{load_address:#010x}    {length:#09x} {file_offset:#09x}    {region}")?;
+        if let Some(scheme) = self.padded_for {
+            writeln!(f, "padded for    {scheme}")?;
         }
+        Segment::table(&self.segments, f)?;
         let Checksum { stored, computed, valid } = self.checksum;
         write!(f, "checksum      {stored:#04x} {}", verdict(valid))?;
         if !valid {
@@ -245,8 +277,11 @@ impl fmt::Display for Info {
             write!(f, "\nbootloader    version {}, secure version {}", boot.version, boot.secure_version)?;
             write!(f, "\n              compiled {} with {}", boot.compiled, boot.idf_version)?;
         }
+        if let Some(found) = &self.signature_v1 {
+            write!(f, "\nsignature     {found}")?;
+        }
         match self.signature_blocks.as_slice() {
-            [] => write!(f, "\nsignature     none (Secure Boot V2)")?,
+            [] if self.signature_v1.is_none() => write!(f, "\nsignature     none")?,
             blocks => {
                 for block in blocks {
                     write!(f, "\nsignature     {block}")?;

@@ -1,8 +1,8 @@
-//! `cotter image sign`: Secure Boot V2 blocks behind an image.
+//! `cotter image sign`: Secure Boot V2 blocks, or a V1 signature, behind an image.
 
 use crate::file::File;
 use crate::image::hex;
-use crate::key::private_key;
+use crate::key::{Password, private_key};
 use crate::output::{self, Format};
 use anyhow::Context;
 use cotter_factory::output::Visibility;
@@ -15,46 +15,56 @@ use cotter_formats::secure_boot::v2::{
 use serde::Serialize;
 use std::fmt;
 
-/// Sign an image for Secure Boot V2: RSA-3072, ECDSA P-256 or P-384, up to three blocks of one scheme.
+/// Sign an image for Secure Boot V2 (RSA-3072, ECDSA P-256 or P-384, up to three blocks of one scheme) or V1.
 ///
 /// The image is padded with 0xFF to whole sectors. A scheme that the chip does not verify is refused; so is one that
-/// ESP-IDF calls insecure on it, unless --allow-insecure-ecdsa says so.
+/// ESP-IDF calls insecure on it, unless --allow-insecure-ecdsa says so. With --scheme v1, an ESP32's application or
+/// partition table is signed with ECDSA P-256, byte for byte as espsecure does.
 ///
 /// Example: cotter image sign --key secure-boot.pem -o app-signed.bin build/app.bin
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("signer").required(true)))]
 pub(crate) struct Args {
+    /// The version of Secure Boot.
+    #[arg(long, value_enum, default_value = "v2")]
+    scheme: super::Scheme,
     /// Sign with this private key, PEM; once for each block.
     #[arg(long, value_name = "PEM", group = "signer")]
-    key: Vec<File>,
-    /// Password of encrypted keys: the first line of this file.
-    #[arg(long, value_name = "FILE", requires = "key")]
-    password_file: Option<File>,
+    pub(super) key: Vec<File>,
+    #[command(flatten)]
+    pub(super) password: Password,
     /// A signature made elsewhere: raw RSA-PSS, or ECDSA in DER or as r and s.
     #[arg(long, value_name = "FILE", group = "signer", requires = "public_key")]
-    signature: Option<File>,
+    pub(super) signature: Option<File>,
     /// The public key of that signature, PEM.
     #[arg(long, value_name = "PEM", requires = "signature")]
-    public_key: Option<File>,
+    pub(super) public_key: Option<File>,
     /// Add to the blocks of a file that is signed already.
     #[arg(long)]
-    append: bool,
+    pub(super) append: bool,
     /// Sign with ECDSA for a chip on which ESP-IDF calls it insecure (ESP32-C5, C61, H2, P4).
     #[arg(long)]
     allow_insecure_ecdsa: bool,
     /// The chip; else the image's header says which.
     #[arg(long, value_parser = super::chip)]
-    chip: Option<Chip>,
+    pub(super) chip: Option<Chip>,
     /// Where to write the signed file, `-` for stdout.
     #[arg(short, long, value_name = "FILE")]
-    output: File,
+    pub(super) output: File,
     /// The image, `-` for stdin.
-    file: File,
+    pub(super) file: File,
 }
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
+    if args.scheme == super::Scheme::V1 {
+        return super::v1::sign(args, format);
+    }
     let bytes = args.file.read()?;
     let chip = super::chip_or_of(args.chip, &bytes)?;
+    if chip == Chip::Esp32 && super::v1::Found::of(&bytes).is_some() {
+        return Err(anyhow::anyhow!("mixed schemes: {} has a Secure Boot V1 signature", args.file))
+            .context(output::Help("sign the unsigned file"));
+    }
     let mut signed = match (SignedFile::parse(&bytes), args.append) {
         (Ok(_), true) => Some(bytes.clone()),
         (Ok(_), false) => {
@@ -87,7 +97,8 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         let file = SignedFile::parse(&signed)?;
         let key_digests = file.signatures.blocks().map(|block| hex(&block.key_digest())).collect();
         let scheme = file.signatures.blocks().next().map_or(String::new(), |block| block.scheme().to_string());
-        output::value(&Signed { file: path.display().to_string(), chip: chip.name(), scheme, key_digests }, format)?;
+        let file = path.display().to_string();
+        output::value(&Signed { file, chip: chip.name(), scheme, key_digests, public_key: None }, format)?;
     }
     Ok(true)
 }
@@ -96,7 +107,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
 fn blocks(args: &Args, chip: Chip, digests: &ContentDigests) -> anyhow::Result<Vec<[u8; BLOCK_LEN]>> {
     let mut blocks = Vec::new();
     for file in &args.key {
-        let key = private_key(&file.read()?, args.password_file.as_ref(), file)?;
+        let key = private_key(&file.read()?, &args.password, file)?;
         allowed(args, chip, key.public())?;
         blocks.push(key.sign_block(digests)?);
     }
@@ -131,7 +142,7 @@ fn allowed(args: &Args, chip: Chip, key: &PublicKey) -> anyhow::Result<()> {
 }
 
 /// r and s, big-endian, of a DER `SEQUENCE { INTEGER, INTEGER }` or of the two numbers as they stand.
-fn ecdsa_numbers(bytes: &[u8], curve: Curve) -> Option<Vec<u8>> {
+pub(super) fn ecdsa_numbers(bytes: &[u8], curve: Curve) -> Option<Vec<u8>> {
     let len = curve.coordinate_len();
     if bytes.len() == 2 * len {
         return Some(bytes.to_vec());
@@ -153,12 +164,17 @@ fn ecdsa_numbers(bytes: &[u8], curve: Curve) -> Option<Vec<u8>> {
     rest.is_empty().then_some(numbers)
 }
 
+/// What was signed, and how.
 #[derive(Serialize)]
-struct Signed {
-    file: String,
-    chip: &'static str,
-    scheme: String,
-    key_digests: Vec<String>,
+pub(super) struct Signed {
+    pub(super) file: String,
+    pub(super) chip: &'static str,
+    pub(super) scheme: String,
+    /// Of each block, with V2.
+    pub(super) key_digests: Vec<String>,
+    /// x and y of the key, with V1: what the bootloader has compiled in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) public_key: Option<String>,
 }
 
 impl fmt::Display for Signed {
@@ -166,6 +182,9 @@ impl fmt::Display for Signed {
         write!(f, "{}: signed for the {} with {}", self.file, self.chip, self.scheme)?;
         for (block, digest) in self.key_digests.iter().enumerate() {
             write!(f, "\nblock {block}  key digest {digest}")?;
+        }
+        if let Some(key) = &self.public_key {
+            write!(f, "\npublic key {key}")?;
         }
         Ok(())
     }

@@ -2,17 +2,16 @@
 
 use super::signatures::{self, Block, hex};
 use crate::file::File;
+use crate::key::{Password, public_key};
 use crate::output::{self, Format};
 use anyhow::Context;
-use cotter_factory::private_key::{PrivateKey, PrivateKeyError};
-use cotter_factory::public_key::PublicKey;
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::{EfuseImage, KeyPurpose};
 use cotter_formats::secure_boot::v2::{Support, blocks_of, support};
 use serde::Serialize;
 use std::fmt;
 
-/// Verify a Secure Boot V2 signature against keys, key digests, or the eFuses of a chip.
+/// Verify a Secure Boot signature: V2 against keys, key digests, or the eFuses of a chip; V1 against public keys.
 ///
 /// Says which block holds and by which of the trusted digests. The exit code is 1, with the reason, if none does.
 ///
@@ -20,28 +19,36 @@ use std::fmt;
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("trust").required(true).multiple(true)))]
 pub(crate) struct Args {
-    /// Trust this key: PEM, public or private.
+    /// The version of Secure Boot.
+    #[arg(long, value_enum, default_value = "v2")]
+    scheme: super::Scheme,
+    /// Trust this key: PEM, public or private; with V1 also 64 raw bytes.
     #[arg(long, value_name = "PEM", group = "trust")]
-    key: Vec<File>,
+    pub(super) key: Vec<File>,
+    #[command(flatten)]
+    pub(super) password: Password,
     /// Trust this key digest: 64 hex digits, or a file of 32 bytes.
     #[arg(long, value_name = "DIGEST", group = "trust")]
-    digest: Vec<String>,
+    pub(super) digest: Vec<String>,
     /// Trust what this eFuse file (espefuse --virt) trusts; revoked digests are not trusted.
     #[arg(long, value_name = "FILE", group = "trust")]
-    efuse: Option<File>,
+    pub(super) efuse: Option<File>,
     /// The chip; else the image's header says which.
     #[arg(long, value_parser = super::chip)]
-    chip: Option<Chip>,
+    pub(super) chip: Option<Chip>,
     /// The signed file, `-` for stdin.
-    file: File,
+    pub(super) file: File,
 }
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
+    if args.scheme == super::Scheme::V1 {
+        return super::v1::verify(args, format);
+    }
     let bytes = args.file.read()?;
     let chip = args.chip.or_else(|| super::chip_of(&bytes));
     let mut trusted = Vec::new();
     for file in &args.key {
-        trusted.push(Trust { source: file.to_string(), digest: key_digest(file)? });
+        trusted.push(Trust { source: file.to_string(), digest: key_digest(file, &args.password)? });
     }
     for digest in &args.digest {
         trusted.push(Trust { source: digest.clone(), digest: digest_argument(digest)? });
@@ -62,14 +69,8 @@ struct Trust {
     digest: [u8; 32],
 }
 
-fn key_digest(file: &File) -> anyhow::Result<[u8; 32]> {
-    let pem = file.read()?;
-    let public = match PrivateKey::from_pem(&pem, None) {
-        Ok(key) => key.public().clone(),
-        Err(PrivateKeyError::NotPem) => PublicKey::from_pem(&pem).with_context(|| file.to_string())?,
-        Err(refused) => return Err(refused).with_context(|| file.to_string()),
-    };
-    public.secure_boot_digest().with_context(|| file.to_string())
+fn key_digest(file: &File, password: &Password) -> anyhow::Result<[u8; 32]> {
+    public_key(file, password)?.secure_boot_digest().with_context(|| file.to_string())
 }
 
 fn digest_argument(text: &str) -> anyhow::Result<[u8; 32]> {
@@ -148,7 +149,12 @@ impl Report {
         };
         let signed = match signatures::find(bytes, chip) {
             Ok(signed) => signed,
-            Err(refusal) => return refused(format!("not signed: {refusal}"), notes, Vec::new()),
+            Err(refusal) => {
+                if let Some(found) = super::v1::Found::of(bytes) {
+                    notes.push(found.to_string());
+                }
+                return refused(format!("not signed: {refusal}"), notes, Vec::new());
+            }
         };
         let blocks = Block::all(&signed);
         let digests: Vec<[u8; 32]> = trusted.iter().map(|trust| trust.digest).collect();

@@ -53,6 +53,10 @@ enum Kind {
     FlashEncryption256,
     /// Flash encryption, 64 bytes (XTS-AES-256)
     FlashEncryption512,
+    /// Secure Boot V1 bootloader digest, 32 bytes (ESP32)
+    BootloaderDigest256,
+    /// Secure Boot V1 bootloader digest, 24 bytes (ESP32 with 3/4 coding)
+    BootloaderDigest192,
     /// HMAC peripheral or packets, 32 bytes
     Hmac,
     /// NVS encryption: the partition `nvs_keys`, 4096 bytes
@@ -78,6 +82,8 @@ fn make(kind: Kind) -> anyhow::Result<(Zeroizing<Vec<u8>>, String)> {
         Kind::FlashEncryption128 => symmetric(16, "flash encryption key"),
         Kind::FlashEncryption256 => symmetric(32, "flash encryption key"),
         Kind::FlashEncryption512 => symmetric(64, "flash encryption key"),
+        Kind::BootloaderDigest256 => symmetric(32, "Secure Boot V1 bootloader key"),
+        Kind::BootloaderDigest192 => symmetric(24, "Secure Boot V1 bootloader key"),
         Kind::Hmac => symmetric(32, "HMAC key"),
         Kind::Nvs => {
             let keys = NvsKeys::new(Secret::try_filled_by(|keys| random(keys))?);

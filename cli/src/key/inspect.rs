@@ -34,11 +34,16 @@ pub(crate) struct DigestArgs {
 
 /// Take the public key out of a private one, as PEM.
 ///
+/// With --v1, the 64 raw bytes that an ESP32 bootloader with Secure Boot V1 compiles in (espsecure extract-public-key).
+///
 /// Example: cotter key public secure-boot.pem -o secure-boot.pub.pem
 #[derive(clap::Args)]
 pub(crate) struct PublicArgs {
     #[command(flatten)]
     key: KeyFile,
+    /// For Secure Boot V1: x and y as 64 raw bytes instead of PEM.
+    #[arg(long)]
+    v1: bool,
     /// Where to write it, `-` for stdout.
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: File,
@@ -77,7 +82,10 @@ pub(super) fn digest(args: &DigestArgs, format: Format) -> anyhow::Result<bool> 
 
 pub(super) fn public(args: &PublicArgs) -> anyhow::Result<bool> {
     let (key, _) = args.key.public(&args.key.read()?)?;
-    args.output.write(key.to_pem()?.as_bytes(), Visibility::Public)?;
+    match args.v1 {
+        true => args.output.write(key.secure_boot_v1()?.raw(), Visibility::Public)?,
+        false => args.output.write(key.to_pem()?.as_bytes(), Visibility::Public)?,
+    }
     Ok(true)
 }
 
