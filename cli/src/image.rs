@@ -3,6 +3,7 @@
 mod encrypted;
 mod bootloader_digest;
 mod build;
+mod efuses;
 mod info;
 mod sign;
 mod signatures;

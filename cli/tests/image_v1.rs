@@ -150,7 +150,14 @@ fn refuses_by_name_and_writes_nothing() {
             "image bootloader-digest --key keys/sbv1_key_256.bin --iv OUT/iv image/esp32-bootloader.bin".into(),
             "an IV is 128 bytes, this file has 100",
         ),
-        ("image bootloader-digest --key keys/sbv1_key_256.bin OUT/long".into(), "reach into the partition table"),
+        (
+            "image bootloader-digest --key keys/sbv1_key_256.bin OUT/long".into(),
+            "the image is 69712 bytes, the file has",
+        ),
+        (
+            "image bootloader-digest --key keys/sbv1_key_256.bin image/esp32.bin".into(),
+            "reach into the partition table",
+        ),
         ("key bootloader-key keys/ecdsa_p384.pem".into(), "ECDSA P-384 is no Secure Boot V1 key"),
     ] {
         let (code, _, error) = cotter(at.path(), &format!("{arguments} -o OUT/x"));

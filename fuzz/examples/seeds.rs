@@ -50,6 +50,7 @@ fn main() -> Outcome {
     partition_table()?;
     reading()?;
     register_map()?;
+    secure_boot_v1()?;
     session()?;
     signature_block()
 }
@@ -286,6 +287,16 @@ fn register_map() -> Outcome {
         seed("register_map", name, &map.encode())?;
     }
     Ok(())
+}
+
+/// A signature alone, one behind a small file, and a bootloader with a digest.
+fn secure_boot_v1() -> Outcome {
+    let signed = vector("sbv1/esp32-app-signed-v1.bin")?;
+    let signature = &signed[signed.len() - 68..];
+    seed("secure_boot_v1", "signature", signature)?;
+    seed("secure_boot_v1", "behind-a-file", &[b"a small file", signature].concat())?;
+    seed("secure_boot_v1", "behind-an-image", &[&vector("image/esp32-bootloader.bin")?, signature].concat())?;
+    seed("secure_boot_v1", "bootloader", &vector("sbv1/esp32-bootloader-digest-256.bin")?)
 }
 
 fn signature_block() -> Outcome {

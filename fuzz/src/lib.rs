@@ -21,6 +21,7 @@
 //! | `partition_table` | formats `partition` |
 //! | `reading` | wire `reading` and `codec` |
 //! | `register_map` | wire `registers`, the custom descriptor of an application image |
+//! | `secure_boot_v1` | formats `secure_boot::v1` |
 //! | `session` | wire `session`, both ends |
 //! | `signature_block` | formats `secure_boot::v2` |
 //!
@@ -46,6 +47,7 @@ mod partition_csv;
 mod partition_table;
 mod reading;
 mod register_map;
+mod secure_boot_v1;
 mod session;
 mod signature_block;
 
@@ -67,6 +69,7 @@ pub use partition_csv::partition_csv;
 pub use partition_table::partition_table;
 pub use reading::reading;
 pub use register_map::register_map;
+pub use secure_boot_v1::secure_boot_v1;
 pub use session::session;
 pub use signature_block::signature_block;
 
@@ -93,6 +96,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("partition_table", partition_table),
     ("reading", reading),
     ("register_map", register_map),
+    ("secure_boot_v1", secure_boot_v1),
     ("session", session),
     ("signature_block", signature_block),
 ];

@@ -1,7 +1,9 @@
 //! Secure Boot V2 signature blocks and the sector that holds them.
 
 use cotter_formats::crc::crc_b;
-use cotter_formats::secure_boot::v2::{BLOCK_LEN, MAX_BLOCKS, SignatureBlock, SignatureSector, SignedFile};
+use cotter_formats::secure_boot::v2::{
+    BLOCK_LEN, ContentDigests, MAX_BLOCKS, PublicKey, Scheme, SignatureBlock, SignatureSector, SignedFile,
+};
 
 /// A block is the bytes it was parsed from, and verifies for no content that it does not name.
 pub fn signature_block(data: &[u8]) {
@@ -17,6 +19,7 @@ pub fn signature_block(data: &[u8]) {
     if let Ok(file) = SignedFile::parse(data) {
         let zeros = [0; 32];
         assert!(file.verify(&zeros).is_err(), "a key digest of zeros was trusted");
+        assert!(file.verify_any(&[zeros]).is_err(), "a key digest of zeros was trusted");
     }
     if let Some(bytes) = data.first_chunk::<BLOCK_LEN>() {
         let mut mended = *bytes;
@@ -25,7 +28,8 @@ pub fn signature_block(data: &[u8]) {
         mended[BLOCK_LEN - 20..BLOCK_LEN - 16].copy_from_slice(&crc.to_le_bytes());
         if let Ok(block) = SignatureBlock::parse(&mended) {
             described(&block, &mended);
-            // Whatever this is, it is not a signature by chance. RSA takes its time: one input in 256.
+            ecdsa(&block, crc);
+            // RSA takes its time: one input in 256.
             let named: Option<&[u8; 32]> = block.image_digest().try_into().ok();
             if let Some(digest) = named.filter(|_| mended != *bytes && crc.is_multiple_of(256)) {
                 let _ = block.verify(digest);
@@ -39,4 +43,37 @@ fn described(block: &SignatureBlock<'_>, bytes: &[u8]) {
     assert_eq!(block.rsa_key().is_some(), block.image_digest().len() == 32 && bytes[1] == 2);
     let _ = (block.key_digest(), format!("{block:?} {}", block.scheme()));
     assert!(block.verify(&[0; 32]).is_err(), "verifies for content it does not name");
+}
+
+/// A key that is on its curve has the digest of the block, but for the bytes that P-192 leaves free; and a block that
+/// verifies for the content it names is the one that this signature makes.
+fn ecdsa(block: &SignatureBlock<'_>, crc: u32) {
+    let scheme = block.scheme();
+    let Ok(key @ PublicKey::Ecdsa(_)) = PublicKey::of_block(block) else { return };
+    assert_eq!(key.scheme(), scheme);
+    if scheme != Scheme::EcdsaP192 {
+        assert_eq!(key.key_digest(), Ok(block.key_digest()));
+    }
+    // Curve arithmetic takes its time too: one input in 8.
+    if !crc.is_multiple_of(8) {
+        return;
+    }
+    let mut digests = ContentDigests { sha256: [0; 32], sha384: [0; 48] };
+    match block.image_digest() {
+        digest if digest.len() == 48 => digests.sha384.copy_from_slice(digest),
+        digest => digests.sha256.copy_from_slice(digest),
+    }
+    if block.verify_any(&digests).is_ok() {
+        let (at, len) = match scheme {
+            Scheme::EcdsaP384 => (149, 48),
+            Scheme::EcdsaP192 => (101, 24),
+            _ => (101, 32),
+        };
+        let pair = &block.as_bytes()[at..at + 2 * len];
+        let numbers: Vec<u8> = pair[..len].iter().rev().chain(pair[len..].iter().rev()).copied().collect();
+        assert!(key.block(&digests, &numbers).is_ok(), "a signature that holds cannot be put into a block");
+    }
+    digests.sha256[0] ^= 1;
+    digests.sha384[0] ^= 1;
+    assert!(block.verify_any(&digests).is_err(), "verifies for content it does not name");
 }

@@ -218,7 +218,7 @@ fn stricter_on_purpose(refusal: BuildError) -> bool {
         BuildError::SecurePadV1 { .. } => true,
         // Nor does it notice a page size on a chip that has only one.
         BuildError::MmuPage { chip, .. } => {
-            !matches!(chip, Chip::Esp32C2 | Chip::Esp32C6 | Chip::Esp32C61 | Chip::Esp32H2)
+            matches!(chip, Chip::Esp32 | Chip::Esp32S2 | Chip::Esp32S3 | Chip::Esp32C3 | Chip::Esp32C5 | Chip::Esp32P4)
         }
         _ => false,
     }

@@ -132,6 +132,10 @@ fn allowed(args: &Args, chip: Chip, key: &PublicKey) -> anyhow::Result<()> {
     let scheme: Scheme = key.secure_boot()?.scheme();
     match support(chip, scheme) {
         Support::Yes => Ok(()),
+        Support::Legacy => {
+            output::warning(format_args!("ESP-IDF offers {scheme} no more since 6.0; use ECDSA P-256"));
+            Ok(())
+        }
         Support::Insecure if args.allow_insecure_ecdsa => Ok(()),
         Support::Insecure => Err(anyhow::anyhow!(
             "ESP-IDF calls {scheme} on the {chip} insecure: it is \"not functional for certain input vectors\""

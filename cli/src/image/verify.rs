@@ -1,5 +1,6 @@
 //! `cotter image verify`: would a device that trusts these keys accept this file?
 
+use super::efuses::Efuses;
 use super::signatures::{self, Block, hex};
 use crate::file::File;
 use crate::key::{Password, public_key};
@@ -30,7 +31,7 @@ pub(crate) struct Args {
     /// Trust this key digest: 64 hex digits, or a file of 32 bytes.
     #[arg(long, value_name = "DIGEST", group = "trust")]
     pub(super) digest: Vec<String>,
-    /// Trust what this eFuse file (espefuse --virt) trusts; revoked digests are not trusted.
+    /// Trust what the eFuses in this file (espefuse --virt) trust, of any chip; revoked digests are not trusted.
     #[arg(long, value_name = "FILE", group = "trust")]
     pub(super) efuse: Option<File>,
     /// The chip; else the image's header says which.
@@ -54,19 +55,22 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         trusted.push(Trust { source: digest.clone(), digest: digest_argument(digest)? });
     }
     let mut notes = Vec::new();
+    let mut efuses = None;
     if let Some(file) = &args.efuse {
         let chip = super::chip_or_of(chip, &bytes)?;
-        efuse_digests(file, chip, &mut trusted, &mut notes)?;
+        let read = Efuses::read(file, chip)?;
+        read.trust(&bytes, &mut trusted, &mut notes);
+        efuses = Some(read);
     }
-    let report = Report::of(&bytes, chip, &trusted, notes);
+    let report = Report::of(&bytes, chip, &trusted, efuses.as_ref(), notes);
     output::value(&report, format)?;
     Ok(report.accepted)
 }
 
 /// A digest that is trusted, and who says so.
-struct Trust {
-    source: String,
-    digest: [u8; 32],
+pub(super) struct Trust {
+    pub(super) source: String,
+    pub(super) digest: [u8; 32],
 }
 
 fn key_digest(file: &File, password: &Password) -> anyhow::Result<[u8; 32]> {
@@ -137,7 +141,13 @@ struct Report {
 }
 
 impl Report {
-    fn of(bytes: &[u8], chip: Option<Chip>, trusted: &[Trust], mut notes: Vec<String>) -> Self {
+    fn of(
+        bytes: &[u8],
+        chip: Option<Chip>,
+        trusted: &[Trust],
+        efuses: Option<&Efuses>,
+        mut notes: Vec<String>,
+    ) -> Self {
         let refused = |refusal: String, notes, blocks| Self {
             accepted: false,
             block: None,
@@ -161,9 +171,11 @@ impl Report {
         let verdict = match signed.verify_any(&digests) {
             Ok(verdict) => verdict,
             Err(refusal) => {
-                let present = digests.len();
+                let (present, count) = (digests.len(), blocks.len());
+                let revoked = efuses.and_then(|efuses| efuses.revoked(&signed));
+                let revoked = revoked.map_or(String::new(), |revoked| format!("; {revoked}"));
                 return refused(
-                    format!("{refusal} ({} blocks, {present} trusted digests)", blocks.len()),
+                    format!("{refusal} ({count} blocks, {present} trusted digests){revoked}"),
                     notes,
                     blocks,
                 );
@@ -175,7 +187,13 @@ impl Report {
                 Support::Insecure => {
                     notes.push(format!("ESP-IDF calls {} on the {chip} insecure", first.scheme()));
                 }
+                Support::Legacy => {
+                    notes.push(format!("ESP-IDF offers {} no more since 6.0", first.scheme()));
+                }
                 Support::No => return refused(format!("the {chip} does not verify {}", first.scheme()), notes, blocks),
+            }
+            if let Some(refusal) = efuses.and_then(|efuses| efuses.refuses(first.scheme())) {
+                return refused(refusal, notes, blocks);
             }
             if verdict.block >= blocks_of(chip) {
                 let reads = blocks_of(chip);

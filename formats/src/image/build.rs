@@ -410,7 +410,10 @@ fn refuse_shared_pages(flash: &VecDeque<Piece<'_>>, page: u32) -> Result<(), Bui
 fn mmu_page(options: &BuildOptions, elf: &Elf<'_>) -> Result<u32, BuildError> {
     let choices: &[u32] = match options.chip {
         Chip::Esp32C2 => &[DEFAULT_PAGE, 0x8000, 0x4000],
-        Chip::Esp32C6 | Chip::Esp32C61 | Chip::Esp32H2 => &[DEFAULT_PAGE, 0x8000, 0x4000, 0x2000],
+        Chip::Esp32C6 | Chip::Esp32C61 | Chip::Esp32H2 | Chip::Esp32H21 | Chip::Esp32H4 => {
+            &[DEFAULT_PAGE, 0x8000, 0x4000, 0x2000]
+        }
+        Chip::Esp32S31 => &[0x4_0000, 0x2_0000, DEFAULT_PAGE, 0x8000],
         // Off-spec: the tool ignores the wish on the others.
         _ if options.mmu_page.is_none() => return Ok(DEFAULT_PAGE),
         _ => &[DEFAULT_PAGE],

@@ -21,6 +21,9 @@ pub use public_key::{BlockRefusal, ContentDigests, FileRefusal, PublicKey, Trust
 #[cfg(feature = "ecdsa")]
 pub use support::{Support, blocks_of, support};
 
+mod trust;
+pub use trust::{DigestSlot, EfuseTrust, SlotDigest, Version, needs_revision};
+
 use crate::crc::crc_b;
 use crate::read::{ReadError, Reader};
 use crate::rsa_pss::{self, Montgomery3072, PssError};

