@@ -5,6 +5,7 @@ mod configuration;
 mod show;
 
 use crate::file::File;
+use crate::key::Password;
 use crate::output::Format;
 use anyhow::Context;
 use clap::Subcommand;
@@ -58,23 +59,22 @@ struct PublicKeyFile {
     /// The key, PEM: P-256, public or private, `-` for stdin.
     #[arg(value_name = "PEM")]
     key: File,
-    /// Password of an encrypted private key: the first line of this file.
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<File>,
+    #[command(flatten)]
+    password: Password,
 }
 
 impl PublicKeyFile {
     fn digest(&self) -> anyhow::Result<[u8; 32]> {
-        key_digest(&self.key, self.password_file.as_ref())
+        key_digest(&self.key, &self.password)
     }
 }
 
 /// What is burned for the key in `file`.
-fn key_digest(file: &File, password_file: Option<&File>) -> anyhow::Result<[u8; 32]> {
+fn key_digest(file: &File, password: &Password) -> anyhow::Result<[u8; 32]> {
     use cotter_factory::public_key::{PublicKey, PublicKeyError};
     let pem = Zeroizing::new(file.read()?);
     let key = match PublicKey::from_pem(&pem) {
-        Err(PublicKeyError::NotPem) => crate::key::private_key(&pem, password_file, file)?.public().clone(),
+        Err(PublicKeyError::NotPem) => crate::key::private_key(&pem, password, file)?.public().clone(),
         other => other.with_context(|| file.to_string())?,
     };
     cotter_factory::debug_certificate::digest(&key).with_context(|| file.to_string())

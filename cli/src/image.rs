@@ -1,9 +1,9 @@
 //! `cotter image`: what the ROM and the second stage load, and the signatures that they check.
 
-mod encrypted;
 mod bootloader_digest;
 mod build;
 mod efuses;
+mod encrypted;
 mod info;
 mod sign;
 mod signatures;

@@ -3,7 +3,7 @@
 use super::{PublicKeyFile, Session, configuration};
 use crate::file::File;
 use crate::image::hex;
-use crate::key::private_key;
+use crate::key::{Password, private_key};
 use crate::output::{self, Format};
 use anyhow::Context;
 use cotter_factory::debug_certificate::sign;
@@ -26,9 +26,8 @@ pub(crate) struct Args {
     /// Sign with this private key, PEM: P-256.
     #[arg(long, value_name = "PEM")]
     key: File,
-    /// Password of an encrypted key: the first line of this file.
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<File>,
+    #[command(flatten)]
+    password: Password,
     #[command(flatten)]
     session: Session,
     /// Unlock JTAG.
@@ -63,7 +62,7 @@ pub(crate) struct DigestArgs {
 }
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
-    let key = private_key(&Zeroizing::new(args.key.read()?), args.password_file.as_ref(), &args.key)?;
+    let key = private_key(&Zeroizing::new(args.key.read()?), &args.password, &args.key)?;
     let chip = args.session.chip_info(|| {
         let mut nonce = [0; 32];
         random(&mut nonce)?;

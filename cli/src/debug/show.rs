@@ -3,6 +3,7 @@
 use super::{Session, key_digest};
 use crate::file::File;
 use crate::image::hex;
+use crate::key::Password;
 use crate::output::{self, Format};
 use anyhow::Context;
 use cotter_formats::secure_debug::{DebugCertificate, Feature};
@@ -21,9 +22,8 @@ pub(crate) struct Args {
     /// The chip trusts this key: PEM, public or private.
     #[arg(long, value_name = "PEM", conflicts_with = "digest")]
     key: Option<File>,
-    /// Password of an encrypted private key: the first line of this file.
-    #[arg(long, value_name = "FILE", requires = "key")]
-    password_file: Option<File>,
+    #[command(flatten)]
+    password: Password,
     /// The chip trusts the key with this digest, 32 bytes as they are burned.
     #[arg(long, value_name = "FILE")]
     digest: Option<File>,
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let certificate = DebugCertificate::parse(&bytes).with_context(|| args.certificate.to_string())?;
     let chip = args.session.chip_info(|| Ok(certificate.nonce))?;
     let trusted = match (&args.key, &args.digest) {
-        (Some(file), _) => Some(key_digest(file, args.password_file.as_ref())?),
+        (Some(file), _) => Some(key_digest(file, &args.password)?),
         (None, Some(file)) => {
             let bytes = file.read()?;
             let digest: Result<[u8; 32], _> = bytes.as_slice().try_into();

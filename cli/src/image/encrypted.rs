@@ -1,7 +1,7 @@
 //! `cotter image encrypt`, `decrypt` and `encryption-key`: images that a device decrypts while it downloads them.
 
 use crate::file::File;
-use crate::key::private_key;
+use crate::key::{Password, private_key};
 use crate::output::{self, Format};
 use anyhow::Context;
 use cotter_factory::encrypted_image::{DecryptError, decrypt, device_key, encrypt};
@@ -75,9 +75,8 @@ struct Which {
 struct Key {
     #[command(flatten)]
     which: Which,
-    /// Password of an encrypted private key: the first line of this file.
-    #[arg(long, value_name = "FILE", requires = "key")]
-    password_file: Option<File>,
+    #[command(flatten)]
+    password: Password,
 }
 
 impl Key {
@@ -102,7 +101,7 @@ impl Key {
     }
 
     fn read(&self, file: &File, pem: &[u8]) -> anyhow::Result<PrivateKey> {
-        private_key(pem, self.password_file.as_ref(), file)
+        private_key(pem, &self.password, file)
     }
 }
 
