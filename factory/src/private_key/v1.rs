@@ -27,18 +27,15 @@ impl PrivateKey {
         Ok(signature)
     }
 
-    /// The key that a reflashable bootloader's digest is made with: the SHA-256 of the private number, big-endian. Of
-    /// it, a chip with 3/4 coding takes the first 24 bytes.
-    ///
-    /// Off-spec: a number that begins with zero bytes is hashed without them, as espsecure does.
+    /// The key that a reflashable bootloader's digest is made with: the SHA-256 of the private number, 32 bytes
+    /// big-endian. Of it, a chip with 3/4 coding takes the first 24 bytes.
     ///
     /// # Errors
     /// [`PrivateKeyError::Public`] unless the key is ECDSA P-256, [`PrivateKeyError::Library`] if it cannot be read.
     #[doc(alias = "digest_private_key")]
     pub fn bootloader_key(&self) -> Result<Secret<32>, PrivateKeyError> {
         let scalar = self.scalar()?;
-        let zeros = scalar.expose().iter().take_while(|&&byte| byte == 0).count();
-        Ok(Secret::filled_by(|key| *key = Sha256::digest(&scalar.expose()[zeros..]).into()))
+        Ok(Secret::filled_by(|key| *key = Sha256::digest(scalar.expose()).into()))
     }
 
     fn scalar(&self) -> Result<Secret<32>, PrivateKeyError> {
