@@ -210,7 +210,7 @@ fn key_to_burn(words: &[&str], base: &Path) -> anyhow::Result<KeyToBurn> {
         && !purpose.ends_with("_L")
         && !purpose.ends_with("_H")
     {
-        let key = private_key(&data, None, &file)?;
+        let key = private_key(&data, &crate::key::Password::default(), &file)?;
         check_curve(&key, purpose).with_context(|| file.to_string())?;
         data = Zeroizing::new(key.scalar().context("no elliptic curve key")?.to_vec());
     }
@@ -238,7 +238,7 @@ fn digest(file: &str, base: &Path) -> anyhow::Result<[u8; 32]> {
         return Ok(digest);
     }
     let public = PublicKey::from_pem(&bytes).or_else(|_| {
-        let private = private_key(&bytes, None, &file)?;
+        let private = private_key(&bytes, &crate::key::Password::default(), &file)?;
         anyhow::Ok(private.public().clone())
     })?;
     public.secure_boot_digest().with_context(|| file.to_string())

@@ -7,7 +7,6 @@ use crate::key::{Password, public_key};
 use crate::output::{self, Format};
 use anyhow::Context;
 use cotter_formats::chip::Chip;
-use cotter_formats::efuse::{EfuseImage, KeyPurpose};
 use cotter_formats::secure_boot::v2::{Support, blocks_of, support};
 use serde::Serialize;
 use std::fmt;
@@ -95,36 +94,6 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
     }
     Some(digest)
-}
-
-/// The digests that the eFuses trust: key blocks of the right purpose, not revoked.
-fn efuse_digests(file: &File, chip: Chip, trusted: &mut Vec<Trust>, notes: &mut Vec<String>) -> anyhow::Result<()> {
-    let image = EfuseImage::from_virtual_file(chip, &file.read()?).with_context(|| file.to_string())?;
-    let map = *image.map();
-    let enabled = map.field("SECURE_BOOT_EN").or_else(|| map.field("ABS_DONE_1"));
-    if !enabled.is_some_and(|field| image.is_set(field)) {
-        notes.push("Secure Boot is not enabled in these eFuses: the chip boots anything".to_owned());
-    }
-    let mut found = 0;
-    for block in map.key_blocks() {
-        let purpose = image.key_purpose(block);
-        let slot = KeyPurpose::SECURE_BOOT_DIGESTS.iter().position(|&digest| Some(digest) == purpose);
-        let digest: Option<[u8; 32]> = image.block(block).and_then(|bytes| bytes.try_into().ok());
-        let (Some(slot), Some(digest)) = (slot, digest) else {
-            continue;
-        };
-        found += 1;
-        let source = format!("{} ({block}) of {file}", KeyPurpose::SECURE_BOOT_DIGESTS[slot]);
-        if map.key_revokes.get(slot).is_some_and(|field| image.is_set(field)) {
-            notes.push(format!("{source} is revoked: {}", hex(&digest)));
-        } else {
-            trusted.push(Trust { source, digest });
-        }
-    }
-    if found == 0 {
-        notes.push(format!("{file} holds no Secure Boot key digest"));
-    }
-    Ok(())
 }
 
 #[derive(Serialize)]

@@ -18,7 +18,7 @@ impl PrivateKey {
     /// [`PrivateKeyError::Public`] unless the key is ECDSA P-256, [`PrivateKeyError::Library`] if signing fails.
     pub fn sign_v1(&self, content: &[u8]) -> Result<Signature, PrivateKeyError> {
         let public = self.public.secure_boot_v1()?;
-        let key = SigningKey::from_slice(self.scalar()?.expose()).map_err(|_| PrivateKeyError::Library)?;
+        let key = SigningKey::from_slice(self.p256_scalar()?.expose()).map_err(|_| PrivateKeyError::Library)?;
         // One at a time: aws-lc draws a random number for each signature, which nobody could reproduce.
         let signature: p256::ecdsa::Signature =
             key.sign_prehash(&Sha256::digest(content)).map_err(|_| PrivateKeyError::Library)?;
@@ -34,11 +34,11 @@ impl PrivateKey {
     /// [`PrivateKeyError::Public`] unless the key is ECDSA P-256, [`PrivateKeyError::Library`] if it cannot be read.
     #[doc(alias = "digest_private_key")]
     pub fn bootloader_key(&self) -> Result<Secret<32>, PrivateKeyError> {
-        let scalar = self.scalar()?;
+        let scalar = self.p256_scalar()?;
         Ok(Secret::filled_by(|key| *key = Sha256::digest(scalar.expose()).into()))
     }
 
-    fn scalar(&self) -> Result<Secret<32>, PrivateKeyError> {
+    fn p256_scalar(&self) -> Result<Secret<32>, PrivateKeyError> {
         self.public.secure_boot_v1()?;
         let Pair::Ecdsa(pair) = &self.pair else { return Err(PrivateKeyError::Library) };
         let bytes: EcPrivateKeyBin<'_> = pair.private_key().as_be_bytes().map_err(|_| PrivateKeyError::Library)?;

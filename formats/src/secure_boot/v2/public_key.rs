@@ -35,6 +35,13 @@ impl ContentDigests {
         Self { sha256: Sha256::digest(content).into(), sha384 }
     }
 
+    /// What a block claims to sign, whatever the content is.
+    #[must_use]
+    pub fn claimed_by(block: &SignatureBlock<'_>) -> Self {
+        let claimed = block.image_digest();
+        Self { sha256: claimed.try_into().unwrap_or([0; 32]), sha384: claimed.try_into().ok() }
+    }
+
     /// The one that this scheme signs. Empty, and so signed by nobody, if the scheme was not asked for.
     #[must_use]
     pub const fn of_scheme(&self, scheme: Scheme) -> &[u8] {
