@@ -8,7 +8,9 @@ use cotter_formats::chip::Chip;
 use cotter_formats::efuse::EfuseImage;
 use cotter_formats::efuse::dump::{to_joint, to_text};
 use cotter_formats::efuse::token::{TokenKind, token};
+use cotter_formats::ds::{DsData, DsKey, Width};
 use cotter_formats::encrypted_image::{self as encrypted, ContentKey, HEADER_LEN};
+use cotter_formats::hmac_key::HmacKey;
 use cotter_formats::nvs::page::Version as NvsVersion;
 use cotter_formats::nvs::{NvsImage, Value};
 use cotter_formats::otadata::{OtaEntry, OtaState};
@@ -35,6 +37,7 @@ fn main() -> Outcome {
     answer()?;
     debug_certificate()?;
     efuse_dump()?;
+    ds_data()?;
     efuse_virtual_file()?;
     elf()?;
     encrypted_image()?;
@@ -50,6 +53,7 @@ fn main() -> Outcome {
     partition_table()?;
     reading()?;
     register_map()?;
+    secure_cert()?;
     session()?;
     signature_block()
 }
@@ -286,6 +290,24 @@ fn register_map() -> Outcome {
         seed("register_map", name, &map.encode())?;
     }
     Ok(())
+}
+
+fn secure_cert() -> Outcome {
+    for name in ["plain-p256-der", "rsads-c3", "derived-hmac-ecdsa", "signed-p256_signed", "signed-p384"] {
+        seed("secure_cert", name, &vector(&format!("securecert/{name}.bin"))?)?;
+    }
+    let legacy = vector("securecert/legacy-custflash-ds-c3.bin")?;
+    seed("secure_cert", "cust-flash-ds", &legacy[..6208 + 1216 + 16])
+}
+
+/// A box under the key that the body uses, of no RSA key: only the modulus must be odd.
+fn ds_data() -> Outcome {
+    let key = HmacKey::from_slice(&[0x42; 32]).ok_or("32 bytes")?;
+    let mut ciphertext = vec![0; Width::Bits3072.ciphertext_len()];
+    DsKey::new(&[0xAB; 256], &[0x77; 256])?.encrypt(Width::Bits3072, &key, &[0x24; 16], &mut ciphertext)?;
+    let data = DsData { rsa_bits: 2048, iv: &[0x24; 16], ciphertext: &ciphertext };
+    seed("ds_data", "data", &data.to_bytes())?;
+    seed("ds_data", "context", &[0, 0, 0, 0, 1, 0, 0, 8])
 }
 
 fn signature_block() -> Outcome {

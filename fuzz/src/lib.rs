@@ -6,6 +6,7 @@
 //! | `answer` | wire `answer` and `status` |
 //! | `debug_certificate` | formats `secure_debug` |
 //! | `efuse_dump` | formats `efuse::{token, dump}` |
+//! | `ds_data` | formats `ds` |
 //! | `efuse_virtual_file` | formats `efuse::EfuseImage` |
 //! | `elf` | formats `image::elf`, and the builder of images behind it |
 //! | `encrypted_image` | formats `encrypted_image`, opened with the right key |
@@ -21,6 +22,7 @@
 //! | `partition_table` | formats `partition` |
 //! | `reading` | wire `reading` and `codec` |
 //! | `register_map` | wire `registers`, the custom descriptor of an application image |
+//! | `secure_cert` | formats `secure_cert`, the legacy format too |
 //! | `session` | wire `session`, both ends |
 //! | `signature_block` | formats `secure_boot::v2` |
 //!
@@ -31,6 +33,7 @@
 mod answer;
 mod debug_certificate;
 mod efuse_dump;
+mod ds_data;
 mod efuse_virtual_file;
 mod elf;
 mod encrypted_image;
@@ -46,12 +49,14 @@ mod partition_csv;
 mod partition_table;
 mod reading;
 mod register_map;
+mod secure_cert;
 mod session;
 mod signature_block;
 
 pub use answer::answer;
 pub use debug_certificate::debug_certificate;
 pub use efuse_dump::efuse_dump;
+pub use ds_data::ds_data;
 pub use efuse_virtual_file::efuse_virtual_file;
 pub use elf::elf;
 pub use encrypted_image::encrypted_image;
@@ -67,6 +72,7 @@ pub use partition_csv::partition_csv;
 pub use partition_table::partition_table;
 pub use reading::reading;
 pub use register_map::register_map;
+pub use secure_cert::secure_cert;
 pub use session::session;
 pub use signature_block::signature_block;
 
@@ -78,6 +84,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("answer", answer),
     ("debug_certificate", debug_certificate),
     ("efuse_dump", efuse_dump),
+    ("ds_data", ds_data),
     ("efuse_virtual_file", efuse_virtual_file),
     ("elf", elf),
     ("encrypted_image", encrypted_image),
@@ -93,6 +100,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("partition_table", partition_table),
     ("reading", reading),
     ("register_map", register_map),
+    ("secure_cert", secure_cert),
     ("session", session),
     ("signature_block", signature_block),
 ];
