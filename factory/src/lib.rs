@@ -2,6 +2,11 @@
 //!
 //! | file | noun |
 //! |---|---|
+//! | `batch` | many devices at once: keys, certificates, partitions |
+//! | `certificate` | certificates as a device carries them |
+//! | `device_key` | a device's private key with its numbers laid open |
+//! | `ds` | parameters of the digital signature peripheral, made and tried |
+//! | `secure_cert` | `esp_secure_cert` partitions: packed, and their secrets opened |
 //! | `nvs` | NVS partitions from CSV files, one or many |
 //! | `output` | files written whole, secrets at 0600 |
 //! | `public_key` | public keys in PEM and DER, and their Secure Boot digests |
@@ -21,8 +26,12 @@
 //! | `workpiece` | what a plan is applied to |
 //! | `journal` | what was done, on disk before and after |
 
+pub mod batch;
 pub mod burn;
+pub mod certificate;
 pub mod debug_certificate;
+pub mod device_key;
+pub mod ds;
 pub mod efuse;
 pub mod encrypted_image;
 pub mod identity;
@@ -37,5 +46,6 @@ pub mod private_key;
 pub mod public_key;
 pub mod rehearse;
 pub mod release;
+pub mod secure_cert;
 pub mod signing;
 pub mod workpiece;

@@ -75,30 +75,12 @@ impl PrivateKey {
     /// # Errors
     /// [`PrivateKeyError`]; [`PrivateKeyError::PasswordNeeded`] for an encrypted key without a password.
     pub fn from_pem(pem: &[u8], password: Option<&[u8]>) -> Result<Self, PrivateKeyError> {
-        let text = str::from_utf8(pem).map_err(|_| PrivateKeyError::NotPem)?;
-        let key = text
-            .match_indices("-----BEGIN ")
-            .map(|(at, _)| &text[at..])
-            .find(|block| block.lines().next().is_some_and(|line| line.ends_with("PRIVATE KEY-----")))
-            .ok_or(PrivateKeyError::NotPem)?;
-        if key.lines().nth(1).is_some_and(|line| line.starts_with("Proc-Type:")) {
-            return Err(PrivateKeyError::LegacyEncryption);
-        }
-        let (label, der) = pem_rfc7468::decode_vec(key.as_bytes()).map_err(|_| PrivateKeyError::NotPem)?;
-        let der = Zeroizing::new(der);
-        match label {
-            "PRIVATE KEY" => Self::from_pkcs8(&der),
-            "RSA PRIVATE KEY" => {
+        match private_der(pem, password)? {
+            PrivateDer::Pkcs8(der) => Self::from_pkcs8(&der),
+            PrivateDer::Pkcs1(der) => {
                 Self::of(Pair::Rsa(RsaKeyPair::from_der(&der).map_err(|_| PrivateKeyError::Key)?), None)
             }
-            "EC PRIVATE KEY" => Self::from_ec(&der, None),
-            "ENCRYPTED PRIVATE KEY" => {
-                let info = EncryptedPrivateKeyInfoRef::from_der(&der).map_err(|_| PrivateKeyError::Encryption)?;
-                let password = password.ok_or(PrivateKeyError::PasswordNeeded)?;
-                let plain = info.decrypt(password).map_err(|_| PrivateKeyError::Password)?;
-                Self::from_pkcs8(plain.as_bytes())
-            }
-            _ => Err(PrivateKeyError::NotPem),
+            PrivateDer::Sec1(der) => Self::from_ec(&der, None),
         }
     }
 
@@ -260,6 +242,42 @@ impl PrivateKey {
 
 /// Of PBKDF2: OWASP's recommendation for HMAC-SHA256.
 const ROUNDS: u32 = 600_000;
+/// What a PEM file holds, decrypted.
+pub(crate) enum PrivateDer {
+    /// `PrivateKeyInfo`.
+    Pkcs8(Zeroizing<Vec<u8>>),
+    /// `RSAPrivateKey`.
+    Pkcs1(Zeroizing<Vec<u8>>),
+    /// `ECPrivateKey`.
+    Sec1(Zeroizing<Vec<u8>>),
+}
+
+/// The first private key of a PEM file; blocks before it (EC PARAMETERS) are skipped.
+pub(crate) fn private_der(pem: &[u8], password: Option<&[u8]>) -> Result<PrivateDer, PrivateKeyError> {
+    let text = str::from_utf8(pem).map_err(|_| PrivateKeyError::NotPem)?;
+    let key = text
+        .match_indices("-----BEGIN ")
+        .map(|(at, _)| &text[at..])
+        .find(|block| block.lines().next().is_some_and(|line| line.ends_with("PRIVATE KEY-----")))
+        .ok_or(PrivateKeyError::NotPem)?;
+    if key.lines().nth(1).is_some_and(|line| line.starts_with("Proc-Type:")) {
+        return Err(PrivateKeyError::LegacyEncryption);
+    }
+    let (label, der) = pem_rfc7468::decode_vec(key.as_bytes()).map_err(|_| PrivateKeyError::NotPem)?;
+    let der = Zeroizing::new(der);
+    match label {
+        "PRIVATE KEY" => Ok(PrivateDer::Pkcs8(der)),
+        "RSA PRIVATE KEY" => Ok(PrivateDer::Pkcs1(der)),
+        "EC PRIVATE KEY" => Ok(PrivateDer::Sec1(der)),
+        "ENCRYPTED PRIVATE KEY" => {
+            let info = EncryptedPrivateKeyInfoRef::from_der(&der).map_err(|_| PrivateKeyError::Encryption)?;
+            let password = password.ok_or(PrivateKeyError::PasswordNeeded)?;
+            let plain = info.decrypt(password).map_err(|_| PrivateKeyError::Password)?;
+            Ok(PrivateDer::Pkcs8(Zeroizing::new(plain.as_bytes().to_vec())))
+        }
+        _ => Err(PrivateKeyError::NotPem),
+    }
+}
 
 fn ecdsa_pair(
     algorithm: &'static EcdsaSigningAlgorithm,
