@@ -5,10 +5,10 @@ use std::path::Path;
 
 use cotter_formats::addr::FlashLen;
 use cotter_formats::chip::Chip;
+use cotter_formats::ds::{DsData, DsKey, Width};
 use cotter_formats::efuse::EfuseImage;
 use cotter_formats::efuse::dump::{to_joint, to_text};
 use cotter_formats::efuse::token::{TokenKind, token};
-use cotter_formats::ds::{DsData, DsKey, Width};
 use cotter_formats::encrypted_image::{self as encrypted, ContentKey, HEADER_LEN};
 use cotter_formats::hmac_key::HmacKey;
 use cotter_formats::nvs::page::Version as NvsVersion;

@@ -32,8 +32,8 @@
 
 mod answer;
 mod debug_certificate;
-mod efuse_dump;
 mod ds_data;
+mod efuse_dump;
 mod efuse_virtual_file;
 mod elf;
 mod encrypted_image;
@@ -55,8 +55,8 @@ mod signature_block;
 
 pub use answer::answer;
 pub use debug_certificate::debug_certificate;
-pub use efuse_dump::efuse_dump;
 pub use ds_data::ds_data;
+pub use efuse_dump::efuse_dump;
 pub use efuse_virtual_file::efuse_virtual_file;
 pub use elf::elf;
 pub use encrypted_image::encrypted_image;
