@@ -93,13 +93,18 @@ struct Life {
 }
 
 impl Life {
-    fn validity(&self, default_days: u32) -> anyhow::Result<Validity> {
+    /// What was asked for; else so many days, or as long as whoever signs it lives if that is less.
+    fn validity(&self, default_days: u32, signer: Option<&Certificate>) -> anyhow::Result<Validity> {
         let now = cotter_factory::pki::now()?;
-        Ok(if self.no_expiry {
-            Validity::forever(now)?
-        } else {
-            Validity::days(now, self.days.unwrap_or(default_days))?
-        })
+        if self.no_expiry {
+            return Ok(Validity::forever(now)?);
+        }
+        if let Some(days) = self.days {
+            return Ok(Validity::days(now, days)?);
+        }
+        let validity = Validity::days(now, default_days)?;
+        let end = signer.map_or(DateTime::INFINITY, Certificate::not_after);
+        Ok(Validity { not_after: validity.not_after.min(end), ..validity })
     }
 }
 

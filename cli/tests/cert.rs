@@ -141,6 +141,10 @@ fn an_intermediate_stands_between_and_the_chain_says_which_link_breaks() {
         refused(at, &format!("ca --subject CN=Line {parent} --path-length 1 -o line.pem")).contains("path length 1")
     );
     accepted(at, &format!("ca --subject CN=Line {parent} -o line.pem"));
+    let end = |file: &str| openssl(at, &["x509", "-in", file, "-noout", "-enddate"]);
+    assert_eq!(end("line.pem"), end("root.pem"), "by itself it does not outlive its parent");
+    let (_, _, warning) = cotter(at, &words(&format!("ca --subject CN=Long {parent} --days 5000 -o long.pem")));
+    assert!(warning.contains("the CA outlives its parent: no chain verifies after"), "{warning}");
     let issue = "issue --ca line.pem --ca-key line.key.pem --subject CN=device --chain chain.pem -o device.pem";
     accepted(at, issue);
     let holds = accepted(at, "chain --root root.pem --purpose device chain.pem");

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use cotter_formats::addr::FlashLen;
 use cotter_formats::chip::Chip;
+use cotter_formats::crt_bundle::{Root, build};
 use cotter_formats::ds::{DsData, DsKey, Width};
 use cotter_formats::efuse::EfuseImage;
 use cotter_formats::efuse::dump::{to_joint, to_text};
@@ -35,6 +36,8 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
     answer()?;
+    certificate()?;
+    crt_bundle()?;
     debug_certificate()?;
     efuse_dump()?;
     ds_data()?;
@@ -66,6 +69,20 @@ fn answer() -> Outcome {
     }
     let report = StatusReport::new(FIRMWARE, UpdateOutcome::RolledBack, "register 3 has gain 0");
     seed("answer", "report", report.write(&mut [0; StatusReport::MAX_LEN])?)
+}
+
+/// Of the test PKI that the golden bundle was made from.
+fn certificate() -> Outcome {
+    for name in ["p256.pem", "rsa2048.der", "intermediate.pem", "request.pem", "chain.pem"] {
+        seed("certificate", name, &vector(&format!("crtbundle/{name}"))?)?;
+    }
+    Ok(())
+}
+
+fn crt_bundle() -> Outcome {
+    seed("crt_bundle", "golden", &vector("crtbundle/x509_crt_bundle")?)?;
+    let small = [Root { subject: b"0\x03abc", key: b"key" }, Root { subject: b"0\x02zz", key: b"another key" }];
+    seed("crt_bundle", "small", &build(&small)?)
 }
 
 /// Sealed with the keys that the body uses: the root key is 32 times 0x42.

@@ -4,6 +4,8 @@
 //! | body | parser |
 //! |---|---|
 //! | `answer` | wire `answer` and `status` |
+//! | `certificate` | factory `pki`: certificates, requests, names, chains |
+//! | `crt_bundle` | formats `crt_bundle` |
 //! | `debug_certificate` | formats `secure_debug` |
 //! | `efuse_dump` | formats `efuse::{token, dump}` |
 //! | `ds_data` | formats `ds` |
@@ -31,6 +33,8 @@
 //! same bodies with `cargo xtask fuzz TARGET`.
 
 mod answer;
+mod certificate;
+mod crt_bundle;
 mod debug_certificate;
 mod ds_data;
 mod efuse_dump;
@@ -54,6 +58,8 @@ mod session;
 mod signature_block;
 
 pub use answer::answer;
+pub use certificate::certificate;
+pub use crt_bundle::crt_bundle;
 pub use debug_certificate::debug_certificate;
 pub use ds_data::ds_data;
 pub use efuse_dump::efuse_dump;
@@ -82,6 +88,8 @@ pub type Body = fn(&[u8]);
 /// Every body under the name of its corpus folder and of its libFuzzer target.
 pub const BODIES: &[(&str, Body)] = &[
     ("answer", answer),
+    ("certificate", certificate),
+    ("crt_bundle", crt_bundle),
     ("debug_certificate", debug_certificate),
     ("efuse_dump", efuse_dump),
     ("ds_data", ds_data),
