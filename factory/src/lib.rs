@@ -13,6 +13,7 @@
 //! | `private_key` | private keys in PEM, and the blocks that they sign |
 //! | `encrypted_image` | images that a device decrypts while it downloads them |
 //! | `debug_certificate` | certificates that let one device be debugged once |
+//! | `token` | private keys on a PKCS#11 token |
 //! | `signing` | private keys that sign images and manifests |
 //! | `pki` | certificate authorities, certificates, requests, chains |
 //! | `identity` | what one device gets that no other has |
@@ -48,4 +49,5 @@ pub mod rehearse;
 pub mod release;
 pub mod secure_cert;
 pub mod signing;
+pub mod token;
 pub mod workpiece;
