@@ -14,6 +14,7 @@ mod nvs;
 mod otadata;
 mod output;
 mod partition;
+mod prompt;
 mod serve;
 
 use clap::{Parser, Subcommand};
