@@ -13,15 +13,19 @@
 //! | `elf` | formats `image::elf`, and the builder of images behind it |
 //! | `encrypted_image` | formats `encrypted_image`, opened with the right key |
 //! | `enrolment` | wire `enrolment` |
+//! | `flash_key` | formats `flash_encryption::key` |
 //! | `flash_layout` | formats `flash_encryption::{places, extents}`, `partition::rows` |
 //! | `image` | formats `image`: header, segments, descriptors |
+//! | `key_file` | factory `private_key` and `public_key` |
 //! | `manifest` | wire `manifest`, `firmware_key`, chunk arithmetic of `content` |
+//! | `nvs_csv` | formats `nvs::csv`, factory `nvs::{table, batch}` |
 //! | `nvs_page` | formats `nvs::{page, entry, partition, keys}` |
 //! | `nvs_store` | device `nvs`: mount, repair, set |
 //! | `otadata` | formats `otadata` |
 //! | `packet` | wire `packet`, opened with the right keys |
 //! | `partition_csv` | formats `partition::csv`, and `partition::finding` behind it |
 //! | `partition_table` | formats `partition` |
+//! | `pkcs11_uri` | factory `token::uri` |
 //! | `reading` | wire `reading` and `codec` |
 //! | `register_map` | wire `registers`, the custom descriptor of an application image |
 //! | `secure_cert` | formats `secure_cert`, the legacy format too |
@@ -42,15 +46,19 @@ mod efuse_virtual_file;
 mod elf;
 mod encrypted_image;
 mod enrolment;
+mod flash_key;
 mod flash_layout;
 mod image;
+mod key_file;
 mod manifest;
+mod nvs_csv;
 mod nvs_page;
 mod nvs_store;
 mod otadata;
 mod packet;
 mod partition_csv;
 mod partition_table;
+mod pkcs11_uri;
 mod reading;
 mod register_map;
 mod secure_cert;
@@ -67,15 +75,19 @@ pub use efuse_virtual_file::efuse_virtual_file;
 pub use elf::elf;
 pub use encrypted_image::encrypted_image;
 pub use enrolment::enrolment;
+pub use flash_key::flash_key;
 pub use flash_layout::flash_layout;
 pub use image::image;
+pub use key_file::key_file;
 pub use manifest::manifest;
+pub use nvs_csv::nvs_csv;
 pub use nvs_page::nvs_page;
 pub use nvs_store::nvs_store;
 pub use otadata::otadata;
 pub use packet::packet;
 pub use partition_csv::partition_csv;
 pub use partition_table::partition_table;
+pub use pkcs11_uri::pkcs11_uri;
 pub use reading::reading;
 pub use register_map::register_map;
 pub use secure_cert::secure_cert;
@@ -97,15 +109,19 @@ pub const BODIES: &[(&str, Body)] = &[
     ("elf", elf),
     ("encrypted_image", encrypted_image),
     ("enrolment", enrolment),
+    ("flash_key", flash_key),
     ("flash_layout", flash_layout),
     ("image", image),
+    ("key_file", key_file),
     ("manifest", manifest),
+    ("nvs_csv", nvs_csv),
     ("nvs_page", nvs_page),
     ("nvs_store", nvs_store),
     ("otadata", otadata),
     ("packet", packet),
     ("partition_csv", partition_csv),
     ("partition_table", partition_table),
+    ("pkcs11_uri", pkcs11_uri),
     ("reading", reading),
     ("register_map", register_map),
     ("secure_cert", secure_cert),
