@@ -330,6 +330,8 @@ fn ds_data() -> Outcome {
     let data = DsData { rsa_bits: 2048, iv: &[0x24; 16], ciphertext: &ciphertext };
     seed("ds_data", "data", &data.to_bytes())?;
     seed("ds_data", "context", &[0, 0, 0, 0, 1, 0, 0, 8])
+}
+
 fn flash_key() -> Outcome {
     for bits in [128, 192, 256, 512] {
         seed("flash_key", &bits.to_string(), &vector(&format!("keys/fe_key_{bits}.bin"))?)?;
