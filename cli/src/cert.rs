@@ -3,9 +3,11 @@
 mod authority;
 mod bundle;
 mod chain;
+mod contents;
 mod csr;
 mod fetch;
 mod issue;
+mod pack;
 mod show;
 
 use crate::file::File;
@@ -17,7 +19,7 @@ use cotter_factory::public_key::KeyKind;
 use cotter_formats::secure_boot::v2::Curve;
 use zeroize::Zeroizing;
 
-/// Make certificate authorities, issue certificates, verify chains, fetch trust anchors, build bundles.
+/// Make certificate authorities, issue certificates, verify chains, fetch trust anchors, build bundles, pack partitions.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -32,6 +34,8 @@ enum Verb {
     Csr(csr::Args),
     Fetch(fetch::Args),
     Issue(issue::Args),
+    Pack(Box<pack::Args>),
+    Show(contents::Args),
 }
 
 pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
@@ -42,6 +46,8 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         Verb::Csr(args) => csr::run(args, format),
         Verb::Fetch(args) => fetch::run(args, format),
         Verb::Issue(args) => issue::run(args, format),
+        Verb::Pack(args) => pack::run(args, format),
+        Verb::Show(args) => contents::run(args, format),
     }
 }
 
@@ -87,13 +93,18 @@ struct Life {
 }
 
 impl Life {
-    fn validity(&self, default_days: u32) -> anyhow::Result<Validity> {
+    /// What was asked for; else so many days, or as long as whoever signs it lives if that is less.
+    fn validity(&self, default_days: u32, signer: Option<&Certificate>) -> anyhow::Result<Validity> {
         let now = cotter_factory::pki::now()?;
-        Ok(if self.no_expiry {
-            Validity::forever(now)?
-        } else {
-            Validity::days(now, self.days.unwrap_or(default_days))?
-        })
+        if self.no_expiry {
+            return Ok(Validity::forever(now)?);
+        }
+        if let Some(days) = self.days {
+            return Ok(Validity::days(now, days)?);
+        }
+        let validity = Validity::days(now, default_days)?;
+        let end = signer.map_or(DateTime::INFINITY, Certificate::not_after);
+        Ok(Validity { not_after: validity.not_after.min(end), ..validity })
     }
 }
 

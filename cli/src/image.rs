@@ -58,7 +58,7 @@ enum Scheme {
 }
 
 /// `--chip` as esptool spells it.
-fn chip(name: &str) -> Result<Chip, String> {
+pub(crate) fn chip(name: &str) -> Result<Chip, String> {
     let names: Vec<&str> = Chip::ALL.iter().map(|chip| chip.name()).collect();
     Chip::from_name(name).ok_or_else(|| format!("not one of {}", names.join(", ")))
 }

@@ -3,7 +3,9 @@
 mod cert;
 mod debug;
 mod demo;
+mod ds;
 mod efuse;
+mod factory;
 mod file;
 mod flash;
 mod image;
@@ -12,6 +14,7 @@ mod nvs;
 mod otadata;
 mod output;
 mod partition;
+mod prompt;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -38,7 +41,9 @@ enum Verb {
     #[command(subcommand)]
     Debug(debug::Verb),
     Demo(demo::Args),
+    Ds(ds::Args),
     Efuse(efuse::Args),
+    Factory(factory::Args),
     #[command(subcommand)]
     Flash(flash::Verb),
     Image(image::Args),
@@ -57,7 +62,9 @@ fn main() -> ExitCode {
         Verb::Cert(args) => cert::run(&args, format),
         Verb::Debug(verb) => debug::run(&verb, format),
         Verb::Demo(args) => demo::run(&args, format),
+        Verb::Ds(args) => ds::run(&args, format),
         Verb::Efuse(args) => efuse::run(&args, format),
+        Verb::Factory(args) => factory::run(&args, format),
         Verb::Flash(verb) => flash::run(&verb, format),
         Verb::Image(args) => image::run(&args, format),
         Verb::Key(args) => key::run(&args, format),

@@ -6,6 +6,8 @@ mod crypt;
 mod keys;
 mod show;
 
+pub(crate) use build::folder;
+
 use crate::output::Format;
 use anyhow::Context;
 use clap::ValueEnum;

@@ -23,6 +23,7 @@ fn what_is_signed_verifies_block_by_block() {
         ("esp32c3", "rsa3072_a", ""),
         ("esp32c6", "ecdsa_p256", ""),
         ("esp32c2", "ecdsa_p256", ""),
+        ("esp32c2", "ecdsa_p192", ""),
         ("esp32c5", "ecdsa_p384", "--allow-insecure-ecdsa"),
     ] {
         let sign = format!("sign --chip {chip} {flag} --key keys/{key}.pem -o OUT/{chip} {BOOTLOADER}");
@@ -56,7 +57,11 @@ fn refuses_by_name_and_writes_nothing() {
         (format!("--key keys/ecdsa_p256.pem {BOOTLOADER}"), "the esp32c3 does not verify ECDSA P-256"),
         (format!("--chip esp32p4 --key keys/ecdsa_p256.pem {BOOTLOADER}"), "insecure"),
         (format!("--key keys/rsa2048_dev.pem {BOOTLOADER}"), "RSA-2048 is no Secure Boot V2 key"),
-        (format!("--chip esp32c2 --key keys/ecdsa_p192.pem {BOOTLOADER}"), "P-192 keys are neither made nor used"),
+        (format!("--chip esp32c6 --key keys/ecdsa_p192.pem {BOOTLOADER}"), "the esp32c6 does not verify ECDSA P-192"),
+        (format!("--pkcs11 pkcs11:token=a?pin-value=1 {BOOTLOADER}"), "a PIN does not belong in a URI"),
+        (format!("--pkcs11 pkcs11:tokn=a {BOOTLOADER}"), "the attribute at 7 is unknown"),
+        (format!("--pkcs11 pkcs11:token=a {BOOTLOADER}"), "the PKCS#11 library of the token is not named"),
+        (format!("--pkcs11 pkcs11: --pkcs11-module /no/such.so {BOOTLOADER}"), "cannot load /no/such.so"),
         ("--key keys/rsa3072_a.pem sbv2/signed-rsa3072_a.bin".into(), "is signed already"),
         (format!("--append --key keys/rsa3072_a.pem {BOOTLOADER}"), "cannot add a signature"),
         ("--chip esp32c6 --append --key keys/ecdsa_p256.pem sbv2/signed-rsa3072_a.bin".into(), "mixed schemes"),

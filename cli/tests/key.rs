@@ -40,13 +40,18 @@ fn every_kind_is_made_for_its_owner_only_and_never_over_another() {
     for (kind, says) in [
         ("rsa2048", "RSA-2048 private key"),
         ("rsa3072", "RSA-3072 private key\nSecure Boot key digest "),
+        ("rsa4096", "RSA-4096 private key"),
+        ("p192", "ECDSA P-192 private key\nSecure Boot key digest "),
         ("p256", "ECDSA P-256 private key\nSecure Boot key digest "),
         ("p384", "ECDSA P-384 private key\nSecure Boot key digest "),
         ("firmware-rsa", "RSA-2048 private key"),
         ("firmware-p256", "ECDSA P-256 private key"),
-        ("flash-encryption128", "raw bytes of a symmetric key or a digest, 128 bits"),
-        ("flash-encryption256", "raw bytes of a symmetric key or a digest, 256 bits"),
-        ("flash-encryption512", "raw bytes of a symmetric key or a digest, 512 bits"),
+        ("flash-encryption-128", "raw bytes of a symmetric key or a digest, 128 bits"),
+        ("flash-encryption-192", "raw bytes of a symmetric key or a digest, 192 bits"),
+        ("flash-encryption-256", "raw bytes of a symmetric key or a digest, 256 bits"),
+        ("flash-encryption-512", "raw bytes of a symmetric key or a digest, 512 bits"),
+        ("secure-boot-v1-192", "raw bytes of a symmetric key or a digest, 192 bits"),
+        ("secure-boot-v1-256", "raw bytes of a symmetric key or a digest, 256 bits"),
         ("hmac", "raw bytes of a symmetric key or a digest, 256 bits"),
         ("nvs", "NVS encryption keys, as partition nvs_keys"),
     ] {
@@ -64,8 +69,89 @@ fn every_kind_is_made_for_its_owner_only_and_never_over_another() {
         assert_eq!(cotter(&["generate", kind, "-o", file, "--force"]).0, 0);
         assert_ne!(std::fs::read(&path).unwrap(), first, "{kind}: a new key");
     }
-    let (code, _, error) = cotter(&["generate", "p192", "-o", folder.path().join("p192").to_str().unwrap()]);
-    assert!(code == 1 && error.contains("P-192 keys are neither made nor used"), "{error}");
+}
+
+#[test]
+fn a_kind_that_the_chip_has_no_use_for_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    for (kind, chip, refusal) in [
+        ("flash-encryption-512", "esp32c3", "esp32c3 takes 32 bytes, not 64 bytes"),
+        ("flash-encryption-192", "esp32s3", "esp32s3 takes 32 or 64 bytes, not 24 bytes"),
+        ("secure-boot-v1-256", "esp32c3", "the esp32c3 has no Secure Boot V1"),
+        ("p192", "esp32c6", "the esp32c6 does not verify ECDSA P-192"),
+        ("rsa3072", "esp32c61", "the esp32c61 does not verify RSA-3072"),
+    ] {
+        let (code, _, error) = cotter(&["generate", kind, "--chip", chip, "-o", file.to_str().unwrap()]);
+        assert!(code == 1 && error.contains(refusal) && !file.exists(), "{kind} {chip}: {error}");
+    }
+    for (kind, chip) in [("flash-encryption-192", "esp32"), ("p192", "esp32c2"), ("flash-encryption-512", "esp32c5")] {
+        let file = folder.path().join(kind);
+        assert_eq!(cotter(&["generate", kind, "--chip", chip, "-o", file.to_str().unwrap()]).0, 0, "{kind} {chip}");
+    }
+}
+
+#[test]
+fn an_encrypted_key_says_so_and_opens_with_its_password_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(at("password"), "correct horse\nnot part of it").unwrap();
+    std::fs::write(at("wrong"), "wrong horse").unwrap();
+    std::fs::write(at("empty"), "\n").unwrap();
+    let (key, password) = (at("key.pem"), at("password"));
+    assert_eq!(cotter(&["generate", "p256", "--password-file", &password, "-o", &key]).0, 0);
+    assert!(std::fs::read_to_string(&key).unwrap().starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
+    let text = |arguments: &[&str]| String::from_utf8(cotter(arguments).1).unwrap();
+    assert!(text(&["inspect", &key]).starts_with("encrypted private key; which kind"));
+    assert!(text(&["inspect", &key, "--password-file", &password]).starts_with("ECDSA P-256 private key"));
+    let (code, _, error) = cotter(&["digest", &key, "--password-file", &at("wrong")]);
+    assert!(code == 1 && error.contains("does not decrypt"), "{error}");
+    let (code, _, error) = cotter(&["generate", "p256", "--password-file", &at("empty"), "-o", &at("other")]);
+    assert!(code == 1 && error.contains("the password is empty"), "{error}");
+    let (code, _, error) = cotter(&["generate", "hmac", "--encrypt", "-o", &at("other")]);
+    assert!(code == 1 && error.contains("a symmetric key has no format"), "{error}");
+}
+
+#[test]
+fn secure_boot_v1_keys_are_those_of_espsecure() {
+    let folder = tempfile::tempdir().unwrap();
+    for (bits, golden_file) in [("256", "sbv1/privkey-digest-256.bin"), ("192", "sbv1/privkey-digest-192.bin")] {
+        let file = folder.path().join(bits);
+        let arguments = ["digest-private", "keys/ecdsa_p256.pem", "--bits", bits, "-o", file.to_str().unwrap()];
+        assert_eq!(cotter(&arguments).0, 0);
+        assert_eq!(std::fs::read(&file).unwrap(), golden(golden_file));
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(cotter(&arguments).2.contains("--force"));
+    }
+    assert_eq!(cotter(&["public", "--raw", "keys/ecdsa_p256.pem"]).1, golden("sbv1/pubkey-v1-raw64.bin"));
+    for (arguments, refusal) in [
+        (["digest-private", "keys/rsa3072_a.pem"], "RSA-3072 is no Secure Boot V1 key"),
+        (["digest-private", "keys/ecdsa_p192.pem"], "ECDSA P-192 is no Secure Boot V1 key"),
+    ] {
+        let (code, out, error) = cotter(&[arguments[0], arguments[1], "-o", "-"]);
+        assert!(code == 1 && out.is_empty() && error.contains(refusal), "{error}");
+    }
+}
+
+#[test]
+fn a_digest_for_a_chip_is_one_that_the_chip_can_check() {
+    let (code, text, _) = cotter(&["digest", "--chip", "esp32c2", "keys/ecdsa_p192.pem"]);
+    let whole: String = golden("sbv2/digest-ecdsa_p192.bin").iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected = format!("{whole}\nin the eFuses of the esp32c2, the first 16 bytes: {}\n", &whole[..32]);
+    assert_eq!((code, String::from_utf8(text).unwrap()), (0, expected));
+    let (code, _, error) = cotter(&["digest", "--chip", "esp32c3", "keys/ecdsa_p256.pem"]);
+    assert!(code == 1 && error.contains("the esp32c3 does not verify ECDSA P-256"), "{error}");
+    let (code, _, error) = cotter(&["digest", "--chip", "esp32p4", "keys/ecdsa_p256.pem"]);
+    assert!(code == 0 && error.contains("warning") && error.contains("insecure"), "{error}");
+}
+
+#[test]
+fn a_key_of_equal_bytes_is_called_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("zeros");
+    std::fs::write(&file, [0; 32]).unwrap();
+    let (code, text, _) = cotter(&["inspect", file.to_str().unwrap()]);
+    assert!(code == 0 && String::from_utf8(text).unwrap().contains("all bytes are the same"));
 }
 
 #[test]

@@ -2,12 +2,18 @@
 //!
 //! | file | noun |
 //! |---|---|
+//! | `batch` | many devices at once: keys, certificates, partitions |
+//! | `certificate` | certificates as a device carries them |
+//! | `device_key` | a device's private key with its numbers laid open |
+//! | `ds` | parameters of the digital signature peripheral, made and tried |
+//! | `secure_cert` | `esp_secure_cert` partitions: packed, and their secrets opened |
 //! | `nvs` | NVS partitions from CSV files, one or many |
 //! | `output` | files written whole, secrets at 0600 |
 //! | `public_key` | public keys in PEM and DER, and their Secure Boot digests |
 //! | `private_key` | private keys in PEM, and the blocks that they sign |
 //! | `encrypted_image` | images that a device decrypts while it downloads them |
 //! | `debug_certificate` | certificates that let one device be debugged once |
+//! | `token` | private keys on a PKCS#11 token |
 //! | `signing` | private keys that sign images and manifests |
 //! | `pki` | certificate authorities, certificates, requests, chains |
 //! | `identity` | what one device gets that no other has |
@@ -21,8 +27,12 @@
 //! | `workpiece` | what a plan is applied to |
 //! | `journal` | what was done, on disk before and after |
 
+pub mod batch;
 pub mod burn;
+pub mod certificate;
 pub mod debug_certificate;
+pub mod device_key;
+pub mod ds;
 pub mod efuse;
 pub mod encrypted_image;
 pub mod identity;
@@ -37,5 +47,7 @@ pub mod private_key;
 pub mod public_key;
 pub mod rehearse;
 pub mod release;
+pub mod secure_cert;
 pub mod signing;
+pub mod token;
 pub mod workpiece;

@@ -1,15 +1,16 @@
 //! Private keys in PEM: read in every spelling that OpenSSL and espsecure write, made, saved, and used to sign blocks.
 //!
-//! RSA, P-256 and P-384 are the business of aws-lc-rs. On P-192 no maintained library signs, so such a key is read for
-//! its public half only; a signature made elsewhere can still be put into a block.
+//! RSA, P-256 and P-384 are the business of aws-lc-rs; for P-192 see its own file.
 
+mod p192;
 mod primitive;
 mod v1;
 
+use self::p192::P192Key;
 use crate::public_key::{EC, KeyKind, PublicKey, PublicKeyError, RSA, curve_of, curve_of_oid};
-use crate::signing::random;
+use crate::signing::{SigningError, random};
 use aws_lc_rs::digest::{Digest, SHA256, SHA384};
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::encoding::{AsBigEndian, AsDer, EcPrivateKeyBin, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
@@ -23,6 +24,7 @@ use pem_rfc7468::LineEnding;
 use pkcs8::der::Decode;
 use pkcs8::pkcs5::pbes2;
 use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 /// A private key that can sign for Secure Boot or a manifest, or only be converted.
@@ -35,8 +37,7 @@ pub struct PrivateKey {
 
 enum Pair {
     Rsa(RsaKeyPair),
-    /// Only the public half was read.
-    P192,
+    P192(P192Key),
     Ecdsa(EcdsaKeyPair),
 }
 
@@ -57,7 +58,7 @@ impl PrivateKey {
                 };
                 Pair::Rsa(RsaKeyPair::generate(size).map_err(library)?)
             }
-            KeyKind::Ecdsa(Curve::P192) => return Err(PrivateKeyError::P192),
+            KeyKind::Ecdsa(Curve::P192) => Pair::P192(P192Key::generate()?),
             KeyKind::Ecdsa(Curve::P256) => {
                 Pair::Ecdsa(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(library)?)
             }
@@ -77,30 +78,12 @@ impl PrivateKey {
     /// # Errors
     /// [`PrivateKeyError`]; [`PrivateKeyError::PasswordNeeded`] for an encrypted key without a password.
     pub fn from_pem(pem: &[u8], password: Option<&[u8]>) -> Result<Self, PrivateKeyError> {
-        let text = str::from_utf8(pem).map_err(|_| PrivateKeyError::NotPem)?;
-        let key = text
-            .match_indices("-----BEGIN ")
-            .map(|(at, _)| &text[at..])
-            .find(|block| block.lines().next().is_some_and(|line| line.ends_with("PRIVATE KEY-----")))
-            .ok_or(PrivateKeyError::NotPem)?;
-        if key.lines().nth(1).is_some_and(|line| line.starts_with("Proc-Type:")) {
-            return Err(PrivateKeyError::LegacyEncryption);
-        }
-        let (label, der) = pem_rfc7468::decode_vec(key.as_bytes()).map_err(|_| PrivateKeyError::NotPem)?;
-        let der = Zeroizing::new(der);
-        match label {
-            "PRIVATE KEY" => Self::from_pkcs8(&der),
-            "RSA PRIVATE KEY" => {
+        match private_der(pem, password)? {
+            PrivateDer::Pkcs8(der) => Self::from_pkcs8(&der),
+            PrivateDer::Pkcs1(der) => {
                 Self::of(Pair::Rsa(RsaKeyPair::from_der(&der).map_err(|_| PrivateKeyError::Key)?), None)
             }
-            "EC PRIVATE KEY" => Self::from_ec(&der, None),
-            "ENCRYPTED PRIVATE KEY" => {
-                let info = EncryptedPrivateKeyInfoRef::from_der(&der).map_err(|_| PrivateKeyError::Encryption)?;
-                let password = password.ok_or(PrivateKeyError::PasswordNeeded)?;
-                let plain = info.decrypt(password).map_err(|_| PrivateKeyError::Password)?;
-                Self::from_pkcs8(plain.as_bytes())
-            }
-            _ => Err(PrivateKeyError::NotPem),
+            PrivateDer::Sec1(der) => Self::from_ec(&der, None),
         }
     }
 
@@ -122,12 +105,7 @@ impl PrivateKey {
             return Err(PrivateKeyError::Key);
         }
         let pair = match curve {
-            Curve::P192 => {
-                let public = key.public_key.ok_or(PrivateKeyError::P192)?;
-                let public = EcdsaPublicKey::from_sec1(curve, public).map_err(|_| PrivateKeyError::Key)?;
-                let scalar = Some(Zeroizing::new(key.private_key.to_vec()));
-                return Ok(Self { pair: Pair::P192, public: PublicKey::Ecdsa(public), scalar });
-            }
+            Curve::P192 => Pair::P192(P192Key::from_scalar(key.private_key)?),
             Curve::P256 => {
                 let secret = p256::SecretKey::from_slice(key.private_key).map_err(|_| PrivateKeyError::Key)?;
                 let public = secret.public_key().to_sec1_point(false);
@@ -159,7 +137,7 @@ impl PrivateKey {
         };
         let public = match &pair {
             Pair::Rsa(key) => PublicKey::from_pkcs1(key.public_key().as_ref())?,
-            Pair::P192 => return Err(PrivateKeyError::P192),
+            Pair::P192(key) => PublicKey::Ecdsa(key.public()?),
             Pair::Ecdsa(key) => point(key.public_key().as_ref())?,
         };
         Ok(Self { pair, public, scalar: None })
@@ -182,38 +160,58 @@ impl PrivateKey {
     /// # Errors
     /// [`PrivateKeyError::Library`] if encoding fails.
     pub fn to_pem(&self) -> Result<Zeroizing<String>, PrivateKeyError> {
-        let library = |_| PrivateKeyError::Library;
-        let pem = |der: &[u8]| {
-            let pem = pem_rfc7468::encode_string("PRIVATE KEY", LineEnding::LF, der);
-            pem.map(Zeroizing::new).map_err(|_| PrivateKeyError::Library)
-        };
-        match &self.pair {
-            Pair::Rsa(key) => {
-                let der: Pkcs8V1Der<'_> = key.as_der().map_err(library)?;
-                pem(der.as_ref())
-            }
-            Pair::Ecdsa(key) => pem(key.to_pkcs8v1().map_err(library)?.as_ref()),
-            Pair::P192 => Err(PrivateKeyError::P192),
-        }
+        pem("PRIVATE KEY", &self.to_pkcs8()?)
     }
 
-    /// [`Self::to_pem`] encrypted with a password: PBES2 with PBKDF2-HMAC-SHA256 (600,000 rounds) and AES-256-CBC, which
-    /// OpenSSL and mbedTLS read.
+    /// PKCS#8 PEM under a password: PBES2 with PBKDF2-HMAC-SHA256 (600,000 rounds) and AES-256-CBC, which OpenSSL and
+    /// mbedTLS read.
     ///
     /// # Errors
-    /// [`PrivateKeyError::Library`] if the system has no randomness or encoding fails.
+    /// [`PrivateKeyError::EmptyPassword`], or [`PrivateKeyError::Library`] if encoding fails.
     pub fn to_encrypted_pem(&self, password: &[u8]) -> Result<Zeroizing<String>, PrivateKeyError> {
-        let library = || PrivateKeyError::Library;
-        let pem = self.to_pem()?;
-        let (_, der) = pem_rfc7468::decode_vec(pem.as_bytes()).map_err(|_| library())?;
-        let der = Zeroizing::new(der);
+        if password.is_empty() {
+            return Err(PrivateKeyError::EmptyPassword);
+        }
         let (mut salt, mut iv) = ([0; 16], [0; 16]);
-        random(&mut salt).and_then(|()| random(&mut iv)).map_err(|_| library())?;
-        let scheme = pbes2::Parameters::generate_pbkdf2_sha256_aes256cbc(ROUNDS, &salt, iv).map_err(|_| library())?;
-        let info = PrivateKeyInfoRef::from_der(&der).map_err(|_| library())?;
-        let encrypted = info.encrypt_with_params(scheme, password).map_err(|_| library())?;
-        let pem = pem_rfc7468::encode_string("ENCRYPTED PRIVATE KEY", LineEnding::LF, encrypted.as_bytes());
-        pem.map(Zeroizing::new).map_err(|_| library())
+        random(&mut salt)?;
+        random(&mut iv)?;
+        let parameters = pbes2::Parameters::generate_pbkdf2_sha256_aes256cbc(PBKDF2_ROUNDS, &salt, iv);
+        let parameters = parameters.map_err(|_| PrivateKeyError::Library)?;
+        let der = self.to_pkcs8()?;
+        let info = PrivateKeyInfoRef::from_der(&der).map_err(|_| PrivateKeyError::Library)?;
+        let encrypted = info.encrypt_with_params(parameters, password).map_err(|_| PrivateKeyError::Library)?;
+        pem("ENCRYPTED PRIVATE KEY", encrypted.as_bytes())
+    }
+
+    /// PKCS#8, DER, unencrypted.
+    fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, PrivateKeyError> {
+        let library = |_| PrivateKeyError::Library;
+        Ok(Zeroizing::new(match &self.pair {
+            Pair::Rsa(key) => {
+                let der: Pkcs8V1Der<'_> = key.as_der().map_err(library)?;
+                der.as_ref().to_vec()
+            }
+            Pair::Ecdsa(key) => key.to_pkcs8v1().map_err(library)?.as_ref().to_vec(),
+            Pair::P192(key) => key.to_pkcs8()?.as_bytes().to_vec(),
+        }))
+    }
+
+    /// The symmetric key of Secure Boot V1 that follows from this one: SHA-256 of the scalar, big-endian.
+    /// The ESP32's reflashable bootloader digest is made with it.
+    ///
+    /// # Errors
+    /// [`PrivateKeyError::NotSecureBootV1`] for keys other than P-256.
+    #[doc(alias = "digest_private_key")]
+    pub fn secure_boot_v1_key(&self) -> Result<Zeroizing<[u8; 32]>, PrivateKeyError> {
+        let kind = self.public.kind();
+        match &self.pair {
+            Pair::Ecdsa(key) if kind == KeyKind::Ecdsa(Curve::P256) => {
+                let scalar: EcPrivateKeyBin<'_> =
+                    key.private_key().as_be_bytes().map_err(|_| PrivateKeyError::Library)?;
+                Ok(Zeroizing::new(Sha256::digest(scalar.as_ref()).into()))
+            }
+            _ => Err(PrivateKeyError::NotSecureBootV1(kind)),
+        }
     }
 
     /// A signature over `message` as X.509 has it: PKCS#1 v1.5 with SHA-256 for RSA, `r || s` of the curve's length for
@@ -231,7 +229,7 @@ impl PrivateKey {
                 Ok(signature)
             }
             Pair::Ecdsa(key) => Ok(key.sign(&random, message).map_err(library)?.as_ref().to_vec()),
-            Pair::P192 => Err(PrivateKeyError::P192),
+            Pair::P192(_) => Err(PrivateKeyError::P192),
         }
     }
 
@@ -254,14 +252,53 @@ impl PrivateKey {
                 let algorithm = if digest.len() == 48 { &SHA384 } else { &SHA256 };
                 key.sign_digest(&import(algorithm)?).map_err(library)?.as_ref().to_vec()
             }
-            Pair::P192 => return Err(PrivateKeyError::P192),
+            Pair::P192(key) => key.sign(&digests.sha256),
         };
         Ok(public.block(digests, &signature)?)
     }
 }
 
-/// Of PBKDF2: OWASP's recommendation for HMAC-SHA256.
-const ROUNDS: u32 = 600_000;
+/// What a PEM file holds, decrypted.
+pub(crate) enum PrivateDer {
+    /// `PrivateKeyInfo`.
+    Pkcs8(Zeroizing<Vec<u8>>),
+    /// `RSAPrivateKey`.
+    Pkcs1(Zeroizing<Vec<u8>>),
+    /// `ECPrivateKey`.
+    Sec1(Zeroizing<Vec<u8>>),
+}
+
+/// The first private key of a PEM file; blocks before it (EC PARAMETERS) are skipped.
+pub(crate) fn private_der(pem: &[u8], password: Option<&[u8]>) -> Result<PrivateDer, PrivateKeyError> {
+    let text = str::from_utf8(pem).map_err(|_| PrivateKeyError::NotPem)?;
+    let key = text
+        .match_indices("-----BEGIN ")
+        .map(|(at, _)| &text[at..])
+        .find(|block| block.lines().next().is_some_and(|line| line.ends_with("PRIVATE KEY-----")))
+        .ok_or(PrivateKeyError::NotPem)?;
+    if key.lines().nth(1).is_some_and(|line| line.starts_with("Proc-Type:")) {
+        return Err(PrivateKeyError::LegacyEncryption);
+    }
+    let (label, der) = pem_rfc7468::decode_vec(key.as_bytes()).map_err(|_| PrivateKeyError::NotPem)?;
+    let der = Zeroizing::new(der);
+    match label {
+        "PRIVATE KEY" => Ok(PrivateDer::Pkcs8(der)),
+        "RSA PRIVATE KEY" => Ok(PrivateDer::Pkcs1(der)),
+        "EC PRIVATE KEY" => Ok(PrivateDer::Sec1(der)),
+        "ENCRYPTED PRIVATE KEY" => {
+            let info = EncryptedPrivateKeyInfoRef::from_der(&der).map_err(|_| PrivateKeyError::Encryption)?;
+            let password = password.ok_or(PrivateKeyError::PasswordNeeded)?;
+            let plain = info.decrypt(password).map_err(|_| PrivateKeyError::Password)?;
+            Ok(PrivateDer::Pkcs8(Zeroizing::new(plain.as_bytes().to_vec())))
+        }
+        _ => Err(PrivateKeyError::NotPem),
+    }
+}
+
+fn pem(label: &str, der: &[u8]) -> Result<Zeroizing<String>, PrivateKeyError> {
+    let pem = pem_rfc7468::encode_string(label, LineEnding::LF, der);
+    pem.map(Zeroizing::new).map_err(|_| PrivateKeyError::Library)
+}
 
 fn ecdsa_pair(
     algorithm: &'static EcdsaSigningAlgorithm,
@@ -271,6 +308,9 @@ fn ecdsa_pair(
     let pair = EcdsaKeyPair::from_private_key_and_public_key(algorithm, secret, public);
     pair.map(Pair::Ecdsa).map_err(|_| PrivateKeyError::Key)
 }
+
+/// What OWASP asks for with HMAC-SHA256.
+const PBKDF2_ROUNDS: u32 = 600_000;
 
 /// Why a private key was not read, made or used.
 #[derive(Debug, thiserror::Error)]
@@ -302,15 +342,24 @@ pub enum PrivateKeyError {
     /// The signature is not one; it comes from a library.
     #[error(transparent)]
     Block(#[from] BlockRefusal),
-    /// A private operation on the curve that nobody implements with care any more.
-    #[error("P-192 keys are neither made nor used for signing here: no maintained library signs on that curve")]
+    /// Nobody who reads certificates takes that curve any more.
+    #[error("P-192 keys sign for Secure Boot only, no certificates: NIST withdrew the curve, and TLS does not know it")]
     P192,
     /// The Secure Boot V1 signature does not verify; it comes from a library.
     #[error(transparent)]
     V1(#[from] SignatureError),
+    /// A key under an empty password is not protected.
+    #[error("the password is empty: it would protect nothing")]
+    EmptyPassword,
     /// The cryptographic library refused; it gives no reason.
     #[error("the cryptographic library refused the operation")]
     Library,
+    /// Secure Boot V1 has one curve.
+    #[error("{0} is no Secure Boot V1 key: those are ECDSA P-256")]
+    NotSecureBootV1(KeyKind),
+    /// No randomness to be had.
+    #[error(transparent)]
+    Random(#[from] SigningError),
 }
 
 #[cfg(test)]
@@ -318,7 +367,8 @@ mod tests {
     use super::*;
     use cotter_formats::secure_boot::v2::{SignedFile, Trusted, append_block};
 
-    const KINDS: [KeyKind; 3] = [KeyKind::Rsa(3072), KeyKind::Ecdsa(Curve::P256), KeyKind::Ecdsa(Curve::P384)];
+    const KINDS: [KeyKind; 4] =
+        [KeyKind::Rsa(3072), KeyKind::Ecdsa(Curve::P192), KeyKind::Ecdsa(Curve::P256), KeyKind::Ecdsa(Curve::P384)];
 
     fn golden(name: &str) -> Vec<u8> {
         std::fs::read(format!("{}/../vectors/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -351,12 +401,17 @@ mod tests {
     }
 
     #[test]
-    fn p192_is_read_for_its_public_half_only() {
-        let refusal = PrivateKey::generate(KeyKind::Ecdsa(Curve::P192)).err().unwrap();
-        assert!(matches!(refusal, PrivateKeyError::P192));
-        let key = PrivateKey::from_pem(&golden("keys/ecdsa_p192.pem"), None).unwrap();
-        assert!(matches!(key.sign_block(&ContentDigests::of(b"")), Err(PrivateKeyError::P192)));
-        assert!(matches!(key.to_pem(), Err(PrivateKeyError::P192)));
+    fn a_password_protects_a_key_and_is_needed_to_read_it() {
+        for kind in KINDS {
+            let made = PrivateKey::generate(kind).unwrap();
+            let pem = made.to_encrypted_pem(b"correct horse").unwrap();
+            assert!(pem.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "{kind}");
+            let read = |password: Option<&[u8]>| PrivateKey::from_pem(pem.as_bytes(), password);
+            assert_eq!(read(Some(b"correct horse")).unwrap().public(), made.public(), "{kind}");
+            assert!(matches!(read(None), Err(PrivateKeyError::PasswordNeeded)));
+            assert!(matches!(read(Some(b"wrong horse")), Err(PrivateKeyError::Password | PrivateKeyError::Key)));
+            assert!(matches!(made.to_encrypted_pem(b""), Err(PrivateKeyError::EmptyPassword)));
+        }
     }
 
     #[test]

@@ -189,7 +189,8 @@ pub(crate) fn curve_of_oid(oid: ObjectIdentifier) -> Result<Curve, PublicKeyErro
     curve.ok_or(PublicKeyError::Algorithm(oid))
 }
 
-const fn oid_of(curve: Curve) -> ObjectIdentifier {
+/// The object identifier of a curve.
+pub(crate) const fn oid_of(curve: Curve) -> ObjectIdentifier {
     match curve {
         Curve::P192 => ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.1"),
         Curve::P256 => ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"),

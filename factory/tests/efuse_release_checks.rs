@@ -118,8 +118,7 @@ impl Device<'_> {
         if self.0.map().family == Family::Esp32 {
             let (v1, v2) = (self.bit("ABS_DONE_0"), self.bit("ABS_DONE_1"));
             let block = EfuseBlock(2);
-            return (v1 || v2)
-                && (v2 || !self.0.is_block_readable(block))
+            return (v2 || v1 && !self.0.is_block_readable(block))
                 && !self.0.is_block_writable(block)
                 && self.bit("JTAG_DISABLE")
                 && self.bit("CONSOLE_DEBUG_DISABLE")

@@ -12,10 +12,13 @@
 //! | `image` | application and boot images |
 //! | `partition` | the partition table |
 //! | `otadata` | which slot boots |
+//! | `ds` | parameters of the digital signature peripheral |
 //! | `efuse` | fields, blocks, coding and register image of eFuses |
 //! | `encrypted_image` | images that a device decrypts while it downloads them |
+//! | `hmac_key` | the key of the HMAC peripheral and what follows from it |
 //! | `nvs` | non-volatile storage: pages, entries, encryption, whole partitions |
 //! | `rsa_pss` | RSASSA-PSS verification without an allocator |
+//! | `secure_cert` | the `esp_secure_cert` partition |
 //! | `secure_boot` | signatures that the silicon checks |
 //! | `secure_debug` | certificates that let one chip be debugged |
 
@@ -27,9 +30,11 @@ pub mod addr;
 pub mod chip;
 pub mod crc;
 pub mod crt_bundle;
+pub mod ds;
 pub mod efuse;
 pub mod encrypted_image;
 pub mod flash_encryption;
+pub mod hmac_key;
 pub mod image;
 pub mod nvs;
 pub mod otadata;
@@ -38,4 +43,5 @@ pub mod read;
 pub mod rsa_pss;
 pub mod secret;
 pub mod secure_boot;
+pub mod secure_cert;
 pub mod secure_debug;

@@ -235,11 +235,14 @@ impl Partition {
 
 /// True if the chip keeps this partition encrypted once flash encryption is on.
 /// NVS is not among them: it has an encryption of its own.
+///
+/// Source: ESP-IDF 6.2-dev (1021229) `esp_partition/partition.c` `is_partition_encrypted`, which decides what the running
+/// system reads through the cipher, and `bootloader_support/src/flash_encryption/flash_encrypt.c` `encrypt_partition`.
 #[must_use]
 pub fn is_flash_encrypted(partition: &Partition) -> bool {
     match (partition.kind, partition.subtype) {
         (PartitionType::APP | PartitionType::BOOTLOADER | PartitionType::PARTITION_TABLE, _)
-        | (PartitionType::DATA, Subtype::DATA_OTA | Subtype::DATA_NVS_KEYS) => true,
+        | (PartitionType::DATA, Subtype::DATA_OTA | Subtype::DATA_TEE_OTA | Subtype::DATA_NVS_KEYS) => true,
         _ => partition.flags.contains(PartitionFlags::ENCRYPTED),
     }
 }

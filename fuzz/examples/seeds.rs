@@ -3,12 +3,16 @@
 
 use std::path::Path;
 
+use base64ct::{Base64, Encoding};
 use cotter_formats::addr::FlashLen;
 use cotter_formats::chip::Chip;
+use cotter_formats::crt_bundle::{Root, build};
+use cotter_formats::ds::{DsData, DsKey, Width};
 use cotter_formats::efuse::EfuseImage;
 use cotter_formats::efuse::dump::{to_joint, to_text};
 use cotter_formats::efuse::token::{TokenKind, token};
 use cotter_formats::encrypted_image::{self as encrypted, ContentKey, HEADER_LEN};
+use cotter_formats::hmac_key::HmacKey;
 use cotter_formats::nvs::page::Version as NvsVersion;
 use cotter_formats::nvs::{NvsImage, Value};
 use cotter_formats::otadata::{OtaEntry, OtaState};
@@ -33,24 +37,32 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
     answer()?;
+    certificate()?;
+    crt_bundle()?;
     debug_certificate()?;
     efuse_dump()?;
+    ds_data()?;
     efuse_virtual_file()?;
     elf()?;
     encrypted_image()?;
     enrolment()?;
+    flash_key()?;
     flash_layout()?;
     image()?;
+    key_file()?;
     manifest()?;
+    nvs_csv()?;
     nvs_page()?;
     nvs_store()?;
     otadata()?;
     packet()?;
     partition_csv()?;
     partition_table()?;
+    pkcs11_uri()?;
     reading()?;
     register_map()?;
     secure_boot_v1()?;
+    secure_cert()?;
     session()?;
     signature_block()
 }
@@ -63,6 +75,20 @@ fn answer() -> Outcome {
     }
     let report = StatusReport::new(FIRMWARE, UpdateOutcome::RolledBack, "register 3 has gain 0");
     seed("answer", "report", report.write(&mut [0; StatusReport::MAX_LEN])?)
+}
+
+/// Of the test PKI that the golden bundle was made from.
+fn certificate() -> Outcome {
+    for name in ["p256.pem", "rsa2048.der", "intermediate.pem", "request.pem", "chain.pem"] {
+        seed("certificate", name, &vector(&format!("crtbundle/{name}"))?)?;
+    }
+    Ok(())
+}
+
+fn crt_bundle() -> Outcome {
+    seed("crt_bundle", "golden", &vector("crtbundle/x509_crt_bundle")?)?;
+    let small = [Root { subject: b"0\x03abc", key: b"key" }, Root { subject: b"0\x02zz", key: b"another key" }];
+    seed("crt_bundle", "small", &build(&small)?)
 }
 
 /// Sealed with the keys that the body uses: the root key is 32 times 0x42.
@@ -299,7 +325,69 @@ fn secure_boot_v1() -> Outcome {
     seed("secure_boot_v1", "bootloader", &vector("sbv1/esp32-bootloader-digest-256.bin")?)
 }
 
+fn secure_cert() -> Outcome {
+    for name in ["plain-p256-der", "rsads-c3", "derived-hmac-ecdsa", "signed-p256_signed", "signed-p384"] {
+        seed("secure_cert", name, &vector(&format!("securecert/{name}.bin"))?)?;
+    }
+    let legacy = vector("securecert/legacy-custflash-ds-c3.bin")?;
+    seed("secure_cert", "cust-flash-ds", &legacy[..6208 + 1216 + 16])
+}
+
+/// A box under the key that the body uses, of no RSA key: only the modulus must be odd.
+fn ds_data() -> Outcome {
+    let key = HmacKey::from_slice(&[0x42; 32]).ok_or("32 bytes")?;
+    let mut ciphertext = vec![0; Width::Bits3072.ciphertext_len()];
+    DsKey::new(&[0xAB; 256], &[0x77; 256])?.encrypt(Width::Bits3072, &key, &[0x24; 16], &mut ciphertext)?;
+    let data = DsData { rsa_bits: 2048, iv: &[0x24; 16], ciphertext: &ciphertext };
+    seed("ds_data", "data", &data.to_bytes())?;
+    seed("ds_data", "context", &[0, 0, 0, 0, 1, 0, 0, 8])
+}
+
+fn flash_key() -> Outcome {
+    for bits in [128, 192, 256, 512] {
+        seed("flash_key", &bits.to_string(), &vector(&format!("keys/fe_key_{bits}.bin"))?)?;
+    }
+    Ok(())
+}
+
+fn key_file() -> Outcome {
+    for name in ["rsa2048_dev", "ecdsa_p192", "ecdsa_p256", "ecdsa_p384"] {
+        seed("key_file", &format!("{name}.pem"), &vector(&format!("keys/{name}.pem"))?)?;
+    }
+    for name in ["rsa3072_a", "ecdsa_p256"] {
+        seed("key_file", &format!("pub-{name}.pem"), &vector(&format!("sbv2/pub-{name}.pem"))?)?;
+    }
+    for name in ["ecdsa_p192", "ecdsa_p384"] {
+        let pem = vector(&format!("keys/{name}.pem"))?;
+        let body: String = std::str::from_utf8(&pem)?.lines().filter(|line| !line.starts_with('-')).collect();
+        seed("key_file", &format!("{name}.der"), &Base64::decode_vec(&body).map_err(|error| error.to_string())?)?;
+    }
+    Ok(())
+}
+
+fn nvs_csv() -> Outcome {
+    let table = "key,type,encoding,value\ncotter,namespace,,\nid,data,u32,7\nname,data,string,\"a \"\"b\"\", c\"\n\
+                 root,data,hex2bin,00ff5a\nblob,data,base64,SGVsbG8=\n# comment\ncotter,namespace,,\nsta.ssid,data,string,x\n";
+    seed("nvs_csv", "table", table.as_bytes())?;
+    let template = "key,type,encoding\nfactory,namespace,\nserial,data,u32\nname,data,string\n";
+    seed("nvs_csv", "batch", format!("{template}\0id,serial,name\n1,100,one\n2,200,\"two, too\"\n").as_bytes())
+}
+
+fn pkcs11_uri() -> Outcome {
+    for (name, uri) in [
+        ("key", "pkcs11:token=release%20keys;object=boot;id=%01%fe;type=private"),
+        ("any", "pkcs11:"),
+        ("query", "pkcs11:?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/pin"),
+        ("library", "pkcs11:library-manufacturer=SoftHSM;library-version=2.6;slot-id=0;serial=0a"),
+        ("pin", "pkcs11:token=a?pin-value=1234"),
+    ] {
+        seed("pkcs11_uri", name, uri.as_bytes())?;
+    }
+    Ok(())
+}
+
 fn signature_block() -> Outcome {
+    seed("signature_block", "der", &vector("sbv2/precalc-p256.sig")?)?;
     for (name, blocks) in [("rsa3072_a", 1), ("ecdsa_p256", 1), ("ecdsa_p384", 1)] {
         let file = vector(&format!("sbv2/signed-{name}.bin"))?;
         let sector = &file[file.len() - 4096..];

@@ -4,24 +4,32 @@
 //! | body | parser |
 //! |---|---|
 //! | `answer` | wire `answer` and `status` |
+//! | `certificate` | factory `pki`: certificates, requests, names, chains |
+//! | `crt_bundle` | formats `crt_bundle` |
 //! | `debug_certificate` | formats `secure_debug` |
 //! | `efuse_dump` | formats `efuse::{token, dump}` |
+//! | `ds_data` | formats `ds` |
 //! | `efuse_virtual_file` | formats `efuse::EfuseImage` |
 //! | `elf` | formats `image::elf`, and the builder of images behind it |
 //! | `encrypted_image` | formats `encrypted_image`, opened with the right key |
 //! | `enrolment` | wire `enrolment` |
+//! | `flash_key` | formats `flash_encryption::key` |
 //! | `flash_layout` | formats `flash_encryption::{places, extents}`, `partition::rows` |
 //! | `image` | formats `image`: header, segments, descriptors |
+//! | `key_file` | factory `private_key` and `public_key` |
 //! | `manifest` | wire `manifest`, `firmware_key`, chunk arithmetic of `content` |
+//! | `nvs_csv` | formats `nvs::csv`, factory `nvs::{table, batch}` |
 //! | `nvs_page` | formats `nvs::{page, entry, partition, keys}` |
 //! | `nvs_store` | device `nvs`: mount, repair, set |
 //! | `otadata` | formats `otadata` |
 //! | `packet` | wire `packet`, opened with the right keys |
 //! | `partition_csv` | formats `partition::csv`, and `partition::finding` behind it |
 //! | `partition_table` | formats `partition` |
+//! | `pkcs11_uri` | factory `token::uri` |
 //! | `reading` | wire `reading` and `codec` |
 //! | `register_map` | wire `registers`, the custom descriptor of an application image |
 //! | `secure_boot_v1` | formats `secure_boot::v1` |
+//! | `secure_cert` | formats `secure_cert`, the legacy format too |
 //! | `session` | wire `session`, both ends |
 //! | `signature_block` | formats `secure_boot::v2` |
 //!
@@ -30,46 +38,62 @@
 //! same bodies with `cargo xtask fuzz TARGET`.
 
 mod answer;
+mod certificate;
+mod crt_bundle;
 mod debug_certificate;
+mod ds_data;
 mod efuse_dump;
 mod efuse_virtual_file;
 mod elf;
 mod encrypted_image;
 mod enrolment;
+mod flash_key;
 mod flash_layout;
 mod image;
+mod key_file;
 mod manifest;
+mod nvs_csv;
 mod nvs_page;
 mod nvs_store;
 mod otadata;
 mod packet;
 mod partition_csv;
 mod partition_table;
+mod pkcs11_uri;
 mod reading;
 mod register_map;
 mod secure_boot_v1;
+mod secure_cert;
 mod session;
 mod signature_block;
 
 pub use answer::answer;
+pub use certificate::certificate;
+pub use crt_bundle::crt_bundle;
 pub use debug_certificate::debug_certificate;
+pub use ds_data::ds_data;
 pub use efuse_dump::efuse_dump;
 pub use efuse_virtual_file::efuse_virtual_file;
 pub use elf::elf;
 pub use encrypted_image::encrypted_image;
 pub use enrolment::enrolment;
+pub use flash_key::flash_key;
 pub use flash_layout::flash_layout;
 pub use image::image;
+pub use key_file::key_file;
 pub use manifest::manifest;
+pub use nvs_csv::nvs_csv;
 pub use nvs_page::nvs_page;
 pub use nvs_store::nvs_store;
 pub use otadata::otadata;
 pub use packet::packet;
 pub use partition_csv::partition_csv;
 pub use partition_table::partition_table;
+pub use pkcs11_uri::pkcs11_uri;
 pub use reading::reading;
 pub use register_map::register_map;
 pub use secure_boot_v1::secure_boot_v1;
+pub use secure_cert::secure_cert;
 pub use session::session;
 pub use signature_block::signature_block;
 
@@ -79,24 +103,32 @@ pub type Body = fn(&[u8]);
 /// Every body under the name of its corpus folder and of its libFuzzer target.
 pub const BODIES: &[(&str, Body)] = &[
     ("answer", answer),
+    ("certificate", certificate),
+    ("crt_bundle", crt_bundle),
     ("debug_certificate", debug_certificate),
     ("efuse_dump", efuse_dump),
+    ("ds_data", ds_data),
     ("efuse_virtual_file", efuse_virtual_file),
     ("elf", elf),
     ("encrypted_image", encrypted_image),
     ("enrolment", enrolment),
+    ("flash_key", flash_key),
     ("flash_layout", flash_layout),
     ("image", image),
+    ("key_file", key_file),
     ("manifest", manifest),
+    ("nvs_csv", nvs_csv),
     ("nvs_page", nvs_page),
     ("nvs_store", nvs_store),
     ("otadata", otadata),
     ("packet", packet),
     ("partition_csv", partition_csv),
     ("partition_table", partition_table),
+    ("pkcs11_uri", pkcs11_uri),
     ("reading", reading),
     ("register_map", register_map),
     ("secure_boot_v1", secure_boot_v1),
+    ("secure_cert", secure_cert),
     ("session", session),
     ("signature_block", signature_block),
 ];

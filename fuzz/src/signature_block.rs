@@ -2,11 +2,17 @@
 
 use cotter_formats::crc::crc_b;
 use cotter_formats::secure_boot::v2::{
-    BLOCK_LEN, ContentDigests, MAX_BLOCKS, PublicKey, Scheme, SignatureBlock, SignatureSector, SignedFile,
+    BLOCK_LEN, ContentDigests, Curve, MAX_BLOCKS, PublicKey, Scheme, SignatureBlock, SignatureSector, SignedFile,
 };
 
 /// A block is the bytes it was parsed from, and verifies for no content that it does not name.
 pub fn signature_block(data: &[u8]) {
+    for curve in [Curve::P192, Curve::P256, Curve::P384] {
+        if let Ok(numbers) = curve.numbers(data) {
+            assert_eq!(numbers.len(), 2 * curve.coordinate_len());
+            assert_eq!(curve.numbers(&numbers), Ok(numbers), "numbers as they stand are themselves");
+        }
+    }
     if let Ok(block) = SignatureBlock::parse(data) {
         described(&block, data);
     }

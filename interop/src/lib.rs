@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `tools` | Espressif's tools in the project's own venv, and the system's OpenSSL |
 //! | `run` | one finished run of a tool, accepted or refused |
+//! | `softhsm` | a fresh SoftHSM token, and the process that a test needs to use it |
 //! | `generator` | seeded random inputs; the seed is printed and can be given again |
 //!
 //! A missing tool fails the test with the command that installs it; nothing is ever skipped.
@@ -13,10 +14,12 @@
 
 mod generator;
 mod run;
+mod softhsm;
 mod tools;
 
 pub use generator::Generator;
 pub use run::ToolRun;
+pub use softhsm::SoftHsm;
 pub use tools::{Tools, tools};
 
 /// A fresh directory that is removed when it goes out of scope. Panics when the system has none to give.

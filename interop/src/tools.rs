@@ -58,6 +58,17 @@ impl Tools {
         ToolRun::of(&mut command, INSTALL)
     }
 
+    /// `configure_esp_secure_cert.py ARGUMENTS` in `folder`, where it leaves `esp_secure_cert_data/`.
+    pub fn secure_cert(&self, folder: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> ToolRun {
+        let mut command = self.command("python");
+        command.arg(self.bin.join("configure_esp_secure_cert.py")).args(arguments).current_dir(folder);
+        // It finds esptool's scripts by their names.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::iter::once(self.bin.clone()).chain(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(folders).unwrap_or(path));
+        ToolRun::of(&mut command, INSTALL)
+    }
+
     /// `python ARGUMENTS` with Espressif's packages importable, for what their command lines do not offer.
     pub fn python(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> ToolRun {
         self.script("python", arguments)

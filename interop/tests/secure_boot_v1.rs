@@ -119,8 +119,8 @@ fn random_files_get_the_same_signature_and_each_accepts_the_other_s() {
         assert!(read("signed") == mine, "{index}: another signature");
         let public = key.public().secure_boot_v1().unwrap();
         assert_eq!(public.raw(), read("raw"));
-        let derived = key.bootloader_key().unwrap();
-        assert_eq!((&derived.expose()[..], &derived.expose()[..24]), (&read("256")[..], &read("192")[..]));
+        let derived = key.secure_boot_v1_key().unwrap();
+        assert_eq!((&derived[..], &derived[..24]), (&read("256")[..], &read("192")[..]));
         assert_eq!(public.verify(&SignedFile::parse(&read("signed")).unwrap()), Ok(()));
 
         // OpenSSL verifies it as DER, and both refuse what was changed.
@@ -142,7 +142,7 @@ fn random_files_get_the_same_signature_and_each_accepts_the_other_s() {
 }
 
 #[test]
-fn a_private_number_that_begins_with_zeros_gives_the_same_bootloader_key() {
+fn a_private_number_that_begins_with_zeros_gives_the_same_secure_boot_v1_key() {
     let dir = temp_dir();
     let path = |name: &str| text(&dir.path().join(name));
     for zeros in [1, 2] {
@@ -155,7 +155,7 @@ fn a_private_number_that_begins_with_zeros_gives_the_same_bootloader_key() {
         tools().python(["-c", script, &zeros.to_string(), &pem]).accepted();
         tools().espsecure(["digest-private-key", "--keyfile", &pem, &digest]).accepted();
         let key = PrivateKey::from_pem(&std::fs::read(&pem).unwrap(), None).unwrap();
-        assert_eq!(key.bootloader_key().unwrap().expose()[..], std::fs::read(&digest).unwrap(), "{zeros}");
+        assert_eq!(key.secure_boot_v1_key().unwrap()[..], std::fs::read(&digest).unwrap(), "{zeros}");
     }
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `check` | what needs no test run: formatting, lints, floors, licences, sources, advisories, file rules |
 //! | `test` | the whole run, with a summary |
-//! | `tools` | the venv with Espressif's tools |
+//! | `tools` | the venv with Espressif's tools, and SoftHSM |
 //! | `firmware` | the programs that run on the chip, and their images |
 //! | `emulate` | a chip to run those images on |
 //! | `bench` | what things cost, against a floor of the same run |

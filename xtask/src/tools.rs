@@ -1,11 +1,15 @@
-//! The venv with Espressif's tools, `target/espressif-tools`, that the cross-checks in `interop/` run.
+//! The venv with Espressif's tools, `target/espressif-tools`, that the cross-checks in `interop/` run, and SoftHSM.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::firmware::apt_install;
 use crate::workspace::{output, root};
+
+/// The PKCS#11 token of the tests.
+const SOFTHSM: &str = "softhsm2-util";
 
 /// Makes the venv if it is missing or its pins have changed, and returns the versions in one line.
 pub(crate) fn install() -> Result<String> {
@@ -26,22 +30,39 @@ pub(crate) fn install() -> Result<String> {
         .lines()
         .filter(|line| line.starts_with("esptool") || line.starts_with("esp_idf_nvs"))
         .map(|line| line.replace("==", " "));
-    Ok(named.collect::<Vec<_>>().join(", "))
+    let softhsm = softhsm()?;
+    Ok(named.chain([softhsm]).collect::<Vec<_>>().join(", "))
+}
+
+/// SoftHSM's version; installs it where we may.
+fn softhsm() -> Result<String> {
+    let version = || output(Command::new(SOFTHSM).arg("--version"));
+    let found = match version() {
+        Ok(found) => found,
+        Err(_) if debian_root()? => {
+            apt_install(&["softhsm2"])?;
+            version()?
+        }
+        Err(_) => bail!("{SOFTHSM} is missing; on Debian: sudo apt-get install --no-install-recommends softhsm2"),
+    };
+    Ok(format!("SoftHSM {}", found.trim()))
+}
+
+/// In a container we are root and may add packages; elsewhere we say how.
+fn debian_root() -> Result<bool> {
+    Ok(Path::new("/usr/bin/apt-get").exists() && output(Command::new("id").arg("-u"))?.trim() == "0")
 }
 
 fn make(venv: &Path) -> Result<()> {
     let created = output(Command::new("python3").args(["-m", "venv"]).arg(venv));
     if let Err(first) = created {
-        // Debian ships python3 without venv. In a container we are root and may add it; elsewhere we say how.
-        let debian_root = Path::new("/usr/bin/apt-get").exists() && output(Command::new("id").arg("-u"))?.trim() == "0";
-        if !debian_root {
+        // Debian ships python3 without venv.
+        if !debian_root()? {
             bail!(
                 "{first:#}\nhelp: Python 3.10 or newer with venv and pip is needed; on Debian `sudo apt-get install python3-venv`"
             );
         }
-        println!("python3 cannot make a venv: installing python3-venv");
-        output(Command::new("apt-get").args(["update", "-qq"]))?;
-        output(Command::new("apt-get").args(["install", "-y", "-qq", "--no-install-recommends", "python3-venv"]))?;
+        apt_install(&["python3-venv"])?;
         output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv))?;
     }
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];

@@ -93,7 +93,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let plan = AuthorityPlan {
         subject: args.subject.clone(),
         path_length: args.path_length.0,
-        validity: args.life.validity(DAYS)?,
+        validity: args.life.validity(DAYS, parent.as_ref().map(ProductCa::certificate))?,
     };
     let ca = make(key, &plan, parent.as_ref())?;
     // The key first: a certificate whose key is lost is worse than a key without one.

@@ -8,7 +8,7 @@ use crate::output::{self, Format, Help};
 use anyhow::Context;
 use clap::ValueEnum;
 use cotter_factory::output::Visibility;
-use cotter_factory::pki::{AlternativeName, Leaf, Name, PkiError, Purpose, Request};
+use cotter_factory::pki::{AlternativeName, Certificate, Leaf, Name, PkiError, Purpose, Request};
 use cotter_factory::private_key::PrivateKey;
 use cotter_factory::public_key::PublicKey;
 use serde::Serialize;
@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     }
     let ca = load(&args.ca, &args.ca_key, &args.password)?;
     let source = args.source()?;
-    let leaf = args.leaf(&source)?;
+    let leaf = args.leaf(&source, ca.certificate())?;
     let certificate = ca.issue(&source.public, &leaf).map_err(|refused| match refused {
         PkiError::Expired(_) => {
             anyhow::Error::new(refused).context(Help("make a new CA: `cotter cert ca --key` keeps the key"))
@@ -158,7 +158,7 @@ impl Args {
         Ok(Source { public: key.public().clone(), fresh: Some(key), request: None })
     }
 
-    fn leaf(&self, source: &Source) -> anyhow::Result<Leaf> {
+    fn leaf(&self, source: &Source, ca: &Certificate) -> anyhow::Result<Leaf> {
         let request = source.request.as_ref();
         let subject = match (&self.subject, request) {
             (Some(subject), _) => subject.clone(),
@@ -186,7 +186,12 @@ impl Args {
             For::Server => Some(Purpose::Server),
             For::Any => None,
         });
-        Ok(Leaf { subject, alternative_names, purposes: purposes.collect(), validity: self.life.validity(DAYS)? })
+        Ok(Leaf {
+            subject,
+            alternative_names,
+            purposes: purposes.collect(),
+            validity: self.life.validity(DAYS, Some(ca))?,
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::file::File;
 use crate::image::hex;
-use crate::key::{Password, private_key};
+use crate::key::{Password, TokenArgs, private_key};
 use crate::output::{self, Format};
 use anyhow::Context;
 use cotter_factory::output::Visibility;
@@ -15,7 +15,9 @@ use cotter_formats::secure_boot::v2::{
 use serde::Serialize;
 use std::fmt;
 
-/// Sign an image for Secure Boot V2 (RSA-3072, ECDSA P-256 or P-384, up to three blocks of one scheme) or V1.
+/// Sign an image for Secure Boot V2 (RSA-3072, ECDSA P-192, P-256 or P-384, up to three blocks of one scheme) or V1.
+///
+/// With private keys, with one on a PKCS#11 token, or with a signature that was made elsewhere.
 ///
 /// The image is padded with 0xFF to whole sectors. A scheme that the chip does not verify is refused; so is one that
 /// ESP-IDF calls insecure on it, unless --allow-insecure-ecdsa says so. With --scheme v1, an ESP32's application or
@@ -23,18 +25,20 @@ use std::fmt;
 ///
 /// Example: cotter image sign --key secure-boot.pem -o app-signed.bin build/app.bin
 #[derive(clap::Args)]
-#[command(group(clap::ArgGroup::new("signer").required(true)))]
+#[command(group(clap::ArgGroup::new("signer").required(true).args(["key", "signature", "pkcs11"])))]
 pub(crate) struct Args {
     /// The version of Secure Boot.
     #[arg(long, value_enum, default_value = "v2")]
     scheme: super::Scheme,
     /// Sign with this private key, PEM; once for each block.
-    #[arg(long, value_name = "PEM", group = "signer")]
+    #[arg(long, value_name = "PEM")]
     pub(super) key: Vec<File>,
     #[command(flatten)]
     pub(super) password: Password,
+    #[command(flatten)]
+    pub(super) token: TokenArgs,
     /// A signature made elsewhere: raw RSA-PSS, or ECDSA in DER or as r and s.
-    #[arg(long, value_name = "FILE", group = "signer", requires = "public_key")]
+    #[arg(long, value_name = "FILE", requires = "public_key")]
     pub(super) signature: Option<File>,
     /// The public key of that signature, PEM.
     #[arg(long, value_name = "PEM", requires = "signature")]
@@ -111,15 +115,17 @@ fn blocks(args: &Args, chip: Chip, digests: &ContentDigests) -> anyhow::Result<V
         allowed(args, chip, key.public())?;
         blocks.push(key.sign_block(digests)?);
     }
+    if let Some(key) = args.token.key()? {
+        allowed(args, chip, key.public())?;
+        blocks.push(key.sign_block(digests)?);
+    }
     if let (Some(signature), Some(public)) = (&args.signature, &args.public_key) {
         let key = PublicKey::from_pem(&public.read()?).with_context(|| public.to_string())?;
         allowed(args, chip, &key)?;
         let key = key.secure_boot()?;
         let bytes = signature.read()?;
         let numbers = match Curve::of(key.scheme()) {
-            Some(curve) => {
-                ecdsa_numbers(&bytes, curve).with_context(|| format!("{signature} is no ECDSA signature"))?
-            }
+            Some(curve) => curve.numbers(&bytes).with_context(|| format!("{signature} is no ECDSA signature"))?,
             None => bytes,
         };
         blocks.push(key.block(digests, &numbers).with_context(|| signature.to_string())?);
@@ -143,29 +149,6 @@ fn allowed(args: &Args, chip: Chip, key: &PublicKey) -> anyhow::Result<()> {
         .context(output::Help("sign with RSA-3072 where the chip has it, or insist with --allow-insecure-ecdsa")),
         Support::No => Err(anyhow::anyhow!("the {chip} does not verify {scheme}")),
     }
-}
-
-/// r and s, big-endian, of a DER `SEQUENCE { INTEGER, INTEGER }` or of the two numbers as they stand.
-pub(super) fn ecdsa_numbers(bytes: &[u8], curve: Curve) -> Option<Vec<u8>> {
-    let len = curve.coordinate_len();
-    if bytes.len() == 2 * len {
-        return Some(bytes.to_vec());
-    }
-    // All lengths are below 128: no signature on these curves is longer than 104 bytes.
-    let (&[0x30, total], mut rest) = bytes.split_first_chunk()? else { return None };
-    if usize::from(total) != rest.len() || total >= 0x80 {
-        return None;
-    }
-    let mut numbers = vec![0; 2 * len];
-    for out in numbers.chunks_exact_mut(len) {
-        let (&[2, integer], tail) = rest.split_first_chunk()? else { return None };
-        let (integer, tail) = tail.split_at_checked(usize::from(integer))?;
-        let integer = integer.strip_prefix(&[0]).unwrap_or(integer);
-        let at = len.checked_sub(integer.len())?;
-        out[at..].copy_from_slice(integer);
-        rest = tail;
-    }
-    rest.is_empty().then_some(numbers)
 }
 
 /// What was signed, and how.

@@ -31,8 +31,7 @@ pub(super) fn sign(args: &sign::Args, format: Format) -> anyhow::Result<bool> {
             let pem = public.read()?;
             let key = PublicKey::from_pem(&pem).and_then(|key| key.secure_boot_v1());
             let key = key.with_context(|| public.to_string())?;
-            let numbers =
-                sign::ecdsa_numbers(&signature.read()?, Curve::P256).and_then(|numbers| numbers.try_into().ok());
+            let numbers = Curve::P256.numbers(&signature.read()?).ok().and_then(|numbers| numbers.try_into().ok());
             let numbers = numbers.with_context(|| format!("{signature} is no ECDSA P-256 signature"))?;
             let made = Signature { numbers };
             key.verify(&SignedFile { content: &content, signature: made }).with_context(|| signature.to_string())?;

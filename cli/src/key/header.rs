@@ -1,6 +1,6 @@
 //! `cotter key export-header`: the C header with the public key that firmware verifies by.
 
-use super::KeyFile;
+use super::{Held, KeySource};
 use crate::file::File;
 use crate::output;
 use anyhow::Context;
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    key: KeyFile,
+    key: KeySource,
     /// Also put this 32-byte HMAC key in, in the clear, the same for all devices.
     #[arg(long, value_name = "FILE")]
     expose_symmetric_key: Option<File>,
@@ -27,15 +27,17 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
-    let bytes = args.key.read()?;
-    if !bytes.windows(11).any(|window| window == b"-----BEGIN ") {
-        return Err(anyhow::anyhow!("{} is no PEM key, and a symmetric key does not belong in a header", args.key.key))
-            .context(output::Help(
+    let held = args.key.read()?;
+    if matches!(held, Held::Raw(_)) {
+        let file = args.key.file();
+        return Err(anyhow::anyhow!("{file} is no PEM key, and a symmetric key does not belong in a header")).context(
+            output::Help(
                 "it would be the same in every device and in the repository; give each device its own in NVS or eFuse, \
                  or insist with --expose-symmetric-key",
-            ));
+            ),
+        );
     }
-    let (key, _) = args.key.public(&bytes)?;
+    let (key, _) = args.key.public(&held)?;
     let secret = args.expose_symmetric_key.as_ref().map(symmetric).transpose()?;
     let header = Zeroizing::new(header(&key, secret.as_ref().map(|key| key.as_slice()))?);
     let visibility = if secret.is_some() { Visibility::Secret } else { Visibility::Public };

@@ -191,7 +191,8 @@ fn assign_columns(
     }
 }
 
-fn is_file_id(id: &str) -> bool {
+/// True for what may name a file or a folder.
+pub(crate) fn is_file_id(id: &str) -> bool {
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     !id.is_empty() && id.len() <= MAX_ID && !id.starts_with('.') && id.bytes().all(safe)
 }

@@ -158,9 +158,15 @@ fn signed_by(certificate: &Certificate, issuer: &Certificate) -> Result<(), Sign
     certificate.signature_algorithm().verify(issuer.spki(), certificate.signed(), certificate.signature())
 }
 
-/// Whether a self-issued certificate is a root. A weak signature is no argument: nobody relies on a root's.
+/// Whether a self-issued certificate is a root. A weak or unknown signature is no argument, because nobody relies on a
+/// root's; that it names another key as its signer is one.
 #[must_use]
 pub fn own_signature(certificate: &Certificate) -> bool {
+    if let (Ok(Some(signer)), Ok(Some(own))) = (certificate.authority_key_id(), certificate.subject_key_id())
+        && signer != own
+    {
+        return false;
+    }
     !matches!(signed_by(certificate, certificate), Err(SignatureError::Wrong | SignatureError::Kind(_)))
 }
 

@@ -1,4 +1,4 @@
-//! What a P-256 key does for Secure Boot V1: it signs, and it is where a reflashable bootloader's key comes from.
+//! What a P-256 key does for Secure Boot V1: it signs.
 //!
 //! Source: espsecure 5.6.0 as observed.
 
@@ -25,17 +25,6 @@ impl PrivateKey {
         let signature = Signature { numbers: signature.to_bytes().into() };
         public.verify(&SignedFile { content, signature })?;
         Ok(signature)
-    }
-
-    /// The key that a reflashable bootloader's digest is made with: the SHA-256 of the private number, 32 bytes
-    /// big-endian. Of it, a chip with 3/4 coding takes the first 24 bytes.
-    ///
-    /// # Errors
-    /// [`PrivateKeyError::Public`] unless the key is ECDSA P-256, [`PrivateKeyError::Library`] if it cannot be read.
-    #[doc(alias = "digest_private_key")]
-    pub fn bootloader_key(&self) -> Result<Secret<32>, PrivateKeyError> {
-        let scalar = self.p256_scalar()?;
-        Ok(Secret::filled_by(|key| *key = Sha256::digest(scalar.expose()).into()))
     }
 
     fn p256_scalar(&self) -> Result<Secret<32>, PrivateKeyError> {
@@ -69,22 +58,14 @@ mod tests {
     }
 
     #[test]
-    fn derives_the_bootloader_key_as_espsecure() {
-        let derived = key("ecdsa_p256").bootloader_key().unwrap();
-        assert_eq!(derived.expose()[..], golden("sbv1/privkey-digest-256.bin"));
-        assert_eq!(derived.expose()[..24], golden("sbv1/privkey-digest-192.bin"));
-    }
-
-    #[test]
     fn takes_p256_keys_only() {
         for name in ["rsa3072_a", "ecdsa_p192", "ecdsa_p384"] {
             let key = key(name);
-            for refusal in [key.sign_v1(b"").err(), key.bootloader_key().err()] {
-                let Some(PrivateKeyError::Public(PublicKeyError::NotSecureBootV1(kind))) = refusal else {
-                    panic!("{name}: {refusal:?}");
-                };
-                assert_eq!(kind, key.public().kind(), "{name}");
-            }
+            let refusal = key.sign_v1(b"").err();
+            let Some(PrivateKeyError::Public(PublicKeyError::NotSecureBootV1(kind))) = refusal else {
+                panic!("{name}: {refusal:?}");
+            };
+            assert_eq!(kind, key.public().kind(), "{name}");
         }
         assert_eq!(key("rsa3072_a").public().kind(), KeyKind::Rsa(3072));
     }

@@ -7,9 +7,9 @@ use super::field::{BlockLayout, EfuseBlock, Field, fields};
 
 /// The four blocks; each half of the key block has a bit of `RD_DIS` of its own.
 pub static BLOCKS: [BlockLayout; 4] = [
-    BlockLayout::new("BLOCK0", &[], 0x02c, 0, 2, None, 0),
-    BlockLayout::new("BLOCK1", &[], 0x034, 0, 3, Some(5), 0),
-    BlockLayout::new("BLOCK2", &[], 0x040, 0, 8, Some(6), 0),
+    BlockLayout::new("BLOCK0", &["BLOCK0"], 0x02c, 0, 2, None, 0),
+    BlockLayout::new("BLOCK1", &["BLOCK1"], 0x034, 0, 3, Some(5), 0),
+    BlockLayout::new("BLOCK2", &["BLOCK2"], 0x040, 0, 8, Some(6), 0),
     BlockLayout::new("BLOCK_KEY0", &["BLOCK3"], 0x060, 0, 8, Some(7), 0b11),
 ];
 

@@ -1,7 +1,10 @@
 //! Which bytes of a whole flash image are encrypted.
 //!
-//! As ESP-IDF's first boot does it (6.2-dev `flash_encrypt.c`): the boot image, the table's sector, application
-//! images, and every partition of data that [`is_flash_encrypted`] names. Two rules for erased flash:
+//! As ESP-IDF's first boot does it (6.2-dev, 1021229, `flash_encryption/flash_encrypt.c`: `encrypt_bootloader`,
+//! `encrypt_and_load_partition_table`, `encrypt_partition`): the boot image, the table's sector, application images, and
+//! every partition of data that [`is_flash_encrypted`] names. What lies below the boot image stays as it is: on ESP32-C5
+//! and P4 the two sectors there hold the key manager's recovery information, which the ROM reads in plain.
+//! Two rules for erased flash:
 //! - Data partitions are encrypted to their end, erased or not, because the chip reads them through the cipher:
 //!   an erased otadata must decrypt to 0xFF.
 //! - The boot image and applications are encrypted up to the last sector that holds anything; what is erased behind

@@ -349,3 +349,7 @@ fn text(data: &[u8]) -> Option<Value<'static>> {
 #[cfg(test)]
 #[path = "partition_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "flip_tests.rs"]
+mod flip_tests;

@@ -1,9 +1,10 @@
 //! The partition table as CSV: `name, type, subtype, offset, size, flags`, one partition a line.
 //!
-//! Source: ESP-IDF 6.2-dev `gen_esp32part.py` (v1.5). Stricter where the generator is silent: it cuts a long name, drops
-//! a seventh column and a flag bit without a name, and replaces the offset of a bootloader; all of these are refused
-//! here. Accepted although the generator refuses it: lines that are not in the order of their offsets, so that every
-//! legal binary table has a CSV.
+//! Source: ESP-IDF 6.2-dev (1021229) `gen_esp32part.py` (v1.5). Stricter where the generator is silent: it cuts a long
+//! name, accepts an empty one, drops a seventh column and a flag bit without a name, and replaces offset and size of a
+//! bootloader or partition table; all of these are refused here. Accepted although the generator refuses it: lines that
+//! are not in the order of their offsets, so that every legal binary table has a CSV, and a bootloader that is neither the
+//! primary nor the recovery one, with offset and size, where nobody says where the primary one is.
 
 use super::{Label, Partition, PartitionFlags, PartitionType, Subtype};
 use crate::addr::{FlashAddr, FlashLen, SECTOR};

@@ -1,6 +1,7 @@
 //! Everything that is wrong with a table, not only the first thing: the rules of the generator, and mistakes it lets through.
 //!
-//! Source: ESP-IDF 6.2-dev `gen_esp32part.py` (v1.5).
+//! Source: ESP-IDF 6.2-dev (1021229) `gen_esp32part.py` (v1.5). What forbids a table here and passes there: an empty
+//! partition, a missing or doubled app slot, and a read-only TEE otadata.
 
 use super::csv::HumanSize;
 use super::{CAPACITY, Label, Partition, PartitionFlags, PartitionType, Subtype};

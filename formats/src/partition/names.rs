@@ -1,6 +1,6 @@
 //! The names that a CSV uses for types and subtypes. A name belongs to one type; other values are spelled as numbers.
 //!
-//! Source: ESP-IDF 6.2-dev `gen_esp32part.py` (v1.5).
+//! Source: ESP-IDF 6.2-dev (1021229) `gen_esp32part.py` (v1.5), `esp_partition.h`.
 
 use super::{PartitionType, Subtype};
 

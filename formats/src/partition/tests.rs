@@ -72,6 +72,14 @@ fn finds_by_name_by_type_and_by_slot() {
 fn knows_what_flash_encryption_covers() {
     let encrypted: Vec<_> = two_ota_sec().into_iter().filter(is_flash_encrypted).map(|p| p.offset.0).collect();
     assert_eq!(encrypted, [0xf000, 0x12000, 0x13000, 0x20000, 0x12_0000, 0x22_0000, 0x32_0000]);
+    // Every combination of a named type with any subtype, without the flag: as `is_partition_encrypted` has it.
+    for kind in 0..=5 {
+        for subtype in 0..=255 {
+            let expected = matches!((kind, subtype), (0 | 2 | 3, _) | (1, 0x00 | 0x04 | 0x90));
+            let told = is_flash_encrypted(&partition("p", kind, subtype, 0x10000, 0x2000, 0));
+            assert_eq!(told, expected, "{kind} {subtype}");
+        }
+    }
 }
 
 #[test]

@@ -54,8 +54,10 @@ pub(super) fn presented(host: &str, port: u16, name: &str, limit: Duration) -> a
     let protocol = tls.protocol_version().zip(tls.negotiated_cipher_suite()).filter(|_| ended.is_none());
     Ok(Presented {
         certificates,
-        protocol: protocol
-            .map(|(version, suite)| format!("{}, {:?}", version.as_str().unwrap_or("TLS"), suite.suite())),
+        protocol: protocol.map(|(version, suite)| {
+            let version = version.as_str().unwrap_or("TLS").replace("TLSv1_", "TLS 1.");
+            format!("{version}, {:?}", suite.suite())
+        }),
         ended: ended.map(|ended| ended.to_string()),
     })
 }

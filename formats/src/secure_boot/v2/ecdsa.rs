@@ -4,6 +4,8 @@
 
 use super::{BLOCK_LEN, BlockRefusal, CRC, ContentDigests, MAGIC, Scheme, SignatureBlock};
 use crate::crc::crc_b;
+use alloc::vec;
+use alloc::vec::Vec;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use sha2::{Digest, Sha256};
 
@@ -46,6 +48,37 @@ impl Curve {
             Scheme::EcdsaP256 => Some(Self::P256),
             Scheme::EcdsaP384 => Some(Self::P384),
         }
+    }
+
+    /// r then s, big-endian, [`Self::coordinate_len`] bytes each, of a signature in DER
+    /// (`SEQUENCE { INTEGER r, INTEGER s }`, as OpenSSL writes it) or of the two numbers as they stand (as tokens do).
+    ///
+    /// # Errors
+    /// [`BlockRefusal::Numbers`] if it is neither.
+    pub fn numbers(self, signature: &[u8]) -> Result<Vec<u8>, BlockRefusal> {
+        if signature.len() == 2 * self.coordinate_len() {
+            return Ok(signature.to_vec());
+        }
+        self.numbers_of_der(signature).ok_or(BlockRefusal::Numbers)
+    }
+
+    /// All lengths are below 128: no signature on these curves is longer than 104 bytes.
+    fn numbers_of_der(self, signature: &[u8]) -> Option<Vec<u8>> {
+        let len = self.coordinate_len();
+        let (&[0x30, total], mut rest) = signature.split_first_chunk()? else { return None };
+        if usize::from(total) != rest.len() || total >= 0x80 {
+            return None;
+        }
+        let mut numbers = vec![0; 2 * len];
+        for out in numbers.chunks_exact_mut(len) {
+            let (&[2, integer], tail) = rest.split_first_chunk()? else { return None };
+            let (integer, tail) = tail.split_at_checked(usize::from(integer))?;
+            let integer = integer.strip_prefix(&[0]).unwrap_or(integer);
+            let at = len.checked_sub(integer.len())?;
+            out[at..].copy_from_slice(integer);
+            rest = tail;
+        }
+        rest.is_empty().then_some(numbers)
     }
 
     /// As it stands in a block.
