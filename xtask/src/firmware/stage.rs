@@ -135,8 +135,8 @@ fn member_manifest(path: &Path) -> anyhow::Result<String> {
     Ok(toml::to_string(&manifest)?)
 }
 
-/// Takes out dependencies that only features bring in, and those features: what runs on the chip uses none of them, and
-/// a lock file of members would have to list them all.
+/// Takes out dependencies that only features bring in; the features stay, without them. What runs on the chip uses none
+/// of them, and a lock file of members would have to list them all.
 fn without_optional(manifest: &mut Table) {
     let Some(dependencies) = manifest.get_mut("dependencies").and_then(Value::as_table_mut) else { return };
     let is_optional = |value: &Value| value.get("optional").and_then(Value::as_bool) == Some(true);
@@ -149,7 +149,11 @@ fn without_optional(manifest: &mut Table) {
         let name = item.strip_prefix("dep:").unwrap_or(item).split(['/', '?']).next().unwrap_or_default();
         gone.iter().any(|gone| gone == name)
     };
-    features.retain(|_, items| !items.as_array().is_some_and(|items| items.iter().any(mentions)));
+    for (_, items) in features.iter_mut() {
+        if let Some(items) = items.as_array_mut() {
+            items.retain(|item| !mentions(item));
+        }
+    }
 }
 
 fn parse(path: &Path) -> anyhow::Result<Table> {
