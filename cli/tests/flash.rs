@@ -95,7 +95,7 @@ fn keys_are_refused_by_length_and_by_chip() {
         (
             "esp32c3",
             "k64",
-            "cannot use k64: flash encryption key: esp32c3 takes 32 bytes, not 64 bytes (for esp32s2, esp32s3, esp32p4)",
+            "cannot use k64: flash encryption key: esp32c3 takes 32 bytes, not 64 bytes (for esp32s2, esp32s3, esp32h4, esp32p4, esp32s31)",
         ),
         ("esp32c3", "k31", "31 bytes, expected 16, 24, 32 or 64 raw bytes"),
         ("esp32s3", "k24", "esp32s3 takes 32 or 64 bytes, not 24 bytes (for esp32)"),

@@ -57,7 +57,7 @@ fn refuses_by_name_and_writes_nothing() {
         (format!("--key keys/ecdsa_p256.pem {BOOTLOADER}"), "the esp32c3 does not verify ECDSA P-256"),
         (format!("--chip esp32p4 --key keys/ecdsa_p256.pem {BOOTLOADER}"), "insecure"),
         (format!("--key keys/rsa2048_dev.pem {BOOTLOADER}"), "RSA-2048 is no Secure Boot V2 key"),
-        (format!("--chip esp32c6 --key keys/ecdsa_p192.pem {BOOTLOADER}"), "the esp32c6 does not verify ECDSA P-192"),
+        (format!("--chip esp32s2 --key keys/ecdsa_p192.pem {BOOTLOADER}"), "the esp32s2 does not verify ECDSA P-192"),
         (format!("--pkcs11 pkcs11:token=a?pin-value=1 {BOOTLOADER}"), "a PIN does not belong in a URI"),
         (format!("--pkcs11 pkcs11:tokn=a {BOOTLOADER}"), "the attribute at 7 is unknown"),
         (format!("--pkcs11 pkcs11:token=a {BOOTLOADER}"), "the PKCS#11 library of the token is not named"),
