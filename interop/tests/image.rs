@@ -195,12 +195,10 @@ fn options(random: &mut Generator, chip: Chip) -> (BuildOptions, Vec<String>) {
             ours.secure_pad = Some(SecurePad::V2);
             flag("--secure-pad-v2");
         }
-        4 => {
-            // With both, esptool forgets the padding.
-            if ours.pad_to_size.is_none() {
-                ours.ram_only = true;
-                flag("--ram-only-header");
-            }
+        // With both, esptool forgets the padding.
+        4 if ours.pad_to_size.is_none() => {
+            ours.ram_only = true;
+            flag("--ram-only-header");
         }
         _ => {}
     }

@@ -160,5 +160,5 @@ pub enum BootloaderError {
     Mismatch,
 }
 
-#[cfg(all(test, feature = "alloc"))]
+#[cfg(test)]
 mod tests;

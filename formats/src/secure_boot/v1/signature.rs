@@ -143,5 +143,5 @@ pub enum SignatureError {
     Key,
 }
 
-#[cfg(all(test, feature = "ecdsa"))]
+#[cfg(test)]
 mod tests;

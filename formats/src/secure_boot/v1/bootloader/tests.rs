@@ -1,3 +1,4 @@
+#![cfg(feature = "alloc")]
 extern crate std;
 use super::*;
 use std::println;

@@ -1,3 +1,4 @@
+#![cfg(feature = "ecdsa")]
 extern crate std;
 use super::*;
 use std::println;
