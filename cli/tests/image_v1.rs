@@ -103,11 +103,9 @@ fn encrypted_keys_take_their_password_from_a_file_or_the_environment() {
         works(at.path(), &format!("image verify --key OUT/key.pem {password} OUT/v2"));
         works(at.path(), &format!("key digest {password} OUT/key.pem"));
     }
-    for (password, refusal) in [("--password-file OUT/wrong", "the key does not decrypt: wrong password")] {
-        let verify = format!("image verify --scheme v1 --key OUT/key.pem {password} OUT/signed");
-        let (code, _, error) = cotter(at.path(), &verify);
-        assert!(code == 1 && error.contains(refusal), "{password}: {error}");
-    }
+    let verify = "image verify --scheme v1 --key OUT/key.pem --password-file OUT/wrong OUT/signed";
+    let (code, _, error) = cotter(at.path(), verify);
+    assert!(code == 1 && error.contains("the key does not decrypt: wrong password"), "{error}");
 }
 
 #[test]
