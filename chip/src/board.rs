@@ -3,17 +3,15 @@
 mod security_info;
 
 use crate::bootloader;
-use crate::crypt::{TransparentFlash, flash_key};
-use crate::efuse::{BurnError, BurnSet};
-use crate::efuse::{EfuseFileError, Efuses};
+use crate::crypt::{TransparentFlash, flash_key, has_flash_key};
+use crate::efuse::{BurnError, BurnSet, EfuseFileError, Efuses, Setting};
 use crate::fault::Fault;
 use crate::flash::{Flash, FlashError, FlashFileError};
 use crate::report::{BootReport, Outcome, Record, RefusalCode};
 use crate::rom::{self, DownloadMode};
 use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
 use cotter_formats::chip::Chip;
-use cotter_formats::efuse::{EfuseImage, KeyPurpose, esp32c3};
-use cotter_formats::flash_encryption::xts;
+use cotter_formats::efuse::{ChipRevision, EfuseImage};
 use std::path::Path;
 
 pub use security_info::{SecurityFlags, SecurityInfo};
@@ -36,11 +34,24 @@ impl VirtualChip {
     /// A board fresh from the reel: erased 4 MiB flash, blank eFuses but for this factory MAC.
     ///
     /// # Errors
-    /// [`BoardError::NotSimulated`] for a chip that cannot be simulated; so far that is every one but the ESP32-C3.
+    /// [`BoardError::NotSimulated`] for a chip whose ROM is not known well enough: ESP32-H21, H4, S31.
     pub fn new(chip: Chip, mac: [u8; 6]) -> Result<Self, BoardError> {
         let fault = Fault::default();
         simulated(chip)?;
-        let efuses = Efuses::fresh(chip, mac, fault.clone());
+        Self::around(Efuses::fresh(chip, mac, fault.clone()), fault)
+    }
+
+    /// As [`Self::new`], with a chip of that revision.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_revision(chip: Chip, revision: ChipRevision, mac: [u8; 6]) -> Result<Self, BoardError> {
+        let fault = Fault::default();
+        simulated(chip)?;
+        Self::around(Efuses::fresh_of(chip, revision, mac, fault.clone()), fault)
+    }
+
+    fn around(efuses: Efuses, fault: Fault) -> Result<Self, BoardError> {
         let flash = Flash::erased(FLASH_SIZE, fault.clone())?;
         Ok(Self { flash, efuses, fault })
     }
@@ -203,15 +214,15 @@ impl Download {
     /// [`DownloadError::ManualEncryptionDisabled`] once `DIS_DOWNLOAD_MANUAL_ENCRYPT` is burned.
     pub fn write_flash_encrypted(&self, addr: FlashAddr, bytes: &[u8]) -> Result<(), DownloadError> {
         self.check()?;
-        if self.board.efuses.sensed(&esp32c3::DIS_DOWNLOAD_MANUAL_ENCRYPT) != 0 {
+        if self.board.efuses.sensed(Setting::ManualEncryptDisabled) != 0 {
             return Err(DownloadError::ManualEncryptionDisabled);
         }
-        if self.board.efuses.hardware_key(KeyPurpose::XTS_AES_128_KEY).is_none() {
+        if !has_flash_key(&self.board.efuses) {
             return Err(DownloadError::NoFlashKey);
         }
         let mut units = bytes.to_vec();
         let not_aligned = FlashError::NotAligned { addr, len: bytes.len(), unit: 16 };
-        xts::encrypt(&flash_key(&self.board.efuses), addr, &mut units).map_err(|_| not_aligned)?;
+        flash_key(&self.board.efuses).encrypt(addr, &mut units).map_err(|_| not_aligned)?;
         self.write_flash(addr, &units)
     }
 
@@ -277,7 +288,7 @@ impl Download {
     }
 
     fn check(&self) -> Result<(), DownloadError> {
-        if self.board.efuses.sensed(&esp32c3::DIS_DOWNLOAD_MODE) != 0 {
+        if self.board.efuses.sensed(Setting::DownloadDisabled) != 0 {
             return Err(DownloadError::Disabled);
         }
         Ok(())
@@ -286,7 +297,7 @@ impl Download {
     /// A session that was open before its own burn of `ENABLE_SECURITY_DOWNLOAD` is no longer.
     fn check_open(&self) -> Result<(), DownloadError> {
         self.check()?;
-        let is_secure = self.board.efuses.sensed(&esp32c3::ENABLE_SECURITY_DOWNLOAD) != 0;
+        let is_secure = self.board.efuses.sensed(Setting::SecureDownload) != 0;
         if is_secure || self.mode == DownloadMode::Secure {
             return Err(DownloadError::SecureMode);
         }
@@ -318,14 +329,17 @@ pub enum DownloadError {
 }
 
 fn simulated(chip: Chip) -> Result<(), BoardError> {
-    if chip == Chip::Esp32C3 { Ok(()) } else { Err(BoardError::NotSimulated { chip }) }
+    match chip {
+        Chip::Esp32H21 | Chip::Esp32H4 | Chip::Esp32S31 => Err(BoardError::NotSimulated { chip }),
+        _ => Ok(()),
+    }
 }
 
 /// Why there is no board.
 #[derive(Debug, thiserror::Error)]
 pub enum BoardError {
-    /// A chip whose ROM is not simulated.
-    #[error("no virtual board of {chip}: its ROM is not simulated")]
+    /// A chip about whose ROM too little is known.
+    #[error("no virtual board of {chip}: too little is known about its ROM")]
     NotSimulated {
         /// Which.
         chip: Chip,

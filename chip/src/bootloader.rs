@@ -17,12 +17,11 @@ mod selection;
 mod tests;
 
 use crate::crypt::TransparentFlash;
-use crate::efuse::Efuses;
+use crate::efuse::{Efuses, Setting};
 use crate::flash::FlashError;
 use crate::report::{AppSlot, Booted, Record, RefusalCode, Stage, Step};
 use app::App;
-use cotter_formats::efuse::coding::DATA;
-use cotter_formats::efuse::{EfuseBlock, esp32c3, unary};
+use cotter_formats::efuse::unary;
 use cotter_formats::otadata::OtaState;
 use cotter_formats::partition::{DEFAULT_OFFSET, Partition, PartitionTable, PartitionType, Subtype, TABLE_LEN};
 use selection::{Selection, Start};
@@ -35,7 +34,7 @@ pub(crate) fn boot(flash: &mut TransparentFlash, efuses: &Efuses, record: &mut R
 
     // 2. otadata: what was booted and not confirmed is given up, then the newest entry that is still good and whose
     //    application is not too old selects a slot. A new one is now on probation.
-    let required = unary::count(efuses.image()?.value(&esp32c3::SECURE_VERSION));
+    let required = unary::count(efuses.read_setting(Setting::SecureVersion)?);
     let mut selection = Selection::read(&table, flash)?;
     selection.abort_unconfirmed(flash, record)?;
     let start = selection.start(flash, required, record)?;
@@ -126,8 +125,8 @@ fn refuse(slot: AppSlot, refusal: &app::Refusal, record: &mut Record) {
 /// Off-spec: ESP-IDF burns for the selected slot before it has looked at more than the descriptor, so that an attacker
 /// who writes a descriptor into plain flash can burn a chip to the end. Here the image has been verified.
 fn burn_secure_version(version: u32, efuses: &Efuses, record: &mut Record) -> Result<(), RefusalCode> {
-    let field = &esp32c3::SECURE_VERSION;
-    let current = efuses.image()?.value(field);
+    let current = efuses.read_setting(Setting::SecureVersion)?;
+    let field = efuses.setting_field(Setting::SecureVersion).expect("every simulated chip has SECURE_VERSION");
     let Some(wanted) = unary::bits(version, field) else {
         record.line(format!("efuse: secure version {version} does not fit into {} bits", field.len));
         return Ok(());
@@ -135,10 +134,8 @@ fn burn_secure_version(version: u32, efuses: &Efuses, record: &mut Record) -> Re
     if unary::count(current) >= version || wanted & !current == 0 {
         return Ok(());
     }
-    let mut settings = [0; DATA];
-    field.merge(wanted & !current, &mut settings).expect("16 bits of block 0");
-    efuses.program(EfuseBlock::SETTINGS, &settings)?;
-    let burned = unary::count(efuses.image()?.value(field));
+    efuses.set(Setting::SecureVersion, wanted & !current)?;
+    let burned = unary::count(efuses.read_setting(Setting::SecureVersion)?);
     record.line(format!("efuse: secure version is {burned} now"));
     record.step(Stage::SecondStage, "anti-rollback", format!("SECURE_VERSION burned to {burned}"));
     Ok(())

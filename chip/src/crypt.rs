@@ -1,19 +1,21 @@
 //! Flash as the cache and the encrypting write path show it: plaintext, once the eFuses have switched encryption on.
 
-use crate::efuse::Efuses;
+use crate::efuse::{Efuses, Setting};
 use crate::flash::{Flash, FlashError, aligned, span};
 use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
-use cotter_formats::efuse::{KeyPurpose, esp32c3, unary};
-use cotter_formats::flash_encryption::xts::{self, XtsKey};
-use cotter_formats::secret::Secret;
+use cotter_formats::chip::Chip;
+use cotter_formats::efuse::{EfuseBlock, KeyPurpose, unary};
+use cotter_formats::flash_encryption::esp32::CryptConfig;
+use cotter_formats::flash_encryption::key::{FlashKey, KeyHolder};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
+use zeroize::Zeroizing;
 
 /// The transparent view: what it reads is decrypted, what it writes is encrypted, if the chip does so at all.
 ///
-/// The hardware looks at the eFuses each time: XTS-AES-128 with the key of purpose `XTS_AES_128_KEY` while
-/// `SPI_BOOT_CRYPT_CNT` has an odd number of bits set, plain otherwise. Writes go in units of 16 bytes in either case,
-/// so that device code need not know. A unit must not be written twice without an erase: ciphertext ANDed with
-/// ciphertext is neither.
+/// The hardware looks at the eFuses each time: it encrypts with the key of [`flash_key`] while `SPI_BOOT_CRYPT_CNT`
+/// (`FLASH_CRYPT_CNT` on the ESP32) has an odd number of bits set, and not otherwise. Writes go in units of 16 bytes in
+/// either case, so that device code need not know. A unit must not be written twice without an erase: ciphertext ANDed
+/// with ciphertext is neither.
 #[derive(Clone, Debug)]
 pub struct TransparentFlash {
     flash: Flash,
@@ -33,7 +35,7 @@ impl TransparentFlash {
     /// True if the hardware encrypts and decrypts.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
-        unary::is_odd(self.efuses.sensed(&esp32c3::SPI_BOOT_CRYPT_CNT))
+        unary::is_odd(self.efuses.sensed(Setting::FlashCryptCount))
     }
 
     /// Reads any bytes, decrypted.
@@ -51,9 +53,15 @@ impl TransparentFlash {
             FlashError::OutOfBounds { capacity, .. } => FlashError::OutOfBounds { addr, len: out.len(), capacity },
             other => other,
         })?;
-        xts::decrypt(&flash_key(&self.efuses), first, &mut units).expect("whole units inside the part");
+        flash_key(&self.efuses).decrypt(first, &mut units).expect("whole units inside the part");
         out.copy_from_slice(&units[skipped..skipped + out.len()]);
         Ok(())
+    }
+
+    /// The chip that looks.
+    #[must_use]
+    pub fn chip(&self) -> Chip {
+        self.efuses.chip()
     }
 
     /// The raw part behind the view.
@@ -63,17 +71,55 @@ impl TransparentFlash {
     }
 }
 
-/// The flash encryption key in the order of a key file.
+/// The flash encryption key that the hardware makes of the eFuses.
 ///
-/// Not observed: what the hardware does when encryption is on and no block has the purpose. Here the key is zero.
-pub(crate) fn flash_key(efuses: &Efuses) -> XtsKey {
-    let burned = efuses.hardware_key(KeyPurpose::XTS_AES_128_KEY);
-    XtsKey::Aes128(Secret::filled_by(|key| {
-        if let Some(burned) = burned {
-            key.copy_from_slice(burned.expose());
-            KeyPurpose::XTS_AES_128_KEY.reorder(key);
+/// The ESP32 has it in BLOCK1, the ESP32-C2 in `BLOCK_KEY0` (the lower half without `XTS_KEY_LENGTH_256`), later chips
+/// in the blocks of purpose `XTS_AES_256_KEY_1` and `_2`, or else `XTS_AES_128_KEY`. Keys that a key manager holds are
+/// not modelled. Not observed: what the hardware does when encryption is on and there is no key. Here the key is zero.
+pub(crate) fn flash_key(efuses: &Efuses) -> FlashKey {
+    let chip = efuses.chip();
+    let mut config = None;
+    let file: Zeroizing<Vec<u8>> = Zeroizing::new(match chip {
+        Chip::Esp32 => {
+            config = u8::try_from(efuses.sensed(Setting::FlashCryptConfig)).ok().and_then(CryptConfig::new);
+            let len = efuses.data_len(EfuseBlock(1)).min(32);
+            reversed(&efuses.hardware_block(EfuseBlock(1)).expose()[..len])
         }
-    }))
+        Chip::Esp32C2 => {
+            let len = if efuses.sensed(Setting::XtsKey256) == 0 { 16 } else { 32 };
+            reversed(&efuses.hardware_block(EfuseBlock(3)).expose()[..len])
+        }
+        _ => {
+            let key = |purpose| efuses.hardware_key(purpose).map(|key| reversed(key.expose()));
+            match (key(KeyPurpose::XTS_AES_256_KEY_1), key(KeyPurpose::XTS_AES_256_KEY_2)) {
+                (Some(first), Some(second)) => [first, second].concat(),
+                _ => key(KeyPurpose::XTS_AES_128_KEY).unwrap_or_else(|| vec![0; 32]),
+            }
+        }
+    });
+    let whole = FlashKey::for_chip(chip, KeyHolder::Efuse, config, &file);
+    // Off-spec: a pair of 256-bit blocks on a chip without XTS-AES-256, which no tool burns, counts as no key.
+    whole
+        .or_else(|_| FlashKey::for_chip(chip, KeyHolder::Efuse, config, &[0; 32]))
+        .expect("every chip has 32-byte keys")
+}
+
+/// Whether a flash encryption key has been burned at all.
+pub(crate) fn has_flash_key(efuses: &Efuses) -> bool {
+    let is_burned = |block| efuses.hardware_block(block).expose().iter().any(|byte| *byte != 0);
+    match efuses.chip() {
+        Chip::Esp32 => is_burned(EfuseBlock(1)),
+        Chip::Esp32C2 => is_burned(EfuseBlock(3)),
+        _ => {
+            let pair = [KeyPurpose::XTS_AES_256_KEY_1, KeyPurpose::XTS_AES_256_KEY_2];
+            let has = |purpose| efuses.hardware_key(purpose).is_some();
+            has(KeyPurpose::XTS_AES_128_KEY) || pair.into_iter().all(has)
+        }
+    }
+}
+
+fn reversed(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().rev().copied().collect()
 }
 
 impl ErrorType for TransparentFlash {
@@ -114,7 +160,7 @@ impl NorFlash for TransparentFlash {
             return Err(out_of_bounds);
         }
         let mut units = bytes.to_vec();
-        xts::encrypt(&flash_key(&self.efuses), addr, &mut units).expect("whole units inside the part");
+        flash_key(&self.efuses).encrypt(addr, &mut units).expect("whole units inside the part");
         self.flash.program_at(addr, &units)
     }
 }
@@ -124,8 +170,8 @@ mod tests {
     use super::*;
     use crate::efuse::{BurnSet, KeyProtection};
     use crate::fault::Fault;
-    use cotter_formats::chip::Chip;
-    use cotter_formats::efuse::EfuseBlock;
+    use cotter_formats::efuse::esp32c3;
+    use cotter_formats::secret::Secret;
 
     // espsecure 5.6.0 encrypt-flash-data --aes-xts -k fe_key_256.bin -a 0x1000 plain-272.bin, see vectors/flashenc
     const PLAIN: &[u8] = include_bytes!("../../vectors/flashenc/plain-272.bin");

@@ -2,30 +2,38 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | here | the silicon and its controller: what hardware does, silently |
+//! | here | the handle that the rest of the board has |
+//! | `silicon` | the cells of every block and what the hardware does to them, silently |
+//! | `setting` | what the silicon looks at, by its meaning |
 //! | `burn` | a set of burns as a careful tool does it: checked, ordered, verified |
 //! | `controller` | what a program command does to the register file, as espefuse's virtual chip has it |
 //! | `session` | espefuse's commands on a register file: its checks, its order, its refusals, for every chip |
 //! | `file` | the silicon in two files, one of which espefuse reads |
 //!
 //! A counted operation (see [`crate::fault`]) is one program command for one block. Torn, it leaves any subset of the
-//! bits that it should have set. Blocks 1 to 10 are RS-coded: 32 data bytes and 12 check bytes are burned in one go, so
-//! a second value on top of the first leaves neither, and the same value again mends a torn burn.
+//! bits that it should have set. Most blocks are RS-coded: 32 data bytes and 12 check bytes are burned in one go, so a
+//! second value on top of the first leaves neither, and the same value again mends a torn burn. Block 0 has no code, the
+//! other blocks of an ESP32 have what `CODING_SCHEME` says.
 
 pub mod burn;
 pub mod controller;
 mod file;
 pub mod session;
+mod setting;
+mod silicon;
 
-use crate::fault::{Extent, Fault, PowerLost};
+use crate::fault::{Fault, PowerLost};
 use cotter_formats::chip::Chip;
-use cotter_formats::efuse::coding::{self, CHECK, DATA};
-use cotter_formats::efuse::{EfuseBlock, EfuseImage, EfuseMap, Field, KeyPurpose, esp32c3};
+use cotter_formats::efuse::coding::mac_crc;
+use cotter_formats::efuse::{ChipRevision, EfuseBlock, EfuseImage, EfuseMap, Field, KeyPurpose};
 use cotter_formats::secret::Secret;
+use silicon::{CELLS, Silicon};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use zeroize::Zeroizing;
 
 pub use burn::{BurnError, BurnSet, KeyProtection, Pass};
 pub use file::{CELLS_FILE, EfuseFileError, REGISTERS_FILE};
+pub(crate) use setting::Setting;
 
 /// A shared handle on the eFuses of one chip.
 #[derive(Clone)]
@@ -35,32 +43,54 @@ pub struct Efuses {
 }
 
 impl Efuses {
-    /// The eFuses of a chip fresh from Espressif: a MAC and a wafer revision (v0.4), nothing else.
+    /// The eFuses of a chip fresh from Espressif, of a revision that is sold today: see [`Self::fresh_of`].
     #[must_use]
     pub fn fresh(chip: Chip, mac: [u8; 6], fault: Fault) -> Self {
+        Self::fresh_of(chip, usual_revision(chip), mac, fault)
+    }
+
+    /// The eFuses of a chip fresh from Espressif: a MAC (on the ESP32 with its CRC) and a revision, nothing else.
+    /// A revision that the fields cannot tell is told as far as they can.
+    #[must_use]
+    pub fn fresh_of(chip: Chip, revision: ChipRevision, mac: [u8; 6], fault: Fault) -> Self {
         let mut image = EfuseImage::blank(chip);
-        let block = image.block_mut(EfuseBlock::MAC).expect("every map has block 1");
-        let stored = block.iter_mut().zip(mac.iter().rev());
-        stored.for_each(|(cell, byte)| *cell = *byte);
-        esp32c3::WAFER_VERSION_MINOR_LO.merge(4, block).expect("3 bits in block 1");
+        let map = EfuseMap::of_revision(chip, revision);
+        let mut set = |name: &str, value: u16| {
+            let Some(field) = map.field(name) else { return };
+            let fitting = u32::from(value) & field.all_ones();
+            let block = image.block_mut(field.block).expect("a block of this map");
+            field.merge(fitting, block).expect("it fits into the field");
+        };
+        let (major, minor) = (revision.0 / 100, revision.0 % 100);
+        set("CHIP_VER_REV1", u16::from(major >= 1));
+        set("CHIP_VER_REV2", u16::from(major >= 3));
+        for name in ["WAFER_VERSION_MAJOR", "WAFER_VERSION_MAJOR_LO"] {
+            set(name, major);
+        }
+        set("WAFER_VERSION_MAJOR_HI", major >> 2);
+        for name in ["WAFER_VERSION_MINOR", "WAFER_VERSION_MINOR_LO"] {
+            set(name, minor);
+        }
+        set("WAFER_VERSION_MINOR_HI", minor >> 3);
+        set("MAC_CRC", u16::from(mac_crc(&mac)));
+        let mut stored = mac;
+        stored.reverse();
+        if let Some(field) = map.field("MAC") {
+            let block = image.block_mut(field.block).expect("a block of this map");
+            field.merge_bytes(&stored, block).expect("a MAC has 48 bits");
+        }
         Self::from_image(&image, fault)
     }
 
     /// The eFuses of a chip whose registers read like this; a hidden key reads as zero, and so it is lost.
     #[must_use]
     pub fn from_image(image: &EfuseImage, fault: Fault) -> Self {
-        let mut silicon = Silicon::blank(*image.map());
-        for index in 0..BLOCKS {
-            let block = EfuseBlock(index);
-            silicon.merge_cells(block, &code_word(block, &padded(image.block(block).unwrap_or_default())));
-        }
-        Self { silicon: Arc::new(Mutex::new(silicon)), fault }
+        Self { silicon: Arc::new(Mutex::new(Silicon::of(image))), fault }
     }
 
     /// Another chip with the same cells, on another supply.
     pub(crate) fn duplicate(&self, fault: Fault) -> Self {
-        let silicon = self.silicon();
-        let copy = Silicon { map: silicon.map, cells: silicon.cells, controller: Controller::Reset };
+        let copy = self.silicon().duplicate();
         Self { silicon: Arc::new(Mutex::new(copy)), fault }
     }
 
@@ -73,16 +103,28 @@ impl Efuses {
         Ok(self.silicon().image())
     }
 
-    /// Burns 32 bytes into a block as the controller does: frozen bits are left alone without a word, and nothing is
-    /// checked. Prefer [`Self::burn`].
+    /// Burns the data of a block as the controller does, coded as the block is: frozen bits are left alone without a
+    /// word, and nothing is checked. Prefer [`Self::burn`].
     ///
     /// # Errors
     /// [`PowerLost`].
-    pub fn program(&self, block: EfuseBlock, data: &[u8; DATA]) -> Result<(), PowerLost> {
+    pub fn program(&self, block: EfuseBlock, data: &[u8]) -> Result<(), PowerLost> {
         self.fault.operation(|extent| self.silicon().program(block, data, extent))
     }
 
-    /// True if the cells of an RS-coded block are no code word: a burn was torn, or two were laid on top of each other.
+    /// As [`Self::program`], with the code word that software has written into the registers of the controller: 32 data
+    /// and 12 check bytes, or as many bytes as a block of the ESP32 has. What is missing is zero. A word that is none
+    /// leaves a damaged block.
+    ///
+    /// # Errors
+    /// [`PowerLost`].
+    pub fn program_word(&self, block: EfuseBlock, word: &[u8]) -> Result<(), PowerLost> {
+        let mut cells = Zeroizing::new([0; CELLS]);
+        cells.iter_mut().zip(word).for_each(|(to, from)| *to = *from);
+        self.fault.operation(|extent| self.silicon().program_word(block, cells, extent))
+    }
+
+    /// True if the cells of a coded block are no code word: a burn was torn, or two were laid on top of each other.
     ///
     /// Off-spec: the hardware corrects up to 6 damaged bytes; here a damaged block reads as its data cells are.
     ///
@@ -96,7 +138,7 @@ impl Efuses {
     /// Which chip this is.
     #[must_use]
     pub fn chip(&self) -> Chip {
-        self.silicon().map.chip
+        self.silicon().chip()
     }
 
     /// The supply that the controller hangs on.
@@ -109,21 +151,56 @@ impl Efuses {
     /// block that has the purpose.
     pub(crate) fn hardware_key(&self, purpose: KeyPurpose) -> Option<Secret<32>> {
         let silicon = self.silicon();
-        let image = silicon.image();
-        let block = (0..EfuseBlock::KEYS)
-            .filter_map(EfuseBlock::key)
-            .find(|block| image.key_purpose(*block) == Some(purpose))?;
-        Secret::from_slice(silicon.data(block))
+        let image = silicon.open_image();
+        let block = image.map().key_blocks().find(|block| image.key_purpose(*block) == Some(purpose))?;
+        Secret::from_slice(silicon.data(block).first_chunk::<32>()?)
     }
 
-    /// The value of a field as the hardware sees it, whether software may read it or not; works without power.
-    pub(crate) fn sensed(&self, field: &Field) -> u32 {
-        field.read(self.silicon().data(field.block)).expect("a field of up to 32 bits of this chip")
+    /// The data of a block as the hardware sees it, in the order in which it was burned, hidden or not.
+    pub(crate) fn hardware_block(&self, block: EfuseBlock) -> Secret<32> {
+        let data = self.silicon().data(block);
+        Secret::from_slice(&data[..32]).expect("32 bytes")
+    }
+
+    /// The purposes of the key blocks; the user's for those that the chip does not have.
+    pub(crate) fn key_purposes(&self) -> [KeyPurpose; 6] {
+        let image = self.silicon().open_image();
+        let purpose = |index| image.map().key_block(index).and_then(|block| image.key_purpose(block));
+        [0, 1, 2, 3, 4, 5].map(|index| purpose(index).unwrap_or(KeyPurpose::USER))
+    }
+
+    /// Bytes of data in a block, as its coding leaves them.
+    pub(crate) fn data_len(&self, block: EfuseBlock) -> usize {
+        self.silicon().open_image().data_len(block).unwrap_or(0)
+    }
+
+    /// The value of a setting as the hardware sees it, whether software may read it or not; works without power.
+    pub(crate) fn sensed(&self, setting: Setting) -> u32 {
+        self.silicon().setting(setting)
+    }
+
+    /// The value of a setting as software reads it.
+    pub(crate) fn read_setting(&self, setting: Setting) -> Result<u32, PowerLost> {
+        let image = self.image()?;
+        Ok(self.setting_field(setting).map_or(0, |field| image.value(field)))
+    }
+
+    /// The field of a setting; `None` if the chip has none.
+    pub(crate) fn setting_field(&self, setting: Setting) -> Option<&'static Field> {
+        self.silicon().settings().field(setting)
+    }
+
+    /// Burns bits of a setting as the ROM or the second stage does; nothing if the chip has no such setting.
+    pub(crate) fn set(&self, setting: Setting, value: u32) -> Result<(), PowerLost> {
+        let Some(field) = self.setting_field(setting) else { return Ok(()) };
+        let mut data = [0; controller::BLOCK_MAX];
+        field.merge(value, &mut data).expect("the value fits into the setting");
+        self.program(field.block, &data)
     }
 
     /// A reset: the controller forgets what the last program command left in its registers.
     pub(crate) fn reset_controller(&self) {
-        self.silicon().controller = Controller::Reset;
+        self.silicon().reset_controller();
     }
 
     fn silicon(&self) -> MutexGuard<'_, Silicon> {
@@ -138,119 +215,19 @@ impl std::fmt::Debug for Efuses {
     }
 }
 
-const BLOCKS: u8 = 11;
-const CODE_WORD: usize = DATA + CHECK;
-
-struct Silicon {
-    map: EfuseMap,
-    cells: [[u8; CODE_WORD]; BLOCKS as usize],
-    controller: Controller,
+/// A revision that is sold today, from ESP-IDF 6.2-dev's list of revisions.
+const fn usual_revision(chip: Chip) -> ChipRevision {
+    ChipRevision(match chip {
+        Chip::Esp32 => 300,
+        Chip::Esp32S2 | Chip::Esp32C5 | Chip::Esp32C61 => 100,
+        Chip::Esp32S3 | Chip::Esp32C6 => 2,
+        Chip::Esp32C3 => 4,
+        Chip::Esp32C2 => 200,
+        Chip::Esp32H2 => 102,
+        Chip::Esp32P4 => 103,
+        Chip::Esp32H21 | Chip::Esp32H4 | Chip::Esp32S31 => 0,
+    })
 }
-
-/// What the last program command left in the registers of the controller.
-enum Controller {
-    Reset,
-    Used { check: [u8; CHECK] },
-}
-
-impl Silicon {
-    const fn blank(map: EfuseMap) -> Self {
-        Self { map, cells: [[0; CODE_WORD]; BLOCKS as usize], controller: Controller::Reset }
-    }
-
-    fn data(&self, block: EfuseBlock) -> &[u8] {
-        self.cells.get(usize::from(block.0)).map_or(&[], |cells| &cells[..DATA])
-    }
-
-    fn is_damaged(&self, block: EfuseBlock) -> bool {
-        let data = padded(self.data(block));
-        self.cells.get(usize::from(block.0)).is_some_and(|cells| *cells != code_word(block, &data))
-    }
-
-    fn merge_cells(&mut self, block: EfuseBlock, word: &[u8; CODE_WORD]) {
-        if let Some(cells) = self.cells.get_mut(usize::from(block.0)) {
-            cells.iter_mut().zip(word).for_each(|(cell, byte)| *cell |= byte);
-        }
-    }
-
-    fn image(&self) -> EfuseImage {
-        let mut image = EfuseImage::blank(self.map.chip);
-        let hidden = esp32c3::RD_DIS.read(self.data(EfuseBlock::SETTINGS)).expect("7 bits of block 0");
-        for (index, layout) in (0..BLOCKS).zip(self.map.blocks) {
-            let block = EfuseBlock(index);
-            if hidden & u32::from(layout.read_protect_mask) != 0 {
-                continue;
-            }
-            if let Some(readable) = image.block_mut(block) {
-                readable.copy_from_slice(&self.data(block)[..readable.len()]);
-            }
-        }
-        if let Controller::Used { check } = &self.controller {
-            let words = check.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
-            let left = CHECK_VALUE.into_iter().zip(words).chain(LEFT_BY_A_BURN);
-            left.for_each(|(offset, value)| image.set_register(offset, value).expect("inside the register file"));
-        }
-        image
-    }
-
-    fn program(&mut self, block: EfuseBlock, data: &[u8; DATA], extent: Extent) {
-        let check = if block == EfuseBlock::SETTINGS { self.last_check() } else { coding::check_bytes(data) };
-        self.controller = Controller::Used { check };
-        let mut word = code_word(block, data);
-        let frozen = self.frozen(block);
-        word.iter_mut().zip(frozen).for_each(|(byte, frozen)| *byte &= !frozen);
-        if let Extent::Torn(mut noise) = extent {
-            word.iter_mut().for_each(|byte| *byte &= noise.byte());
-        }
-        self.merge_cells(block, &word);
-    }
-
-    fn last_check(&self) -> [u8; CHECK] {
-        match self.controller {
-            Controller::Reset => [0; CHECK],
-            Controller::Used { check } => check,
-        }
-    }
-
-    /// The cells of a block that `WR_DIS` has frozen.
-    fn frozen(&self, block: EfuseBlock) -> [u8; CODE_WORD] {
-        let write_disabled = esp32c3::WR_DIS.read(self.data(EfuseBlock::SETTINGS)).expect("32 bits of block 0");
-        let is_frozen = |bit: Option<u8>| bit.is_some_and(|bit| write_disabled >> bit & 1 == 1);
-        if self.map.block(block).is_none_or(|layout| is_frozen(layout.write_protect_bit)) {
-            return [0xff; CODE_WORD];
-        }
-        let mut frozen = [0; CODE_WORD];
-        let fields = self.map.fields.iter().filter(|field| field.block == block && is_frozen(field.write_protect_bit));
-        for field in fields.filter(|field| field.len <= 32) {
-            field.merge(field.all_ones(), &mut frozen).expect("a field of this block");
-        }
-        frozen
-    }
-}
-
-/// What is burned for the data of a block: block 0 has no check bytes.
-fn code_word(block: EfuseBlock, data: &[u8; DATA]) -> [u8; CODE_WORD] {
-    let mut word = [0; CODE_WORD];
-    word[..DATA].copy_from_slice(data);
-    if block != EfuseBlock::SETTINGS {
-        word[DATA..].copy_from_slice(&coding::check_bytes(data));
-    }
-    word
-}
-
-/// The data of a shorter block, extended with zeros.
-fn padded(block: &[u8]) -> [u8; DATA] {
-    let mut data = [0; DATA];
-    data.iter_mut().zip(block).for_each(|(byte, stored)| *byte = *stored);
-    data
-}
-
-/// `EFUSE_CHECK_VALUE0..2_REG`: espefuse leaves the check bytes of the last RS-coded block here, a secret key's too.
-const CHECK_VALUE: [usize; 3] = [0x020, 0x024, 0x028];
-
-/// Operation code and timing, as espefuse 5.6.0 sets them for a 40 MHz crystal: `EFUSE_CONF_REG`,
-/// `EFUSE_DAC_CONF_REG`, `EFUSE_WR_TIM_CONF1_REG`, `EFUSE_WR_TIM_CONF2_REG`.
-const LEFT_BY_A_BURN: [(usize, u32); 4] = [(0x1cc, 0x5aa5), (0x1e8, 0x28), (0x1f0, 0x3000), (0x1f4, 0x190)];
 
 #[cfg(test)]
 mod tests;

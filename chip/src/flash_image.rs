@@ -6,12 +6,12 @@ use cotter_formats::addr::{FlashAddr, FlashLen};
 use cotter_formats::chip::Chip;
 use cotter_formats::image::{HEADER_LEN, Image, ImageHeader};
 use cotter_formats::secure_boot::v2;
-use sha2::{Digest, Sha256};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// A whole image, up to its checksum or appended digest.
 pub(crate) struct FlashImage {
     bytes: Vec<u8>,
+    chip: Chip,
 }
 
 /// Why the walk ended early.
@@ -22,9 +22,9 @@ pub(crate) enum WalkError {
     DoesNotFit,
 }
 
-/// What a Secure Boot V2 signature covers, and the sector with the signatures.
+/// What a Secure Boot V2 signature covers, padding included, and the sector with the signatures.
 pub(crate) struct SignedContent {
-    pub(crate) digest: [u8; 32],
+    pub(crate) bytes: Vec<u8>,
     pub(crate) sector: Vec<u8>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn read_header(flash: &TransparentFlash, at: FlashAddr) -> Result<Ima
 impl FlashImage {
     /// Walks the segments from `at`; nothing may lie past `limit` bytes. The header has been looked at already.
     pub(crate) fn read(flash: &TransparentFlash, at: FlashAddr, limit: FlashLen) -> Result<Self, WalkError> {
-        let header = read_header(flash, at)?;
+        let (header, chip) = (read_header(flash, at)?, flash.chip());
         let limit = limit.0 as usize;
         let mut end = HEADER_LEN;
         for _ in 0..header.segment_count {
@@ -54,15 +54,15 @@ impl FlashImage {
         }
         let mut bytes = vec![0; total];
         flash.read_at(at, &mut bytes)?;
-        match Image::scan(&bytes, Chip::Esp32C3) {
-            Ok(image) if image.len() == total => Ok(Self { bytes }),
+        match Image::scan(&bytes, chip) {
+            Ok(image) if image.len() == total => Ok(Self { bytes, chip }),
             _ => Err(WalkError::DoesNotFit),
         }
     }
 
     /// Header, segments, checksum, digest.
     pub(crate) fn parsed(&self) -> Image<'_> {
-        Image::scan(&self.bytes, Chip::Esp32C3).expect("it was scanned when it was read")
+        Image::scan(&self.bytes, self.chip).expect("it was scanned when it was read")
     }
 
     /// Length without signature.
@@ -70,7 +70,7 @@ impl FlashImage {
         FlashLen(u32::try_from(self.bytes.len()).expect("it fits into the flash"))
     }
 
-    /// Digest of the image with its padding as it is in flash, and the sector behind that.
+    /// The image with its padding as it is in flash, and the sector behind that.
     pub(crate) fn signed_content(
         &self,
         flash: &TransparentFlash,
@@ -85,8 +85,8 @@ impl FlashImage {
         flash.read_at(address(at, self.bytes.len())?, &mut padding)?;
         let mut sector = vec![0; v2::SECTOR_LEN];
         flash.read_at(address(at, padded)?, &mut sector)?;
-        let digest = Sha256::new().chain_update(&self.bytes).chain_update(&padding).finalize().into();
-        Ok(SignedContent { digest, sector })
+        let bytes = [&self.bytes[..], &padding].concat();
+        Ok(SignedContent { bytes, sector })
     }
 }
 

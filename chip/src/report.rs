@@ -184,6 +184,8 @@ refusal_codes! {
     UntrustedKey = "untrusted-key",
     /// The signature itself is wrong.
     BadSignature = "bad-signature",
+    /// The second stage is larger than the ESP32's ROM can verify.
+    BootloaderTooLarge = "bootloader-too-large",
     /// Download mode was asked for, and the eFuses have switched it off.
     DownloadModeDisabled = "download-mode-disabled",
     /// There is no partition table, or a damaged one.

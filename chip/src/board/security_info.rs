@@ -1,9 +1,7 @@
 //! What the serial loader tells about protection, in every download mode.
 
-use crate::efuse::Efuses;
-use cotter_formats::chip::Chip;
-use cotter_formats::efuse::esp32c3::{self, KEY_PURPOSES};
-use cotter_formats::efuse::{Field, KeyPurpose, unary};
+use crate::efuse::{Efuses, Setting};
+use cotter_formats::efuse::{KeyPurpose, unary};
 
 /// The answer to `GET_SECURITY_INFO`: the only look at the eFuses that secure download mode leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,13 +10,13 @@ pub struct SecurityInfo {
     pub flags: SecurityFlags,
     /// Bits set in `SPI_BOOT_CRYPT_CNT`; odd means that flash encryption is on.
     pub flash_crypt_count: u32,
-    /// `KEY_PURPOSE_0` to `KEY_PURPOSE_5`.
+    /// `KEY_PURPOSE_0` to `KEY_PURPOSE_5`; 0, the user's, where the chip has fewer.
     pub key_purposes: [KeyPurpose; 6],
     /// As in an image header.
     pub chip_id: u32,
 }
 
-/// The flags word. Source: esptool 5.6.0 `SECURITY_INFO_FLAG_MAP`; bits 8 to 10 as the C3's fields suggest them.
+/// The flags word. Source: esptool 5.6.0 `SECURITY_INFO_FLAG_MAP`; bits 8 to 10 as the fields of the chips suggest them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecurityFlags(pub u32);
 
@@ -49,26 +47,26 @@ impl SecurityFlags {
 
 impl SecurityInfo {
     pub(super) fn of(efuses: &Efuses) -> Self {
-        let is_set = |field: &Field| efuses.sensed(field) != 0;
+        let is_set = |setting| efuses.sensed(setting) != 0;
         let flags = [
-            is_set(&esp32c3::SECURE_BOOT_EN),
-            is_set(&esp32c3::SECURE_BOOT_AGGRESSIVE_REVOKE),
-            is_set(&esp32c3::ENABLE_SECURITY_DOWNLOAD),
-            is_set(&esp32c3::SECURE_BOOT_KEY_REVOKE0),
-            is_set(&esp32c3::SECURE_BOOT_KEY_REVOKE1),
-            is_set(&esp32c3::SECURE_BOOT_KEY_REVOKE2),
-            unary::is_odd(efuses.sensed(&esp32c3::SOFT_DIS_JTAG)),
-            is_set(&esp32c3::DIS_PAD_JTAG),
-            is_set(&esp32c3::DIS_USB_SERIAL_JTAG),
-            false,
-            is_set(&esp32c3::DIS_DOWNLOAD_ICACHE),
+            is_set(Setting::SecureBoot),
+            is_set(Setting::AggressiveRevoke),
+            is_set(Setting::SecureDownload),
+            is_set(Setting::Revoke0),
+            is_set(Setting::Revoke1),
+            is_set(Setting::Revoke2),
+            unary::is_odd(efuses.sensed(Setting::SoftJtag)),
+            is_set(Setting::PadJtag),
+            is_set(Setting::UsbSerialJtag),
+            is_set(Setting::DownloadDcacheDisabled),
+            is_set(Setting::DownloadIcacheDisabled),
         ];
         let word = flags.iter().rev().fold(0, |word, flag| word << 1 | u32::from(*flag));
         Self {
             flags: SecurityFlags(word),
-            flash_crypt_count: unary::count(efuses.sensed(&esp32c3::SPI_BOOT_CRYPT_CNT)),
-            key_purposes: KEY_PURPOSES.map(|field| KeyPurpose(efuses.sensed(&field).to_le_bytes()[0])),
-            chip_id: Chip::Esp32C3.image_chip_id().into(),
+            flash_crypt_count: unary::count(efuses.sensed(Setting::FlashCryptCount)),
+            key_purposes: efuses.key_purposes(),
+            chip_id: efuses.chip().image_chip_id().into(),
         }
     }
 }

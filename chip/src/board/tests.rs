@@ -4,7 +4,7 @@ use super::*;
 use crate::efuse::KeyProtection;
 use crate::fault::{CutPoint, Phase};
 use crate::fixtures::{FLASH_KEY, encrypted_for};
-use cotter_formats::efuse::{EfuseBlock, Field};
+use cotter_formats::efuse::{EfuseBlock, Field, KeyPurpose, esp32c3};
 use cotter_formats::secret::Secret;
 
 const MAC: [u8; 6] = [0x58, 0xcf, 0x79, 0xaa, 0xbb, 0xcc];
@@ -44,9 +44,9 @@ fn a_fresh_board_has_nothing_to_boot() {
 }
 
 #[test]
-fn only_the_c3_is_simulated() {
-    let refused = VirtualChip::new(Chip::Esp32S3, MAC);
-    assert!(matches!(refused, Err(BoardError::NotSimulated { chip: Chip::Esp32S3 })));
+fn chips_whose_rom_is_unknown_are_refused() {
+    let refused = VirtualChip::new(Chip::Esp32H4, MAC);
+    assert!(matches!(refused, Err(BoardError::NotSimulated { chip: Chip::Esp32H4 })));
 }
 
 #[test]

@@ -1,17 +1,19 @@
 //! The image of an application in its partition: everything that is checked before it may run.
 
 use crate::crypt::TransparentFlash;
-use crate::efuse::Efuses;
+use crate::efuse::{Efuses, Setting};
 use crate::flash_image::{FlashImage, WalkError, read_header};
 use crate::report::{AppSlot, Booted, RefusalCode};
 use crate::trusted_keys::TrustedKeys;
 use cotter_formats::addr::{FlashAddr, FlashLen};
-use cotter_formats::chip::Chip;
-use cotter_formats::efuse::{EfuseImage, esp32c3};
+use cotter_formats::efuse::EfuseImage;
 use cotter_formats::image::{AppDescriptor, Checksum, ImageHeader, MAX_SEGMENTS};
 use cotter_formats::otadata::OtaState;
 use cotter_formats::partition::Partition;
-use cotter_formats::secure_boot::v2::{BLOCK_LEN, MAX_BLOCKS, SignatureBlock, SignatureError};
+use cotter_formats::secure_boot::v2::{
+    BLOCK_LEN, BlockRefusal, ContentDigests, EfuseTrust, SignatureBlock, SignatureError, Support, Version, blocks_of,
+    support,
+};
 
 /// An application that may run.
 pub(super) struct App {
@@ -57,7 +59,7 @@ impl App {
         }
 
         // 3. For this chip and its revision, in at most 16 segments that fit into the partition.
-        check_header(&header, &settings)?;
+        check_header(&header, &settings, efuses)?;
         let image = FlashImage::read(flash, at, limit)?;
 
         // 4. The checksum.
@@ -69,9 +71,9 @@ impl App {
         }
 
         // 5. With Secure Boot the signature over the padded image, else the appended digest, if there is one.
-        let is_verified = settings.is_set(&esp32c3::SECURE_BOOT_EN);
+        let is_verified = EfuseTrust::of(&settings).enabled == Some(Version::V2);
         if is_verified {
-            verify_signature(&image, flash, partition, &TrustedKeys::read(&settings))?;
+            verify_signature(&image, flash, partition, &settings)?;
         } else if parsed.digest().is_some_and(|digest| digest.stored != digest.computed) {
             let line = "esp_image: Image hash failed - image is corrupt".to_owned();
             return Err(Refusal { code: RefusalCode::HashMismatch, line });
@@ -117,16 +119,16 @@ pub(super) fn secure_version(flash: &TransparentFlash, at: FlashAddr) -> Result<
     Ok((magic == AppDescriptor::MAGIC).then_some(version))
 }
 
-fn check_header(header: &ImageHeader, settings: &EfuseImage) -> Result<(), Refusal> {
-    let expected = Chip::Esp32C3.image_chip_id();
+fn check_header(header: &ImageHeader, settings: &EfuseImage, efuses: &Efuses) -> Result<(), Refusal> {
+    let expected = efuses.chip().image_chip_id();
     let found = header.chip_id.get();
     if found != expected {
         let line = format!("boot_comm: mismatch chip ID, expected {expected}, found {found}");
         return Err(Refusal { code: RefusalCode::WrongChip, line });
     }
-    let revision = chip_revision(settings);
+    let revision = u32::from(settings.revision().0);
     let (min, max) = (u32::from(header.min_revision.get()), u32::from(header.max_revision.get()));
-    let is_limited = !matches!(max, 0 | 65535) && !settings.is_set(&esp32c3::DISABLE_WAFER_VERSION_MAJOR);
+    let is_limited = !matches!(max, 0 | 65535) && efuses.sensed(Setting::RevisionUnlimited) == 0;
     if revision < min || (is_limited && revision > max) {
         let line = format!("boot_comm: chip revision check failed. Required {min} to {max}, found {revision}");
         return Err(Refusal { code: RefusalCode::WrongRevision, line });
@@ -139,20 +141,14 @@ fn check_header(header: &ImageHeader, settings: &EfuseImage) -> Result<(), Refus
     Ok(())
 }
 
-/// major * 100 + minor.
-fn chip_revision(settings: &EfuseImage) -> u32 {
-    let minor =
-        settings.value(&esp32c3::WAFER_VERSION_MINOR_HI) << 3 | settings.value(&esp32c3::WAFER_VERSION_MINOR_LO);
-    100 * settings.value(&esp32c3::WAFER_VERSION_MAJOR) + minor
-}
-
 /// Any block that is signed right by a trusted key will do; the blocks after one that is none are not looked at.
 fn verify_signature(
     image: &FlashImage,
     flash: &TransparentFlash,
     partition: &Partition,
-    keys: &TrustedKeys,
+    settings: &EfuseImage,
 ) -> Result<(), Refusal> {
+    let (chip, keys) = (flash.chip(), TrustedKeys::read(settings));
     let refuse = |code, reason: &str| {
         Err(Refusal { code, line: format!("esp_image: Secure boot signature verification failed: {reason}") })
     };
@@ -164,7 +160,7 @@ fn verify_signature(
         content => content?,
     };
     let mut refusal = refuse(RefusalCode::Unsigned, "no signature block");
-    for (number, bytes) in content.sector.chunks_exact(BLOCK_LEN).take(MAX_BLOCKS).enumerate() {
+    for (number, bytes) in content.sector.chunks_exact(BLOCK_LEN).take(blocks_of(chip)).enumerate() {
         let block = match SignatureBlock::parse(bytes) {
             Ok(block) => block,
             Err(SignatureError::Magic { .. }) => break,
@@ -173,11 +169,13 @@ fn verify_signature(
                 break;
             }
         };
+        let digests = ContentDigests::of_schemes(&content.bytes, [block.scheme()]);
         let code = match keys.number_of(&block) {
+            _ if support(chip, block.scheme()) == Support::No => RefusalCode::SignatureBlockInvalid,
             None => RefusalCode::UntrustedKey,
-            Some(_) => match block.verify(&content.digest) {
+            Some(_) => match block.verify_any(&digests) {
                 Ok(()) => return Ok(()),
-                Err(SignatureError::Digest) => RefusalCode::SignedDigestMismatch,
+                Err(BlockRefusal::Block(SignatureError::Digest)) => RefusalCode::SignedDigestMismatch,
                 Err(_) => RefusalCode::BadSignature,
             },
         };

@@ -6,13 +6,11 @@
 //! `ENABLING`, because a torn pass that has frozen `SECURE_BOOT_EN` before setting it can never be finished. What
 //! remains: `WR_DIS` bit 18 freezes the two download fields beside it, and they must be burned together.
 
-use super::{BLOCKS, Efuses, code_word, padded};
+use super::Efuses;
+use super::controller::BLOCK_MAX;
 use crate::fault::PowerLost;
 use cotter_formats::chip::Chip;
-use cotter_formats::efuse::coding::DATA;
-use cotter_formats::efuse::esp32c3::{
-    DIS_DOWNLOAD_MODE, ENABLE_SECURITY_DOWNLOAD, KEY_PURPOSES, RD_DIS, SECURE_BOOT_EN, SPI_BOOT_CRYPT_CNT, WR_DIS,
-};
+use cotter_formats::efuse::coding::Coding;
 use cotter_formats::efuse::{EfuseBlock, EfuseMap, Field, KeyPurpose};
 use cotter_formats::secret::Secret;
 use zeroize::Zeroizing;
@@ -20,14 +18,15 @@ use zeroize::Zeroizing;
 /// What is to be burned, block by block. Building it burns nothing.
 pub struct BurnSet {
     map: EfuseMap,
-    blocks: Zeroizing<[[u8; DATA]; BLOCKS as usize]>,
+    blocks: Vec<Zeroizing<[u8; BLOCK_MAX]>>,
 }
 
 /// Fields that make the chip act on what was burned before: a pass of their own after the other settings.
-const ENABLING: [Field; 3] = [SPI_BOOT_CRYPT_CNT, SECURE_BOOT_EN, RD_DIS];
+const ENABLING: [&str; 6] =
+    ["SPI_BOOT_CRYPT_CNT", "FLASH_CRYPT_CNT", "SECURE_BOOT_EN", "ABS_DONE_0", "ABS_DONE_1", "RD_DIS"];
 
 /// Fields that lock mistakes in, or the tool out: the very last pass.
-const LOCKING: [Field; 3] = [WR_DIS, ENABLE_SECURITY_DOWNLOAD, DIS_DOWNLOAD_MODE];
+const LOCKING: [&str; 4] = ["WR_DIS", "ENABLE_SECURITY_DOWNLOAD", "DIS_DOWNLOAD_MODE", "UART_DOWNLOAD_DIS"];
 
 /// What else is burned with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +49,8 @@ impl BurnSet {
     /// Nothing to burn yet.
     #[must_use]
     pub fn new(chip: Chip) -> Self {
-        Self { map: EfuseMap::of(chip), blocks: Zeroizing::new([[0; DATA]; BLOCKS as usize]) }
+        let map = EfuseMap::of(chip);
+        Self { map, blocks: map.blocks.iter().map(|_| Zeroizing::new([0; BLOCK_MAX])).collect() }
     }
 
     /// Adds the bits of a value to a field. For a unary field see [`cotter_formats::efuse::unary::bits`].
@@ -59,15 +59,18 @@ impl BurnSet {
     /// [`BurnError::DoesNotFit`].
     pub fn field(&mut self, field: &Field, value: u32) -> Result<&mut Self, BurnError> {
         let block = self.blocks.get_mut(usize::from(field.block.0));
-        let merged = block.and_then(|block| field.merge(value, block));
+        let merged = block.and_then(|block| field.merge(value, &mut **block));
         merged.map(|()| self).ok_or(BurnError::DoesNotFit { field: field.name, value })
     }
 
     /// Adds raw bits to a whole block.
     ///
     /// # Errors
-    /// [`BurnError::NoSuchBlock`].
-    pub fn block(&mut self, block: EfuseBlock, data: &[u8; DATA]) -> Result<&mut Self, BurnError> {
+    /// [`BurnError::NoSuchBlock`], also if the block is shorter than `data`.
+    pub fn block(&mut self, block: EfuseBlock, data: &[u8]) -> Result<&mut Self, BurnError> {
+        if self.map.block(block).is_none_or(|layout| layout.len() < data.len()) {
+            return Err(BurnError::NoSuchBlock { block });
+        }
         let target = self.blocks.get_mut(usize::from(block.0)).ok_or(BurnError::NoSuchBlock { block })?;
         target.iter_mut().zip(data).for_each(|(byte, more)| *byte |= more);
         Ok(self)
@@ -77,7 +80,7 @@ impl BurnSet {
     /// the purpose, and the protection of the key.
     ///
     /// # Errors
-    /// [`BurnError::NoSuchBlock`] if this is no key block, [`BurnError::QuirkOfKey5`], [`BurnError::DigestMustBeReadable`].
+    /// [`BurnError::NoSuchBlock`] if this is no key block with a purpose, [`BurnError::QuirkOfKey5`], [`BurnError::DigestMustBeReadable`].
     pub fn key(
         &mut self,
         block: EfuseBlock,
@@ -85,9 +88,9 @@ impl BurnSet {
         key: &Secret<32>,
         protection: KeyProtection,
     ) -> Result<&mut Self, BurnError> {
-        let index = block.key_index().ok_or(BurnError::NoSuchBlock { block })?;
+        let index = self.map.key_index(block).ok_or(BurnError::NoSuchBlock { block })?;
         let layout = self.map.block(block).ok_or(BurnError::NoSuchBlock { block })?;
-        if index == 5 && !purpose.is_allowed_in_key5() {
+        if index == 5 && self.map.has_key5_quirk() && !purpose.is_allowed_in_key5() {
             return Err(BurnError::QuirkOfKey5 { purpose });
         }
         if protection.hidden && KeyPurpose::SECURE_BOOT_DIGESTS.contains(&purpose) {
@@ -95,13 +98,17 @@ impl BurnSet {
         }
         let mut data = Zeroizing::new(*key.expose());
         purpose.reorder(&mut data);
-        let purpose_field = &KEY_PURPOSES[usize::from(index)];
-        self.block(block, &data)?.field(purpose_field, u32::from(purpose.0))?.write_protect(purpose_field)?;
+        let (low, high) = self.map.key_purpose_fields(block).ok_or(BurnError::NoSuchBlock { block })?;
+        let value = u32::from(purpose.0);
+        self.block(block, &*data)?.field(low, value & low.all_ones())?.write_protect(low)?;
+        if let Some(high) = high.filter(|_| value > low.all_ones()) {
+            self.field(high, value >> low.len)?.write_protect(high)?;
+        }
         if protection.frozen {
-            self.field(&WR_DIS, mask(layout.write_protect_bit))?;
+            self.field(self.map.wr_dis(), mask(layout.write_protect_bit))?;
         }
         if protection.hidden {
-            self.field(&RD_DIS, u32::from(layout.read_protect_mask))?;
+            self.field(self.map.rd_dis(), u32::from(layout.read_protect_mask))?;
         }
         Ok(self)
     }
@@ -112,21 +119,40 @@ impl BurnSet {
     /// [`BurnError::HasNoProtection`].
     pub fn write_protect(&mut self, field: &Field) -> Result<&mut Self, BurnError> {
         let bit = field.write_protect_bit.ok_or(BurnError::HasNoProtection { field: field.name })?;
-        self.field(&WR_DIS, 1 << bit)
+        self.field(self.map.wr_dis(), 1 << bit)
     }
 
     /// The program commands, in their order.
     #[must_use]
     pub fn passes(&self) -> Vec<Pass> {
-        let keys = (1..BLOCKS).rev().map(|index| Pass::of(EfuseBlock(index), self.blocks[usize::from(index)]));
-        let mut first = self.blocks[0];
-        let [enabling, locking] = [ENABLING, LOCKING].map(|fields| take(&fields, &mut first));
-        let settings = [first, enabling, locking].map(|data| Pass::of(EfuseBlock::SETTINGS, data));
+        let pass = |block: EfuseBlock| Pass { block, data: self.blocks[usize::from(block.0)].clone() };
+        let keys = self.map.block_numbers().rev().filter(|block| *block != EfuseBlock::SETTINGS).map(pass);
+        let mut first = self.blocks[0].clone();
+        let [enabling, locking] = [&ENABLING[..], &LOCKING].map(|names| self.take(names, &mut first));
+        let settings = [first, enabling, locking].map(|data| Pass { block: EfuseBlock::SETTINGS, data });
         keys.chain(settings).filter(|pass| pass.data.iter().any(|byte| *byte != 0)).collect()
     }
 
+    /// Moves fields out of block 0 into a block of their own.
+    fn take(&self, names: &[&str], block: &mut [u8; BLOCK_MAX]) -> Zeroizing<[u8; BLOCK_MAX]> {
+        let mut taken = Zeroizing::new([0; BLOCK_MAX]);
+        let fields = names.iter().filter_map(|name| self.map.field(name));
+        for bit in fields.flat_map(|field| field.bit..field.bit + field.len) {
+            let (byte, mask) = (usize::from(bit / 8), 1 << (bit % 8));
+            taken[byte] |= block[byte] & mask;
+            block[byte] &= !mask;
+        }
+        taken
+    }
+
+    /// The purposes that are to be burned: field, value.
+    fn purposes(&self) -> impl Iterator<Item = (&'static Field, u32)> {
+        let fields = self.map.key_blocks().filter_map(|block| self.map.key_purpose_fields(block));
+        fields.flat_map(|(low, high)| [Some(low), high]).flatten().map(|field| (field, self.wanted(field)))
+    }
+
     fn wanted(&self, field: &Field) -> u32 {
-        self.blocks.get(usize::from(field.block.0)).and_then(|block| field.read(block)).unwrap_or(0)
+        self.blocks.get(usize::from(field.block.0)).and_then(|block| field.read(&**block)).unwrap_or(0)
     }
 }
 
@@ -141,13 +167,7 @@ impl std::fmt::Debug for BurnSet {
 pub struct Pass {
     /// The block.
     pub block: EfuseBlock,
-    data: Zeroizing<[u8; DATA]>,
-}
-
-impl Pass {
-    fn of(block: EfuseBlock, data: [u8; DATA]) -> Self {
-        Self { block, data: Zeroizing::new(data) }
-    }
+    data: Zeroizing<[u8; BLOCK_MAX]>,
 }
 
 impl std::fmt::Debug for Pass {
@@ -182,8 +202,8 @@ impl Efuses {
     }
 
     fn burn_with(&self, set: &BurnSet, hidden: Hidden) -> Result<(), BurnError> {
-        for field in &KEY_PURPOSES {
-            let (current, wanted) = (self.image()?.value(field), set.wanted(field));
+        for (field, wanted) in set.purposes() {
+            let current = self.image()?.value(field);
             if wanted != 0 && current & !wanted != 0 {
                 return Err(BurnError::PurposeTaken { field: field.name, current, wanted });
             }
@@ -196,7 +216,7 @@ impl Efuses {
             }
         }
         for pass in needed {
-            self.program(pass.block, &pass.data)?;
+            self.program(pass.block, &*pass.data)?;
             self.read_back(&pass)?;
         }
         Ok(())
@@ -206,7 +226,7 @@ impl Efuses {
     fn is_needed(&self, pass: &Pass, hidden: Hidden) -> Result<bool, BurnError> {
         let block = pass.block;
         let image = self.image()?;
-        let readable = padded(image.block(block).ok_or(BurnError::NoSuchBlock { block })?);
+        let readable = image.block(block).ok_or(BurnError::NoSuchBlock { block })?;
         if self.is_hidden(block) {
             return match hidden {
                 Hidden::Refuse => Err(BurnError::ReadProtected { block }),
@@ -214,8 +234,9 @@ impl Efuses {
             };
         }
         let silicon = self.silicon();
-        let is_whole = block == EfuseBlock::SETTINGS || !silicon.is_damaged(block);
-        if is_whole && pass.data.iter().zip(readable).all(|(wanted, burned)| wanted & !burned == 0) {
+        let is_whole = !silicon.is_damaged(block);
+        let is_burned = || pass.data.iter().zip(readable).all(|(wanted, burned)| wanted & !burned == 0);
+        if is_whole && is_burned() {
             return Ok(false);
         }
         let frozen = silicon.frozen(block);
@@ -223,12 +244,9 @@ impl Efuses {
         if new_bits.zip(frozen).any(|(new, frozen)| new & frozen != 0) {
             return Err(BurnError::WriteProtected { block });
         }
-        if block != EfuseBlock::SETTINGS {
-            let cells = &silicon.cells[usize::from(block.0)];
-            let burned_too_much = cells.iter().zip(code_word(block, &pass.data)).any(|(cell, bit)| cell & !bit != 0);
-            if burned_too_much {
-                return Err(BurnError::AlreadyBurned { block });
-            }
+        let is_coded = matches!(silicon.coding(block), Coding::ReedSolomon | Coding::ThreeQuarters);
+        if is_coded && !silicon.can_become(block, &silicon.code_word(block, &*pass.data)) {
+            return Err(BurnError::AlreadyBurned { block });
         }
         Ok(true)
     }
@@ -236,15 +254,16 @@ impl Efuses {
     fn read_back(&self, pass: &Pass) -> Result<(), BurnError> {
         let block = pass.block;
         let silicon = self.silicon();
-        let whole = block == EfuseBlock::SETTINGS || !silicon.is_damaged(block);
-        let all = pass.data.iter().zip(silicon.data(block)).all(|(wanted, burned)| wanted & !burned == 0);
+        let whole = !silicon.is_damaged(block);
+        let all = pass.data.iter().zip(silicon.data(block).iter()).all(|(wanted, burned)| wanted & !burned == 0);
         if whole && all { Ok(()) } else { Err(BurnError::NotReadBack { block }) }
     }
 
     fn is_hidden(&self, block: EfuseBlock) -> bool {
         let silicon = self.silicon();
-        let hidden = RD_DIS.read(silicon.data(EfuseBlock::SETTINGS)).unwrap_or(0);
-        silicon.map.block(block).is_some_and(|layout| hidden & u32::from(layout.read_protect_mask) != 0)
+        let map = EfuseMap::of(silicon.chip());
+        let hidden = silicon.value(map.rd_dis());
+        map.block(block).is_some_and(|layout| hidden & u32::from(layout.read_protect_mask) != 0)
     }
 }
 
@@ -287,15 +306,4 @@ const fn mask(bit: Option<u8>) -> u32 {
         Some(bit) => 1 << bit,
         None => 0,
     }
-}
-
-/// Moves fields out of block 0 into a block of their own.
-fn take(fields: &[Field], block: &mut [u8; DATA]) -> [u8; DATA] {
-    let mut taken = [0; DATA];
-    for bit in fields.iter().flat_map(|field| field.bit..field.bit + field.len) {
-        let (byte, mask) = (usize::from(bit / 8), 1 << (bit % 8));
-        taken[byte] |= block[byte] & mask;
-        block[byte] &= !mask;
-    }
-    taken
 }

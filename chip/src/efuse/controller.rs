@@ -80,7 +80,7 @@ pub(super) fn hide(image: &mut EfuseImage) {
 
 /// What a burn leaves in the registers beside the blocks: operation code, timing, and the check bytes of the last
 /// RS-coded block, a secret key's too.
-fn leave_registers(image: &mut EfuseImage, check: Option<[u8; CHECK]>) {
+pub(super) fn leave_registers(image: &mut EfuseImage, check: Option<[u8; CHECK]>) {
     let chip = image.map().chip;
     let (conf, timing) = left_by_a_burn(chip);
     let mut set = |offset, value| image.set_register(offset, value).expect("inside the register file");

@@ -1,6 +1,6 @@
 //! The eFuses of a virtual chip in two files: what software can read, as espefuse keeps it, and all the cells.
 
-use super::{BLOCKS, CODE_WORD, Controller, Efuses, Silicon, code_word, padded};
+use super::{Efuses, Silicon};
 use crate::fault::Fault;
 use crate::flash::replace_file;
 use cotter_formats::chip::Chip;
@@ -11,7 +11,7 @@ use std::{fs, io};
 /// The readable registers, in the format of `espefuse --virt --path-efuse-file`.
 pub const REGISTERS_FILE: &str = "efuse.bin";
 
-/// The cells, 11 blocks of 32 data and 12 check bytes: it holds the hidden keys, which the other file has lost.
+/// The cells, 44 bytes for each block, 32 data and 12 check bytes where it is RS-coded: it holds the hidden keys, which the other file has lost.
 pub const CELLS_FILE: &str = "efuse-cells.bin";
 
 impl Efuses {
@@ -23,8 +23,8 @@ impl Efuses {
     pub fn save(&self, directory: &Path) -> Result<(), EfuseFileError> {
         let (registers, cells) = {
             let mut silicon = self.silicon();
-            silicon.controller = Controller::Reset;
-            (silicon.image().to_virtual_file(), silicon.cells.concat())
+            silicon.reset_controller();
+            (silicon.image().to_virtual_file(), silicon.cells())
         };
         write(&directory.join(CELLS_FILE), &cells)?;
         write(&directory.join(REGISTERS_FILE), &registers)
@@ -38,13 +38,14 @@ impl Efuses {
         let registers = EfuseImage::from_virtual_file(chip, &read(&directory.join(REGISTERS_FILE))?)?;
         let path = directory.join(CELLS_FILE);
         let cells = read(&path)?;
-        if cells.len() != CODE_WORD * usize::from(BLOCKS) {
-            return Err(EfuseFileError::CellsLength { path, got: cells.len() });
-        }
         let efuses = Self::from_image(&EfuseImage::blank(chip), fault);
         {
             let mut silicon = efuses.silicon();
-            silicon.cells.iter_mut().zip(cells.chunks_exact(CODE_WORD)).for_each(|(to, from)| to.copy_from_slice(from));
+            let (expected, got) = (silicon.cells_len(), cells.len());
+            if got != expected {
+                return Err(EfuseFileError::CellsLength { path, expected, got });
+            }
+            silicon.set_cells(&cells);
             silicon.merge_registers(&registers)?;
         }
         Ok(efuses)
@@ -54,14 +55,15 @@ impl Efuses {
 impl Silicon {
     fn merge_registers(&mut self, registers: &EfuseImage) -> Result<(), EfuseFileError> {
         // Block 0 first: it says which blocks are zero in the file only because they are hidden.
-        for block in (0..BLOCKS).map(EfuseBlock) {
+        for block in registers.map().block_numbers() {
             let burned = self.image();
             let (Some(before), Some(after)) = (burned.block(block), registers.block(block)) else { continue };
             if before.iter().zip(after).any(|(before, after)| before & !after != 0) {
                 return Err(EfuseFileError::Unburned { block });
             }
             if before != after {
-                self.merge_cells(block, &code_word(block, &padded(after)));
+                let word = self.code_word(block, after);
+                self.merge(block, &word);
             }
         }
         Ok(())
@@ -83,10 +85,12 @@ pub enum EfuseFileError {
     #[error(transparent)]
     Image(#[from] EfuseImageError),
     /// The cells file has another length.
-    #[error("eFuse cells file {} has {got} bytes instead of {}", path.display(), CODE_WORD * BLOCKS as usize)]
+    #[error("eFuse cells file {} has {got} bytes instead of {expected}", path.display())]
     CellsLength {
         /// Which file.
         path: PathBuf,
+        /// What the blocks of the chip need.
+        expected: usize,
         /// Its length.
         got: usize,
     },

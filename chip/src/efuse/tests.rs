@@ -3,6 +3,7 @@
 use super::*;
 use super::{BurnError, BurnSet, KeyProtection};
 use crate::fault::{CutPoint, Phase};
+use cotter_formats::efuse::coding;
 use cotter_formats::efuse::esp32c3::*;
 use proptest::prelude::*;
 
@@ -189,7 +190,7 @@ fn survives_power_cut_at_every_burn() {
             efuses.fault().forget_cut();
             efuses.fault().restore_power();
             efuses.resume_burn(&set).unwrap();
-            assert_eq!(efuses.silicon().cells, complete.silicon().cells, "op {op} {phase:?}");
+            assert_eq!(efuses.silicon().cells(), complete.silicon().cells(), "op {op} {phase:?}");
         }
     }
 }
@@ -205,7 +206,7 @@ fn files_keep_hidden_keys_and_take_burns_of_espefuse() {
     let backwards: Vec<u8> = check.iter().rev().copied().collect();
     assert!(!saved.windows(12).any(|window| window == backwards), "no check bytes of a key are left");
     let load = || Efuses::load(Chip::Esp32C3, &directory, Fault::default());
-    assert_eq!(load().unwrap().silicon().cells, efuses.silicon().cells);
+    assert_eq!(load().unwrap().silicon().cells(), efuses.silicon().cells());
 
     let mut registers = efuses.image().unwrap();
     registers.block_mut(EfuseBlock(3)).unwrap()[0] = 0x10;
@@ -221,31 +222,80 @@ fn files_keep_hidden_keys_and_take_burns_of_espefuse() {
 }
 
 #[test]
-fn a_fresh_chip_has_its_mac() {
+fn a_fresh_chip_has_its_mac_and_its_revision() {
     let mac = [0x58, 0xcf, 0x79, 1, 2, 3];
-    let efuses = Efuses::fresh(Chip::Esp32C3, mac, Fault::default());
-    assert_eq!(efuses.image().unwrap().mac(), mac);
+    for chip in Chip::ALL {
+        let revisions = match chip {
+            Chip::Esp32 => [0, 300],
+            Chip::Esp32P4 => [103, 301],
+            Chip::Esp32H2 => [1, 102],
+            _ => [0, 102],
+        };
+        for revision in revisions.map(ChipRevision) {
+            let image = Efuses::fresh_of(chip, revision, mac, Fault::default()).image().unwrap();
+            assert_eq!((image.mac(), image.revision()), (mac, revision), "{chip}");
+        }
+    }
+}
+
+/// The cells hold what espefuse burned, and what espefuse's file has lost, in every coding.
+#[test]
+fn every_file_of_espefuse_becomes_a_chip_that_reads_like_it() {
+    let mut files = 0;
+    for entry in std::fs::read_dir(VECTORS).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let chip = Chip::ALL.into_iter().filter(|chip| name.starts_with(&format!("{chip}-"))).last();
+        let Some(chip) = chip.filter(|_| name.ends_with(".bin")) else { continue };
+        let Ok(image) = EfuseImage::from_virtual_file(chip, &vector(&name)) else { continue };
+        let efuses = Efuses::from_image(&image, Fault::default());
+        for block in image.map().block_numbers() {
+            assert_eq!(efuses.image().unwrap().block(block), image.block(block), "{name} {block}");
+            assert!(!efuses.is_damaged(block).unwrap(), "{name} {block}");
+        }
+        files += 1;
+    }
+    assert!(files > 20, "{files} files");
+}
+
+#[test]
+fn a_second_value_on_top_of_a_coded_block_damages_it() {
+    for (chip, scheme, block) in [(Chip::Esp32, 1, 1), (Chip::Esp32C2, 0, 3), (Chip::Esp32S3, 0, 4)] {
+        let mut image = EfuseImage::blank(chip);
+        if let Some(field) = image.map().field("CODING_SCHEME") {
+            field.merge(scheme, image.block_mut(EfuseBlock(0)).unwrap()).unwrap();
+        }
+        let efuses = Efuses::from_image(&image, Fault::default());
+        let block = EfuseBlock(block);
+        efuses.program(block, &[0x11; 24]).unwrap();
+        assert!(!efuses.is_damaged(block).unwrap(), "{chip}");
+        efuses.program(block, &[0x22; 24]).unwrap();
+        assert!(efuses.is_damaged(block).unwrap(), "{chip}");
+    }
 }
 
 proptest! {
     #[test]
-    fn no_burn_clears_a_bit_or_changes_a_frozen_one(
+    fn no_burn_of_any_chip_clears_a_bit_or_changes_a_frozen_one(
+        chip in prop::sample::select(&Chip::ALL[..]),
         burns in prop::collection::vec((0..11_u8, any::<[u8; 32]>(), any::<[u8; 32]>()), 1..20),
     ) {
-        let efuses = blank();
+        let efuses = Efuses::from_image(&EfuseImage::blank(chip), Fault::new(11));
+        let blocks = EfuseMap::of(chip).blocks.len();
         for (block, data, thin_out) in burns {
-            let before = efuses.silicon().cells;
-            let frozen: Vec<_> = (0..11).map(|block| efuses.silicon().frozen(EfuseBlock(block))).collect();
+            let block = EfuseBlock(block % u8::try_from(blocks).unwrap());
+            let before = efuses.silicon().cells();
+            let frozen: Vec<u8> =
+                EfuseMap::of(chip).block_numbers().flat_map(|block| efuses.silicon().frozen(block)).collect();
             let data: [u8; 32] = std::array::from_fn(|index| data[index] & thin_out[index] & thin_out[31 - index]);
-            efuses.program(EfuseBlock(block), &data).unwrap();
-            let after = efuses.silicon().cells;
-            for (number, (before, after)) in before.iter().zip(&after).enumerate() {
-                for (index, (before, after)) in before.iter().zip(after).enumerate() {
-                    prop_assert_eq!(before & !after, 0, "block {} byte {}", number, index);
-                    prop_assert_eq!((before ^ after) & frozen[number][index], 0, "block {} byte {}", number, index);
-                }
+            efuses.program(block, &data).unwrap();
+            let after = efuses.silicon().cells();
+            for (index, (before, after)) in before.iter().zip(after.iter()).enumerate() {
+                let number = index / CELLS;
+                prop_assert_eq!(before & !after, 0, "block {} byte {}", number, index % CELLS);
+                prop_assert_eq!((before ^ after) & frozen[index], 0, "block {} byte {}", number, index % CELLS);
+                prop_assert!(before == after || number == usize::from(block.0));
             }
-            prop_assert!(before.iter().zip(&after).enumerate().all(|(n, (b, a))| n == usize::from(block) || b == a));
         }
     }
 

@@ -1,0 +1,83 @@
+//! The eFuses that ROM and hardware look at, by what they mean: chips call them differently, or lack them.
+
+use cotter_formats::efuse::{EfuseMap, Field};
+
+macro_rules! settings {
+    ($($(#[$doc:meta])* $setting:ident [$($name:literal)+])+) => {
+        /// A setting that the silicon obeys. A chip that lacks one never has it set.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Setting { $($(#[$doc])* $setting,)+ }
+
+        impl Setting {
+            const ALL: &[Self] = &[$(Self::$setting,)+];
+
+            /// Its names, of which a chip has one.
+            const fn names(self) -> &'static [&'static str] {
+                match self { $(Self::$setting => &[$($name,)+],)+ }
+            }
+        }
+    };
+}
+
+settings! {
+    /// Flash encryption is on while an odd number of its bits is set.
+    FlashCryptCount ["SPI_BOOT_CRYPT_CNT" "FLASH_CRYPT_CNT"]
+    /// Which address bits go into the key of the ESP32's own scheme.
+    FlashCryptConfig ["FLASH_CRYPT_CONFIG"]
+    /// Secure Boot V1 of the ESP32.
+    SecureBootV1 ["ABS_DONE_0"]
+    /// Secure Boot V2.
+    SecureBoot ["SECURE_BOOT_EN" "ABS_DONE_1"]
+    /// A bad signature by a trusted key costs that key.
+    AggressiveRevoke ["SECURE_BOOT_AGGRESSIVE_REVOKE"]
+    /// Digests 0, 1, 2 no longer count.
+    Revoke0 ["SECURE_BOOT_KEY_REVOKE0"]
+    Revoke1 ["SECURE_BOOT_KEY_REVOKE1"]
+    Revoke2 ["SECURE_BOOT_KEY_REVOKE2"]
+    /// The second stage signs with SHA-384 on chips with P-384.
+    Sha384 ["SECURE_BOOT_SHA384_EN"]
+    /// No download mode at all.
+    DownloadDisabled ["DIS_DOWNLOAD_MODE" "UART_DOWNLOAD_DIS"]
+    /// Download mode without reading.
+    SecureDownload ["ENABLE_SECURITY_DOWNLOAD"]
+    /// Download mode does not encrypt what it writes.
+    ManualEncryptDisabled ["DIS_DOWNLOAD_MANUAL_ENCRYPT" "DISABLE_DL_ENCRYPT"]
+    /// Download mode does not decrypt what it reads.
+    DownloadDecryptDisabled ["DISABLE_DL_DECRYPT"]
+    DownloadIcacheDisabled ["DIS_DOWNLOAD_ICACHE" "DISABLE_DL_CACHE"]
+    DownloadDcacheDisabled ["DIS_DOWNLOAD_DCACHE"]
+    /// The strap pins cannot ask for download mode.
+    ForceDownloadDisabled ["DIS_FORCE_DOWNLOAD"]
+    /// Code cannot be run from flash without an image.
+    DirectBootDisabled ["DIS_DIRECT_BOOT" "DIS_LEGACY_SPI_BOOT"]
+    /// When the ROM prints.
+    UartPrint ["UART_PRINT_CONTROL"]
+    /// The lowest secure version that may run, a counter of bits.
+    SecureVersion ["SECURE_VERSION"]
+    /// JTAG is off until an HMAC opens it, while an odd number of its bits is set.
+    SoftJtag ["SOFT_DIS_JTAG"]
+    /// JTAG on the pins is off for ever.
+    PadJtag ["DIS_PAD_JTAG" "HARD_DIS_JTAG" "JTAG_DISABLE"]
+    UsbJtag ["DIS_USB_JTAG"]
+    UsbSerialJtag ["DIS_USB_SERIAL_JTAG" "DIS_USB"]
+    /// The ESP32-C2's flash key is a whole block instead of a half.
+    XtsKey256 ["XTS_KEY_LENGTH_256"]
+    /// The highest revision that an image names does not count.
+    RevisionUnlimited ["DISABLE_WAFER_VERSION_MAJOR"]
+}
+
+/// The fields of one chip that are settings.
+#[derive(Clone)]
+pub(super) struct Settings(Vec<Option<&'static Field>>);
+
+impl Settings {
+    pub(super) fn of(map: &EfuseMap) -> Self {
+        let field = |setting: &Setting| setting.names().iter().find_map(|name| map.field(name));
+        Self(Setting::ALL.iter().map(field).collect())
+    }
+
+    /// The field of this chip; `None` if it has none.
+    pub(super) fn field(&self, setting: Setting) -> Option<&'static Field> {
+        self.0.get(setting as usize).copied().flatten()
+    }
+}
