@@ -8,7 +8,7 @@
 
 use crate::crc::crc_b;
 use crate::read::{ReadError, Reader};
-use crate::secure_boot::v2::{BLOCK_LEN, Scheme, SignatureBlock, SignatureError};
+use crate::secure_boot::v2::{BLOCK_LEN, Scheme, SignatureError};
 
 /// A signature, read but not verified.
 #[doc(alias = "esp_secure_cert_signature_t")]
@@ -105,7 +105,7 @@ impl core::fmt::Debug for SignatureData<'_> {
 /// [`SignatureDataError::Block`] if `block` is none.
 #[cfg(feature = "alloc")]
 pub fn signature_data(block: &[u8; BLOCK_LEN], length: u32) -> Result<alloc::vec::Vec<u8>, SignatureDataError> {
-    let parsed = SignatureBlock::parse(block)?;
+    let parsed = crate::secure_boot::v2::SignatureBlock::parse(block)?;
     let scheme = parsed.scheme();
     let algorithm = match scheme {
         Scheme::Rsa3072 => 0,
