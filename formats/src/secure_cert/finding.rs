@@ -253,6 +253,10 @@ impl Search<'_, '_> {
         }
         match entry.flags.protection() {
             Some(Protection::None) => {}
+            // What protects the others stands in plain.
+            Some(_) if matches!(entry.kind, TlvType::SIGNATURE | TlvType::INTEGRITY) => {
+                self.find(at, FindingKind::Flags(entry.flags));
+            }
             Some(Protection::HmacEncrypted) => self.encrypted(index, entry),
             Some(_) if entry.kind == TlvType::PRIVATE_KEY => {}
             _ => self.find(at, FindingKind::Flags(entry.flags)),

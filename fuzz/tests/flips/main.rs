@@ -7,7 +7,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test panics where it fails")]
 
 mod certificates;
+mod efuses;
 mod images;
+mod secure_cert;
 mod storage;
 mod tally;
 
@@ -26,6 +28,11 @@ fn every_flipped_bit_is_refused_or_named() {
         storage::nvs_keys,
         storage::partition_table,
         storage::otadata,
+        secure_cert::partitions,
+        secure_cert::encrypted,
+        secure_cert::legacy,
+        efuses::token,
+        efuses::files,
         certificates::debug,
         certificates::bundle,
     ];
@@ -45,7 +52,18 @@ fn every_flipped_bit_is_refused_or_named() {
     // A check that is lost, or gained, is seen here. Espressif's readers do not see these bits either.
     let uncovered: Vec<_> = tallies.iter().filter(|tally| tally.unseen() > 0).collect();
     let counts: Vec<_> = uncovered.iter().map(|tally| (tally.name(), tally.unseen())).collect();
-    assert_eq!(counts, [("NVS page, version 2", 10), ("otadata", 4), ("certificate bundle", BUNDLE)]);
+    assert_eq!(
+        counts,
+        [
+            ("NVS page, version 2", 10),
+            ("otadata", 4),
+            ("esp_secure_cert with integrity, CRCs mended", 5),
+            ("esp_secure_cert, signed, CRCs mended", 5),
+            ("esp_secure_cert, signed, CRCs and integrity mended", 5),
+            ("cust_flash (legacy)", 19),
+            ("certificate bundle", BUNDLE)
+        ]
+    );
 }
 
 /// Names and keys of the roots: the bundle has no checksum.
