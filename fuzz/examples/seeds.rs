@@ -4,6 +4,9 @@
 use std::path::Path;
 
 use base64ct::{Base64, Encoding};
+use cotter_device::label::HEAD;
+use cotter_factory::efuse::{Curve, EfusePolicy, NvsMode, SecureBootMode, Wishes, build as build_plan};
+use cotter_factory::secure_cert::open;
 use cotter_formats::addr::FlashLen;
 use cotter_formats::chip::Chip;
 use cotter_formats::crt_bundle::{Root, build};
@@ -17,6 +20,7 @@ use cotter_formats::nvs::page::Version as NvsVersion;
 use cotter_formats::nvs::{NvsImage, Value};
 use cotter_formats::otadata::{OtaEntry, OtaState};
 use cotter_formats::secret::Secret;
+use cotter_formats::secure_cert::{Builder, Flags, TlvType};
 use cotter_formats::secure_debug::{ChipInfo, SessionCounter};
 use cotter_wire::answer::Answer;
 use cotter_wire::codec::compress;
@@ -40,7 +44,9 @@ fn main() -> Outcome {
     certificate()?;
     crt_bundle()?;
     debug_certificate()?;
+    device_key()?;
     efuse_dump()?;
+    efuse_plan()?;
     ds_data()?;
     efuse_virtual_file()?;
     elf()?;
@@ -49,8 +55,10 @@ fn main() -> Outcome {
     flash_key()?;
     flash_layout()?;
     image()?;
+    image_label()?;
     key_file()?;
     manifest()?;
+    names()?;
     nvs_csv()?;
     nvs_page()?;
     nvs_store()?;
@@ -63,6 +71,7 @@ fn main() -> Outcome {
     register_map()?;
     secure_boot_v1()?;
     secure_cert()?;
+    secure_cert_csv()?;
     session()?;
     signature_block()
 }
@@ -329,6 +338,12 @@ fn secure_cert() -> Outcome {
     for name in ["plain-p256-der", "rsads-c3", "derived-hmac-ecdsa", "signed-p256_signed", "signed-p384"] {
         seed("secure_cert", name, &vector(&format!("securecert/{name}.bin"))?)?;
     }
+    let sealed =
+        open::encrypt(b"a key that the body's HMAC key opens", &HmacKey::from_slice(&[0x42; 32]).ok_or("32")?)?;
+    let mut builder = Builder::new(0x1000)?;
+    builder.add(TlvType::PRIVATE_KEY, 0, Flags::HMAC_ENCRYPTED, &sealed)?;
+    builder.add_integrity()?;
+    seed("secure_cert", "sealed", &builder.finish())?;
     let legacy = vector("securecert/legacy-custflash-ds-c3.bin")?;
     seed("secure_cert", "cust-flash-ds", &legacy[..6208 + 1216 + 16])
 }
@@ -395,6 +410,68 @@ fn signature_block() -> Outcome {
     }
     let file = vector("sbv2/signed-rsa-ab-plus-ecdsa.bin")?;
     seed("signature_block", "sector-of-three", &file[file.len() - 4096..])
+}
+
+fn device_key() -> Outcome {
+    seed("device_key", "p256.der", &vector("keys/ecdsa_p256_dev.der")?)?;
+    for name in ["rsa2048_dev", "ecdsa_p192", "ecdsa_p384"] {
+        let pem = vector(&format!("keys/{name}.pem"))?;
+        let body: String = std::str::from_utf8(&pem)?.lines().filter(|line| !line.starts_with('-')).collect();
+        seed("device_key", &format!("{name}.pem"), &pem)?;
+        seed("device_key", &format!("{name}.der"), &Base64::decode_vec(&body).map_err(|error| error.to_string())?)?;
+    }
+    Ok(())
+}
+
+fn efuse_plan() -> Outcome {
+    let full = Wishes { ecdsa: Some(vec![Curve::P384]), nvs: Some(NvsMode::Hmac), ..Wishes::default() };
+    let v1 = Wishes { secure_boot: Some(SecureBootMode::V1), ..Wishes::default() };
+    for (chip, wishes) in [(Chip::Esp32C3, Wishes::default()), (Chip::Esp32C5, full), (Chip::Esp32, v1)] {
+        let policy = EfusePolicy::of(chip, &wishes)?;
+        let plan = build_plan(&policy, &EfuseImage::blank(chip)).map_err(|refusal| refusal.to_string())?;
+        seed("efuse_plan", chip.name(), &serde_json::to_vec(&plan)?)?;
+    }
+    Ok(())
+}
+
+/// esptool's image, whose version is none of ours, and the same with a version and a register map.
+fn image_label() -> Outcome {
+    let mut head = vector("image/esp32c3.bin")?[..HEAD].to_vec();
+    seed("image_label", "esptool", &head)?;
+    head[0x30..0x50].fill(0);
+    head[0x30..0x35].copy_from_slice(b"1.2.3");
+    let map = RegisterMap::new(&ECOWATT).ok_or("at most 16 registers")?;
+    head[0x120..].copy_from_slice(&map.encode());
+    seed("image_label", "with-registers", &head)
+}
+
+fn names() -> Outcome {
+    for (name, text) in [
+        ("device", "device-1"),
+        ("version", "1.10.65535"),
+        ("release", "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"),
+        ("key-id", "0123456789abcdef"),
+        ("subject", "CN=Test CA,O=Acme\\, Ltd,OU=a,OU=b"),
+        ("subject-of-openssl", "/C=DE/O=Acme/CN=device"),
+        ("host", "DNS:host.example"),
+        ("address", "IP:192.0.2.1"),
+        ("chip", "esp32c3"),
+    ] {
+        seed("names", name, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn secure_cert_csv() -> Outcome {
+    let header = "tlv_type,tlv_subtype,data_value,data_type,priv_key_type,algorithm,key_size,efuse_id,efuse_key\n";
+    let user = "ESP_SECURE_CERT_USER_DATA_1_TLV,0,serial 4711,string,,,,,\nESP_SECURE_CERT_USER_DATA_2_TLV,16,00ff5a,hex,,,,,\n";
+    seed("secure_cert_csv", "user-data", format!("{header}{user}").as_bytes())?;
+    let key = Base64::encode_string(&vector("keys/ecdsa_p256_dev.der")?);
+    let row = |kind: &str| format!("{header}ESP_SECURE_CERT_PRIV_KEY_TLV,0,{key},base64,{kind},ECDSA,256,5,\n");
+    seed("secure_cert_csv", "peripheral", row("ecdsa_peripheral").as_bytes())?;
+    seed("secure_cert_csv", "encrypted", row("hmac_encrypted").as_bytes())?;
+    let derived = format!("{header}ESP_SECURE_CERT_PRIV_KEY_TLV,0,,,hmac_derived,ECDSA,256,2,\n");
+    seed("secure_cert_csv", "derived", derived.as_bytes())
 }
 
 fn vector(path: &str) -> Result<Vec<u8>, Box<dyn std::error::Error>> {

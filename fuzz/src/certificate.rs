@@ -1,11 +1,19 @@
 //! Certificates and requests, PEM and DER: what is read keeps its bytes, and every question about it has an answer.
 
+use cotter_factory::certificate::Certificates;
 use cotter_factory::pki::certificate::alternative_name;
 use cotter_factory::pki::chain::{Chain, Question};
 use cotter_factory::pki::{Certificate, DateTime, Name, Request};
 
 /// The input as a file of certificates, as a request, and as a name.
 pub fn certificate(data: &[u8]) {
+    if let Ok(stored) = Certificates::read(data) {
+        let written = stored.to_stored().expect("what was read can be written");
+        assert!(
+            Certificates::read(&written).is_ok_and(|again| again == stored),
+            "certificates changed in a round trip"
+        );
+    }
     if let Ok(certificates) = Certificate::read_all(data) {
         for certificate in &certificates {
             let again =

@@ -1,9 +1,11 @@
 //! espefuse's file of a virtual chip.
 
 use cotter_formats::chip::Chip;
+use cotter_formats::efuse::lint::{Expectation, findings};
+use cotter_formats::efuse::reach::obstacles;
 use cotter_formats::efuse::{EfuseImage, Field};
 
-/// Any 512 bytes are a chip, and come back as they were.
+/// Any 512 bytes are a chip, and come back as they were; lint and comparison have an answer to each.
 pub fn efuse_virtual_file(data: &[u8]) {
     for chip in Chip::ALL {
         let Ok(image) = EfuseImage::from_virtual_file(chip, data) else { continue };
@@ -17,5 +19,11 @@ pub fn efuse_virtual_file(data: &[u8]) {
             assert_eq!(set, image.is_set(field), "{} of {chip:?}", field.name);
         }
         let _ = image.mac();
+        let registers = EfuseImage::from_registers(chip, image.registers()).expect("as many as were read");
+        assert!(registers == image, "{chip:?}: its registers are another image");
+        assert_eq!(obstacles(&image, &image), [], "{chip:?} is not itself");
+        for finding in findings(&image, &Expectation::RELEASE) {
+            assert!(!finding.at.is_empty() && !finding.what.is_empty(), "{finding:?}");
+        }
     }
 }

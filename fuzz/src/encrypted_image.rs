@@ -1,7 +1,10 @@
 //! Pre-encrypted OTA images.
 
+use cotter_factory::encrypted_image::decrypt;
+use cotter_factory::private_key::PrivateKey;
 use cotter_formats::encrypted_image::{ContentKey, EncryptedImage, HEADER_LEN, Header, MAGIC, WrappedKey};
 use cotter_formats::secret::Secret;
+use std::sync::OnceLock;
 
 /// What is accepted encodes to the same bytes; what opens with the body's key (32 times 0x42) is sealed to the same bytes.
 pub fn encrypted_image(data: &[u8]) {
@@ -21,6 +24,10 @@ fn accepted(data: &[u8]) -> bool {
     let EncryptedImage { header, ciphertext } = image;
     assert_eq!([&header.encode()[..], ciphertext].concat(), data, "a file changed in a round trip");
     assert_eq!(Header::parse(&header.encode()), Ok(header));
+    let reader = READER.get_or_init(|| PrivateKey::from_pem(READER_PEM, None).expect("the golden key"));
+    if let Ok(opened) = decrypt(data, reader) {
+        assert_eq!(opened.len(), ciphertext.len(), "opened to another length");
+    }
     let key = ContentKey::new(Secret::filled_by(|key| key.fill(0x42)));
     if let Ok(ecies) = header.wrapped.ecies() {
         assert_eq!(WrappedKey::from(ecies), header.wrapped, "key material changed in a round trip");
@@ -37,3 +44,7 @@ fn accepted(data: &[u8]) -> bool {
     }
     true
 }
+
+/// The key to which the golden file was encrypted.
+const READER_PEM: &[u8] = include_bytes!("../../vectors/keys/ecdsa_p256.pem");
+static READER: OnceLock<PrivateKey> = OnceLock::new();

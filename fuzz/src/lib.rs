@@ -7,17 +7,21 @@
 //! | `certificate` | factory `pki`: certificates, requests, names, chains |
 //! | `crt_bundle` | formats `crt_bundle` |
 //! | `debug_certificate` | formats `secure_debug` |
-//! | `efuse_dump` | formats `efuse::{token, dump}` |
+//! | `device_key` | factory `device_key` |
 //! | `ds_data` | formats `ds` |
-//! | `efuse_virtual_file` | formats `efuse::EfuseImage` |
+//! | `efuse_dump` | formats `efuse::{token, dump}` |
+//! | `efuse_plan` | factory `efuse::plan`, judged and printed as commands |
+//! | `efuse_virtual_file` | formats `efuse::EfuseImage`, and `efuse::{lint, reach}` behind it |
 //! | `elf` | formats `image::elf`, and the builder of images behind it |
-//! | `encrypted_image` | formats `encrypted_image`, opened with the right key |
+//! | `encrypted_image` | formats and factory `encrypted_image`, opened with the right key |
 //! | `enrolment` | wire `enrolment` |
 //! | `flash_key` | formats `flash_encryption::key` |
 //! | `flash_layout` | formats `flash_encryption::{places, extents}`, `partition::rows` |
 //! | `image` | formats `image`: header, segments, descriptors |
+//! | `image_label` | device `label` |
 //! | `key_file` | factory `private_key` and `public_key` |
 //! | `manifest` | wire `manifest`, `firmware_key`, chunk arithmetic of `content` |
+//! | `names` | wire `ids` and `version`, NVS keys, factory `pki::{name, alternative}` as text |
 //! | `nvs_csv` | formats `nvs::csv`, factory `nvs::{table, batch}` |
 //! | `nvs_page` | formats `nvs::{page, entry, partition, keys}` |
 //! | `nvs_store` | device `nvs`: mount, repair, set |
@@ -29,9 +33,12 @@
 //! | `reading` | wire `reading` and `codec` |
 //! | `register_map` | wire `registers`, the custom descriptor of an application image |
 //! | `secure_boot_v1` | formats `secure_boot::v1` |
-//! | `secure_cert` | formats `secure_cert`, the legacy format too |
+//! | `secure_cert` | formats and factory `secure_cert`, the legacy format too |
+//! | `secure_cert_csv` | factory `secure_cert::table` |
 //! | `session` | wire `session`, both ends |
 //! | `signature_block` | formats `secure_boot::v2` |
+//!
+//! `tests/parsers.rs` finds every public parser in the sources and holds it against these.
 //!
 //! Checksums keep blind mutations out of a parser, so most bodies try the input twice: as it is, and with the checksum
 //! mended. The seeds in `corpus/` run in `cargo test`, cut at every length and with every bit flipped; libFuzzer runs the
@@ -41,8 +48,10 @@ mod answer;
 mod certificate;
 mod crt_bundle;
 mod debug_certificate;
+mod device_key;
 mod ds_data;
 mod efuse_dump;
+mod efuse_plan;
 mod efuse_virtual_file;
 mod elf;
 mod encrypted_image;
@@ -50,8 +59,10 @@ mod enrolment;
 mod flash_key;
 mod flash_layout;
 mod image;
+mod image_label;
 mod key_file;
 mod manifest;
+mod names;
 mod nvs_csv;
 mod nvs_page;
 mod nvs_store;
@@ -64,6 +75,7 @@ mod reading;
 mod register_map;
 mod secure_boot_v1;
 mod secure_cert;
+mod secure_cert_csv;
 mod session;
 mod signature_block;
 
@@ -71,8 +83,10 @@ pub use answer::answer;
 pub use certificate::certificate;
 pub use crt_bundle::crt_bundle;
 pub use debug_certificate::debug_certificate;
+pub use device_key::device_key;
 pub use ds_data::ds_data;
 pub use efuse_dump::efuse_dump;
+pub use efuse_plan::efuse_plan;
 pub use efuse_virtual_file::efuse_virtual_file;
 pub use elf::elf;
 pub use encrypted_image::encrypted_image;
@@ -80,8 +94,10 @@ pub use enrolment::enrolment;
 pub use flash_key::flash_key;
 pub use flash_layout::flash_layout;
 pub use image::image;
+pub use image_label::image_label;
 pub use key_file::key_file;
 pub use manifest::manifest;
+pub use names::names;
 pub use nvs_csv::nvs_csv;
 pub use nvs_page::nvs_page;
 pub use nvs_store::nvs_store;
@@ -94,6 +110,7 @@ pub use reading::reading;
 pub use register_map::register_map;
 pub use secure_boot_v1::secure_boot_v1;
 pub use secure_cert::secure_cert;
+pub use secure_cert_csv::secure_cert_csv;
 pub use session::session;
 pub use signature_block::signature_block;
 
@@ -106,8 +123,10 @@ pub const BODIES: &[(&str, Body)] = &[
     ("certificate", certificate),
     ("crt_bundle", crt_bundle),
     ("debug_certificate", debug_certificate),
-    ("efuse_dump", efuse_dump),
+    ("device_key", device_key),
     ("ds_data", ds_data),
+    ("efuse_dump", efuse_dump),
+    ("efuse_plan", efuse_plan),
     ("efuse_virtual_file", efuse_virtual_file),
     ("elf", elf),
     ("encrypted_image", encrypted_image),
@@ -115,8 +134,10 @@ pub const BODIES: &[(&str, Body)] = &[
     ("flash_key", flash_key),
     ("flash_layout", flash_layout),
     ("image", image),
+    ("image_label", image_label),
     ("key_file", key_file),
     ("manifest", manifest),
+    ("names", names),
     ("nvs_csv", nvs_csv),
     ("nvs_page", nvs_page),
     ("nvs_store", nvs_store),
@@ -129,6 +150,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("register_map", register_map),
     ("secure_boot_v1", secure_boot_v1),
     ("secure_cert", secure_cert),
+    ("secure_cert_csv", secure_cert_csv),
     ("session", session),
     ("signature_block", signature_block),
 ];

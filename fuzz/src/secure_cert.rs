@@ -1,7 +1,9 @@
 //! The esp_secure_cert partition: entries, signatures, and the legacy format.
 
+use cotter_factory::secure_cert::open;
 use cotter_formats::chip::Chip;
 use cotter_formats::crc::crc_a;
+use cotter_formats::hmac_key::HmacKey;
 use cotter_formats::secure_cert::{Builder, CustFlash, Entries, Entry, SignatureData, Weight, inspect, signature_data};
 
 /// Entries lie one behind the other; what is sound is written again to the same bytes; nothing secret is ever printed.
@@ -24,8 +26,15 @@ pub fn secure_cert(data: &[u8]) {
 
 fn described(data: &[u8]) {
     let read = inspect(data, Some(Chip::Esp32C3));
+    for signature in open::signatures(data, &read) {
+        let _ = (signature.scheme, signature.verdict);
+    }
     let mut at = 0;
+    let key = HmacKey::from_slice(&[0x42; 32]).expect("32 bytes are a key");
     for entry in &read.entries {
+        if let Ok(plain) = open::decrypt(entry.data, &key) {
+            assert_eq!(open::encrypt(&plain, &key).ok().as_deref(), Some(entry.data), "sealed otherwise than opened");
+        }
         assert_eq!(entry.offset, at, "a gap between entries");
         at = entry.end();
         assert!(entry.bytes.len().is_multiple_of(Entry::ALIGNMENT) && entry.padding().len() < Entry::ALIGNMENT);

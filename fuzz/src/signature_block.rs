@@ -3,6 +3,7 @@
 use cotter_formats::crc::crc_b;
 use cotter_formats::secure_boot::v2::{
     BLOCK_LEN, ContentDigests, Curve, MAX_BLOCKS, PublicKey, Scheme, SignatureBlock, SignatureSector, SignedFile,
+    locate,
 };
 
 /// A block is the bytes it was parsed from, and verifies for no content that it does not name.
@@ -21,6 +22,9 @@ pub fn signature_block(data: &[u8]) {
         for (block, bytes) in sector.blocks().zip(data.chunks(BLOCK_LEN)) {
             described(block, bytes);
         }
+    }
+    if let Ok(file) = locate(data, Some(0)) {
+        assert!(data.starts_with(file.content), "the content is elsewhere");
     }
     if let Ok(file) = SignedFile::parse(data) {
         let zeros = [0; 32];

@@ -6,7 +6,7 @@ use cotter_factory::secure_cert::open;
 use cotter_formats::crc::crc_a;
 use cotter_formats::hmac_key::HmacKey;
 use cotter_formats::secure_cert::{
-    Builder, CustFlash, Entries, Entry, Finding, FindingKind, Flags, Inspection, TlvError, TlvType, Weight, inspect,
+    Builder, CustFlash, Entries, Entry, Finding, FindingKind, Flags, Inspection, TlvType, Weight, inspect,
 };
 use sha2::{Digest, Sha256};
 
@@ -105,8 +105,8 @@ fn judged(before: &[u8], after: &[u8], at: usize) -> Verdict {
         (TlvType::INTEGRITY, 9) => {
             Verdict::Unseen("subtype of the integrity entry, whose hash covers what is before it")
         }
-        (TlvType::SIGNATURE, 13..16 | 25..28) => Verdict::Harmless("reserved bytes of the signature"),
-        (TlvType::SIGNATURE, 16..24) => {
+        (TlvType::SIGNATURE, 13..=15 | 25..=27) => Verdict::Harmless("reserved bytes of the signature"),
+        (TlvType::SIGNATURE, 16..=23) => {
             Verdict::Harmless("offset and length in the signature, which the firmware ignores")
         }
         _ => unreachable!("byte {at} changed what is read, and no check sees it: {:?}", is.findings),

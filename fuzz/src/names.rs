@@ -1,0 +1,48 @@
+//! What people type and messages name: device ids, release and key ids, versions, distinguished and alternative names.
+
+use cotter_factory::pki::{AlternativeName, Name};
+use cotter_formats::chip::Chip;
+use cotter_formats::efuse::lint::Rule;
+use cotter_formats::nvs::entry::Key;
+use cotter_wire::ids::{DeviceId, KeyId, ReleaseId};
+use cotter_wire::version::Version;
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+
+/// Each has one spelling, or one meaning however it is spelled; nothing printed moves a terminal.
+pub fn names(data: &[u8]) {
+    if let Ok(id) = DeviceId::from_bytes(data) {
+        assert_eq!(id.as_bytes(), data, "an id changed in a round trip");
+    }
+    if let Ok(version) = Version::from_bytes(data) {
+        assert_eq!(version.to_string().as_bytes(), data, "a version changed in a round trip");
+    }
+    let Ok(text) = str::from_utf8(data) else { return };
+    one_spelling::<DeviceId>(text);
+    one_spelling::<Version>(text);
+    one_spelling::<ReleaseId>(text);
+    one_spelling::<KeyId>(text);
+    if let Some(chip) = Chip::from_name(text) {
+        assert_eq!(Chip::from_name(chip.name()), Some(chip));
+    }
+    if let Some(rule) = Rule::from_code(text) {
+        assert_eq!(rule.to_string(), text, "a second spelling of {rule:?}");
+    }
+    if let Ok(key) = text.parse::<Key>() {
+        assert_eq!(key.as_bytes(), data, "an NVS key changed in a round trip");
+    }
+    if let Ok(name) = text.parse::<Name>() {
+        assert_eq!(Name::from_der(name.as_der()).as_ref(), Ok(&name), "a name changed in a round trip");
+        assert!(!name.to_string().contains(char::is_control), "a control character to the terminal");
+    }
+    if let Ok(name) = text.parse::<AlternativeName>() {
+        assert_eq!(name.to_string().parse().as_ref(), Ok(&name), "an alternative name changed in a round trip");
+        assert!(!name.to_string().contains(char::is_control), "a control character to the terminal");
+    }
+}
+
+fn one_spelling<T: FromStr + Display + Debug>(text: &str) {
+    if let Ok(read) = text.parse::<T>() {
+        assert_eq!(read.to_string(), text, "a second spelling of {read:?}");
+    }
+}
