@@ -91,10 +91,8 @@ pub(crate) fn flash_key(efuses: &Efuses) -> FlashKey {
         }
         _ => {
             let key = |purpose| efuses.hardware_key(purpose).map(|key| reversed(key.expose()));
-            match (key(KeyPurpose::XTS_AES_256_KEY_1), key(KeyPurpose::XTS_AES_256_KEY_2)) {
-                (Some(first), Some(second)) => [first, second].concat(),
-                _ => key(KeyPurpose::XTS_AES_128_KEY).unwrap_or_else(|| vec![0; 32]),
-            }
+            let pair = || Some([key(KeyPurpose::XTS_AES_256_KEY_1)?, key(KeyPurpose::XTS_AES_256_KEY_2)?].concat());
+            pair().or_else(|| key(KeyPurpose::XTS_AES_128_KEY)).unwrap_or_else(|| vec![0; 32])
         }
     });
     let whole = FlashKey::for_chip(chip, KeyHolder::Efuse, config, &file);

@@ -151,8 +151,7 @@ impl Efuses {
     /// block that has the purpose.
     pub(crate) fn hardware_key(&self, purpose: KeyPurpose) -> Option<Secret<32>> {
         let silicon = self.silicon();
-        let image = silicon.open_image();
-        let block = image.map().key_blocks().find(|block| image.key_purpose(*block) == Some(purpose))?;
+        let block = silicon.map().key_blocks().find(|block| silicon.key_purpose(*block) == Some(purpose))?;
         Secret::from_slice(silicon.data(block).first_chunk::<32>()?)
     }
 
@@ -164,8 +163,8 @@ impl Efuses {
 
     /// The purposes of the key blocks; the user's for those that the chip does not have.
     pub(crate) fn key_purposes(&self) -> [KeyPurpose; 6] {
-        let image = self.silicon().open_image();
-        let purpose = |index| image.map().key_block(index).and_then(|block| image.key_purpose(block));
+        let silicon = self.silicon();
+        let purpose = |index| silicon.map().key_block(index).and_then(|block| silicon.key_purpose(block));
         [0, 1, 2, 3, 4, 5].map(|index| purpose(index).unwrap_or(KeyPurpose::USER))
     }
 

@@ -261,9 +261,8 @@ impl Efuses {
 
     fn is_hidden(&self, block: EfuseBlock) -> bool {
         let silicon = self.silicon();
-        let map = EfuseMap::of(silicon.chip());
-        let hidden = silicon.value(map.rd_dis());
-        map.block(block).is_some_and(|layout| hidden & u32::from(layout.read_protect_mask) != 0)
+        let hidden = silicon.value(silicon.map().rd_dis());
+        silicon.map().block(block).is_some_and(|layout| hidden & u32::from(layout.read_protect_mask) != 0)
     }
 }
 

@@ -5,7 +5,7 @@ use super::setting::{Setting, Settings};
 use crate::fault::Extent;
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::coding::{self, CHECK, Coding, DATA, three_quarters};
-use cotter_formats::efuse::{EfuseBlock, EfuseImage, EfuseMap, Field, esp32};
+use cotter_formats::efuse::{EfuseBlock, EfuseImage, EfuseMap, Field, KeyPurpose, esp32};
 use zeroize::Zeroizing;
 
 /// Bytes that are kept for a block: 32 data bytes and 12 check bytes of RS, or the block's own bytes, and zeros.
@@ -16,7 +16,7 @@ pub(super) type CodeWord = Zeroizing<[u8; CELLS]>;
 
 /// Blocks of one chip; nothing is hidden here.
 pub(super) struct Silicon {
-    chip: Chip,
+    map: EfuseMap,
     settings: Settings,
     cells: Vec<CodeWord>,
     controller: Controller,
@@ -32,7 +32,7 @@ impl Silicon {
     pub(super) fn blank(chip: Chip) -> Self {
         let map = EfuseMap::of(chip);
         let cells = map.blocks.iter().map(|_| Zeroizing::new([0; CELLS])).collect();
-        Self { chip, settings: Settings::of(&map), cells, controller: Controller::Reset }
+        Self { map, settings: Settings::of(&map), cells, controller: Controller::Reset }
     }
 
     /// The cells that read like this image.
@@ -48,7 +48,7 @@ impl Silicon {
     /// A second chip with the same cells, after a reset.
     pub(super) fn duplicate(&self) -> Self {
         Self {
-            chip: self.chip,
+            map: self.map,
             settings: self.settings.clone(),
             cells: self.cells.clone(),
             controller: Controller::Reset,
@@ -56,7 +56,19 @@ impl Silicon {
     }
 
     pub(super) const fn chip(&self) -> Chip {
-        self.chip
+        self.map.chip
+    }
+
+    /// The map of the revision that the cells tell.
+    pub(super) const fn map(&self) -> &EfuseMap {
+        &self.map
+    }
+
+    /// The purpose of a key block; `None` if it is no key block, or a chip whose key blocks have none.
+    pub(super) fn key_purpose(&self, block: EfuseBlock) -> Option<KeyPurpose> {
+        let (low, high) = self.map.key_purpose_fields(block)?;
+        let high = high.map_or(0, |high| self.value(high)).checked_shl(low.len.into())?;
+        u8::try_from(high | self.value(low)).ok().map(KeyPurpose)
     }
 
     /// A reset: the controller forgets what the last program command left in its registers.
@@ -79,6 +91,7 @@ impl Silicon {
         for (to, from) in self.cells.iter_mut().zip(cells.chunks_exact(CELLS)) {
             to.copy_from_slice(from);
         }
+        self.follow_revision();
     }
 
     /// What the cells of a block hold, decoded; as long as the longest block.
@@ -112,8 +125,8 @@ impl Silicon {
 
     /// The registers if nothing were hidden.
     pub(super) fn open_image(&self) -> EfuseImage {
-        let mut image = EfuseImage::blank(self.chip);
-        for block in EfuseMap::of(self.chip).block_numbers() {
+        let mut image = EfuseImage::blank(self.map.chip);
+        for block in self.map.block_numbers() {
             let data = self.data(block);
             if let Some(readable) = image.block_mut(block) {
                 readable.iter_mut().zip(data.iter()).for_each(|(to, from)| *to = *from);
@@ -182,6 +195,13 @@ impl Silicon {
         if let Some(cells) = self.cells.get_mut(usize::from(block.0)) {
             cells.iter_mut().zip(word.iter()).for_each(|(cell, byte)| *cell |= byte);
         }
+        self.follow_revision();
+    }
+
+    /// Takes the map of the revision that the cells tell now.
+    fn follow_revision(&mut self) {
+        self.map = *self.open_image().map();
+        self.settings = Settings::of(&self.map);
     }
 
     /// The cells of a block that `WR_DIS` has frozen.
@@ -205,7 +225,7 @@ impl Silicon {
     ///
     /// Off-spec: the repeat coding of the ESP32, which no tool supports, is taken for none.
     pub(super) fn coding(&self, block: EfuseBlock) -> Coding {
-        match (block, self.chip) {
+        match (block, self.map.chip) {
             (EfuseBlock::SETTINGS, _) => Coding::None,
             (_, Chip::Esp32) => {
                 let settings = self.cells.first().map_or(&[][..], |cells| &cells[..]);
