@@ -6,14 +6,17 @@ use crate::key::{Password, TokenArgs, private_key};
 use crate::output::{self, Format};
 use anyhow::Context;
 use cotter_factory::output::Visibility;
+use cotter_factory::private_key::PrivateKey;
 use cotter_factory::public_key::PublicKey;
+use cotter_factory::token::TokenKey;
 use cotter_formats::chip::Chip;
 use cotter_formats::secure_boot::v2::{
-    BLOCK_LEN, ContentDigests, Curve, Scheme, SignedFile, Support, add_block, append_block, blocks_of,
-    content_padded_len, support,
+    self, BLOCK_LEN, ContentDigests, ContentHasher, Curve, SECTOR_LEN, Scheme, SignatureSector, Support, add_to_sector,
+    blocks_of, content_padded_len, new_sector, support,
 };
 use serde::Serialize;
 use std::fmt;
+use std::io::{Read, Write};
 
 /// Sign an image for Secure Boot V2 (RSA-3072, ECDSA P-192, P-256 or P-384, up to three blocks of one scheme) or V1.
 ///
@@ -63,14 +66,68 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     if args.scheme == super::Scheme::V1 {
         return super::v1::sign(args, format);
     }
-    let bytes = args.file.read()?;
-    let chip = super::chip_or_of(args.chip, &bytes)?;
-    if chip == Chip::Esp32 && super::v1::Found::of(&bytes).is_some() {
+    let signers = Signer::all(args)?;
+    let (mut input, _) = args.file.open()?;
+    let mut sign = |out: &mut dyn Write| sign(args, &signers, &mut input, out);
+    let (chip, sector) = match &args.output {
+        File::Path(_) => args.output.write_with(Visibility::Public, sign)?,
+        // Stdout gets everything or nothing.
+        File::Standard => {
+            let mut signed = Vec::new();
+            let made = sign(&mut signed)?;
+            args.output.write(&signed, Visibility::Public)?;
+            made
+        }
+    };
+    if let File::Path(path) = &args.output {
+        let signatures = SignatureSector::parse(&sector)?;
+        let key_digests = signatures.blocks().map(|block| hex(&block.key_digest())).collect();
+        let scheme = signatures.blocks().next().map_or(String::new(), |block| block.scheme().to_string());
+        let file = path.display().to_string();
+        output::value(&Signed { file, chip: chip.name(), scheme, key_digests, public_key: None }, format)?;
+    }
+    Ok(true)
+}
+
+/// Copies the image, padded, and puts the signature sector behind it; the image is never held as a whole.
+fn sign(args: &Args, signers: &[Signer], input: &mut dyn Read, out: &mut dyn Write) -> anyhow::Result<(Chip, Vec<u8>)> {
+    let cannot_read = || format!("cannot read {}", args.file);
+    let mut hasher = ContentHasher::new(signers.iter().map(Signer::scheme));
+    let mut chip = None;
+    // What may yet turn out to be the signature sector is held back, and of an ESP32's image, which fits into 16 MiB,
+    // a copy is kept to look for a signature of V1.
+    let (mut pending, mut esp32_image, mut copied) = (Vec::with_capacity(PIECE + SECTOR_LEN), Vec::new(), 0);
+    loop {
+        let before = pending.len();
+        input.take((PIECE - before) as u64).read_to_end(&mut pending).with_context(cannot_read)?;
+        let named = match chip {
+            Some(chip) => chip,
+            None => super::chip_or_of(args.chip, &pending)?,
+        };
+        if chip.is_none() {
+            signers.iter().try_for_each(|signer| allowed(args, named, signer.scheme()))?;
+        }
+        chip = Some(named);
+        if named == Chip::Esp32 && esp32_image.len() < ESP32_FLASH {
+            esp32_image.extend_from_slice(&pending[before..]);
+        }
+        if pending.len() < PIECE {
+            break;
+        }
+        let whole = pending.len() - SECTOR_LEN;
+        hasher.update(&pending[..whole]);
+        out.write_all(&pending[..whole])?;
+        copied += whole;
+        pending.drain(..whole);
+    }
+    let chip = chip.context("the file is empty")?;
+    if chip == Chip::Esp32 && super::v1::Found::of(&esp32_image).is_some() {
         return Err(anyhow::anyhow!("mixed schemes: {} has a Secure Boot V1 signature", args.file))
             .context(output::Help("sign the unsigned file"));
     }
-    let mut signed = match (SignedFile::parse(&bytes), args.append) {
-        (Ok(_), true) => Some(bytes.clone()),
+    let (content, last) = pending.split_at(pending.len().saturating_sub(SECTOR_LEN));
+    let mut sector = match (SignatureSector::parse(last), args.append) {
+        (Ok(_), true) => Some(last.to_vec()),
         (Ok(_), false) => {
             return Err(anyhow::anyhow!("{} is signed already", args.file))
                 .context(output::Help("say --append to add a block"));
@@ -78,64 +135,92 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         (Err(refusal), true) => return Err(refusal).context("cannot add a signature"),
         (Err(_), false) => None,
     };
-    let digests = match &signed {
-        Some(file) => ContentDigests::of(SignedFile::parse(file)?.content),
-        None => {
-            let mut padded = bytes.clone();
-            padded.resize(content_padded_len(bytes.len()), 0xff);
-            ContentDigests::of(&padded)
-        }
-    };
-    for block in blocks(args, chip, &digests)? {
-        signed = Some(match &signed {
-            Some(file) => add_block(file, &block)?,
-            None => append_block(&bytes, &block),
-        });
-        let file = SignedFile::parse(signed.as_deref().unwrap_or_default())?;
-        let (count, most) = (file.signatures.blocks().count(), blocks_of(chip));
-        anyhow::ensure!(count <= most, "the {chip} reads {most} signature block, this would be number {count}");
+    let mut content = if sector.is_some() { content.to_vec() } else { pending };
+    if sector.is_none() {
+        content.resize(content_padded_len(copied + content.len()) - copied, 0xff);
     }
-    let signed = signed.context("no block was made")?;
-    args.output.write(&signed, Visibility::Public)?;
-    if let File::Path(path) = &args.output {
-        let file = SignedFile::parse(&signed)?;
-        let key_digests = file.signatures.blocks().map(|block| hex(&block.key_digest())).collect();
-        let scheme = file.signatures.blocks().next().map_or(String::new(), |block| block.scheme().to_string());
-        let file = path.display().to_string();
-        output::value(&Signed { file, chip: chip.name(), scheme, key_digests, public_key: None }, format)?;
-    }
-    Ok(true)
-}
-
-/// The blocks that are asked for, each verified.
-fn blocks(args: &Args, chip: Chip, digests: &ContentDigests) -> anyhow::Result<Vec<[u8; BLOCK_LEN]>> {
-    let mut blocks = Vec::new();
-    for file in &args.key {
-        let key = private_key(&file.read()?, &args.password, file)?;
-        allowed(args, chip, key.public())?;
-        blocks.push(key.sign_block(digests)?);
-    }
-    if let Some(key) = args.token.key()? {
-        allowed(args, chip, key.public())?;
-        blocks.push(key.sign_block(digests)?);
-    }
-    if let (Some(signature), Some(public)) = (&args.signature, &args.public_key) {
-        let key = PublicKey::from_pem(&public.read()?).with_context(|| public.to_string())?;
-        allowed(args, chip, &key)?;
-        let key = key.secure_boot()?;
-        let bytes = signature.read()?;
-        let numbers = match Curve::of(key.scheme()) {
-            Some(curve) => curve.numbers(&bytes).with_context(|| format!("{signature} is no ECDSA signature"))?,
-            None => bytes,
+    hasher.update(&content);
+    out.write_all(&content)?;
+    let digests = hasher.finish();
+    for signer in signers {
+        let block = signer.block(&digests)?;
+        let signed = match &sector {
+            Some(sector) => add_to_sector(sector, &block)?,
+            None => new_sector(&block),
         };
-        blocks.push(key.block(digests, &numbers).with_context(|| signature.to_string())?);
+        let (count, most) = (SignatureSector::parse(&signed)?.blocks().count(), blocks_of(chip));
+        anyhow::ensure!(count <= most, "the {chip} reads {most} signature block, this would be number {count}");
+        sector = Some(signed);
     }
-    Ok(blocks)
+    let sector = sector.context("no block was made")?;
+    out.write_all(&sector)?;
+    Ok((chip, sector))
 }
 
-/// Does the chip verify the scheme of this key, and may it be used?
-fn allowed(args: &Args, chip: Chip, key: &PublicKey) -> anyhow::Result<()> {
-    let scheme: Scheme = key.secure_boot()?.scheme();
+/// Bytes that are held at a time.
+const PIECE: usize = 1 << 18;
+/// What an ESP32 can map.
+const ESP32_FLASH: usize = 16 << 20;
+
+/// Who makes a block.
+#[allow(clippy::large_enum_variant, reason = "few exist at a time")]
+enum Signer<'a> {
+    Key(PrivateKey),
+    Token(TokenKey),
+    /// Somebody already has.
+    Elsewhere {
+        key: v2::PublicKey,
+        numbers: Vec<u8>,
+        file: &'a File,
+    },
+}
+
+impl<'a> Signer<'a> {
+    /// The signers that are asked for, in order.
+    fn all(args: &'a Args) -> anyhow::Result<Vec<Self>> {
+        let mut signers = Vec::new();
+        for file in &args.key {
+            let key = private_key(&file.read()?, &args.password, file)?;
+            key.public().secure_boot()?;
+            signers.push(Self::Key(key));
+        }
+        if let Some(key) = args.token.key()? {
+            key.public().secure_boot()?;
+            signers.push(Self::Token(key));
+        }
+        if let (Some(file), Some(public)) = (&args.signature, &args.public_key) {
+            let key = PublicKey::from_pem(&public.read()?).with_context(|| public.to_string())?.secure_boot()?;
+            let bytes = file.read()?;
+            let numbers = match Curve::of(key.scheme()) {
+                Some(curve) => curve.numbers(&bytes).with_context(|| format!("{file} is no ECDSA signature"))?,
+                None => bytes,
+            };
+            signers.push(Self::Elsewhere { key, numbers, file });
+        }
+        Ok(signers)
+    }
+
+    fn scheme(&self) -> Scheme {
+        let public = match self {
+            Self::Key(key) => key.public(),
+            Self::Token(key) => key.public(),
+            Self::Elsewhere { key, .. } => return key.scheme(),
+        };
+        public.secure_boot().expect("it was one when the signer was made").scheme()
+    }
+
+    /// The block, verified.
+    fn block(&self, digests: &ContentDigests) -> anyhow::Result<[u8; BLOCK_LEN]> {
+        Ok(match self {
+            Self::Key(key) => key.sign_block(digests)?,
+            Self::Token(key) => key.sign_block(digests)?,
+            Self::Elsewhere { key, numbers, file } => key.block(digests, numbers).with_context(|| file.to_string())?,
+        })
+    }
+}
+
+/// Does the chip verify this scheme, and may it be used?
+fn allowed(args: &Args, chip: Chip, scheme: Scheme) -> anyhow::Result<()> {
     match support(chip, scheme) {
         Support::Yes => Ok(()),
         Support::Legacy => {

@@ -17,7 +17,10 @@ mod support;
 #[cfg(feature = "ecdsa")]
 pub use ecdsa::{Curve, EcdsaPublicKey};
 #[cfg(feature = "ecdsa")]
-pub use public_key::{BlockRefusal, ContentDigests, FileRefusal, PublicKey, Trusted, add_block, append_block, locate};
+pub use public_key::{
+    BlockRefusal, ContentDigests, ContentHasher, FileRefusal, PublicKey, Trusted, add_block, add_to_sector,
+    append_block, locate, new_sector,
+};
 #[cfg(feature = "ecdsa")]
 pub use support::{Support, blocks_of, support};
 

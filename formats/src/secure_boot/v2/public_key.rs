@@ -3,8 +3,8 @@
 use super::ecdsa::{self, EcdsaPublicKey};
 use super::sign::signed_block;
 use super::{
-    BLOCK_LEN, MAX_BLOCKS, RsaPublicKey, SECTOR_LEN, Scheme, SignError, SignatureBlock, SignatureError, SignedFile,
-    content_padded_len,
+    BLOCK_LEN, MAX_BLOCKS, RsaPublicKey, SECTOR_LEN, Scheme, SignError, SignatureBlock, SignatureError,
+    SignatureSector, SignedFile, content_padded_len,
 };
 use crate::rsa_pss::PssError;
 use alloc::vec::Vec;
@@ -20,6 +20,35 @@ pub struct ContentDigests {
     sha384: Option<[u8; 48]>,
 }
 
+/// [`ContentDigests`] of content that comes piece by piece.
+pub struct ContentHasher {
+    sha256: Sha256,
+    sha384: Option<Sha384>,
+}
+
+impl ContentHasher {
+    /// For blocks of these schemes.
+    #[must_use]
+    pub fn new(schemes: impl IntoIterator<Item = Scheme>) -> Self {
+        let wide = schemes.into_iter().any(|scheme| scheme == Scheme::EcdsaP384);
+        Self { sha256: Sha256::new(), sha384: wide.then(Sha384::new) }
+    }
+
+    /// The next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.sha256.update(piece);
+        if let Some(sha384) = &mut self.sha384 {
+            sha384.update(piece);
+        }
+    }
+
+    /// Of all pieces, in their order.
+    #[must_use]
+    pub fn finish(self) -> ContentDigests {
+        ContentDigests { sha256: self.sha256.finalize().into(), sha384: self.sha384.map(|hash| hash.finalize().into()) }
+    }
+}
+
 impl ContentDigests {
     /// Of the content as it stands, padding included.
     #[must_use]
@@ -30,9 +59,9 @@ impl ContentDigests {
     /// As [`Self::of`] for these schemes only: without P-384 it takes a fraction of the time.
     #[must_use]
     pub fn of_schemes(content: &[u8], schemes: impl IntoIterator<Item = Scheme>) -> Self {
-        let wide = schemes.into_iter().any(|scheme| scheme == Scheme::EcdsaP384);
-        let sha384 = wide.then(|| Sha384::digest(content).into());
-        Self { sha256: Sha256::digest(content).into(), sha384 }
+        let mut hasher = ContentHasher::new(schemes);
+        hasher.update(content);
+        hasher.finish()
     }
 
     /// What a block claims to sign, whatever the content is.
@@ -134,14 +163,22 @@ impl SignatureBlock<'_> {
     }
 }
 
-impl SignedFile<'_> {
+impl SignatureSector<'_> {
     /// The first block whose scheme is not that of block 0. No device boots such a file: its ROM knows one scheme.
     #[must_use]
     pub fn mixed(&self) -> Option<FileRefusal> {
-        let first = self.signatures.blocks().next()?.scheme();
+        let first = self.blocks().next()?.scheme();
         let differs = |(_, block): &(usize, &SignatureBlock<'_>)| block.scheme() != first;
-        let (block, other) = self.signatures.blocks().enumerate().find(differs)?;
+        let (block, other) = self.blocks().enumerate().find(differs)?;
         Some(FileRefusal::Mixed { first, block, other: other.scheme() })
+    }
+}
+
+impl SignedFile<'_> {
+    /// As [`SignatureSector::mixed`].
+    #[must_use]
+    pub fn mixed(&self) -> Option<FileRefusal> {
+        self.signatures.mixed()
     }
 
     /// What the blocks have to sign.
@@ -201,9 +238,37 @@ pub fn append_block(image: &[u8], block: &[u8; BLOCK_LEN]) -> Vec<u8> {
     let mut file = Vec::with_capacity(padded + SECTOR_LEN);
     file.extend_from_slice(image);
     file.resize(padded, 0xff);
-    file.extend_from_slice(block);
-    file.resize(padded + SECTOR_LEN, 0xff);
+    file.extend_from_slice(&new_sector(block));
     file
+}
+
+/// A signature sector with this block alone.
+#[must_use]
+pub fn new_sector(block: &[u8; BLOCK_LEN]) -> Vec<u8> {
+    let mut sector = block.to_vec();
+    sector.resize(SECTOR_LEN, 0xff);
+    sector
+}
+
+/// A signature sector with a further block.
+///
+/// # Errors
+/// [`FileRefusal`] if the sector is not sound, or has three blocks already, or blocks of another scheme.
+pub fn add_to_sector(sector: &[u8], block: &[u8; BLOCK_LEN]) -> Result<Vec<u8>, FileRefusal> {
+    let parsed = SignatureSector::parse(sector)?;
+    if let Some(damage) = parsed.ended_by() {
+        return Err(damage.into());
+    }
+    let used = parsed.blocks().count();
+    if used == MAX_BLOCKS {
+        return Err(FileRefusal::Full);
+    }
+    let mut sector = sector.to_vec();
+    sector[used * BLOCK_LEN..][..BLOCK_LEN].copy_from_slice(block);
+    match SignatureSector::parse(&sector)?.mixed() {
+        Some(mixed) => Err(mixed),
+        None => Ok(sector),
+    }
 }
 
 /// A signed file with a further block.
@@ -211,21 +276,9 @@ pub fn append_block(image: &[u8], block: &[u8; BLOCK_LEN]) -> Vec<u8> {
 /// # Errors
 /// [`FileRefusal`] if the file has no sound signature sector, three blocks already, or blocks of another scheme.
 pub fn add_block(signed: &[u8], block: &[u8; BLOCK_LEN]) -> Result<Vec<u8>, FileRefusal> {
-    let parsed = SignedFile::parse(signed)?;
-    if let Some(damage) = parsed.signatures.ended_by() {
-        return Err(damage.into());
-    }
-    let used = parsed.signatures.blocks().count();
-    if used == MAX_BLOCKS {
-        return Err(FileRefusal::Full);
-    }
-    let at = parsed.content.len() + used * BLOCK_LEN;
-    let mut file = signed.to_vec();
-    file[at..at + BLOCK_LEN].copy_from_slice(block);
-    match SignedFile::parse(&file)?.mixed() {
-        Some(mixed) => Err(mixed),
-        None => Ok(file),
-    }
+    let content = SignedFile::parse(signed)?.content;
+    let sector = add_to_sector(&signed[content.len()..], block)?;
+    Ok([content, &sector].concat())
 }
 
 /// Why a block was refused.
