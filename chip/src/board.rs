@@ -118,11 +118,16 @@ impl VirtualChip {
     /// # Errors
     /// [`RefusalCode::DownloadModeDisabled`].
     pub fn power_on_in_download_mode(&self) -> Result<Download, RefusalCode> {
+        let (mode, lines) = self.wait_for_download();
+        mode.map(|mode| Download { board: self.clone(), mode, lines })
+    }
+
+    /// As [`Self::power_on_in_download_mode`], with what the ROM prints in either case.
+    pub(crate) fn wait_for_download(&self) -> (Result<DownloadMode, RefusalCode>, Vec<String>) {
         self.reset();
         let mut record = Record::default();
-        let mode = rom::download(&self.efuses, &mut record)?;
-        let lines = record.close(Outcome::Refused(RefusalCode::NoBootableApp)).lines;
-        Ok(Download { board: self.clone(), mode, lines })
+        let mode = rom::download(&self.efuses, &mut record);
+        (mode, record.close(Outcome::Refused(RefusalCode::NoBootableApp)).lines)
     }
 
     /// Which chip is on the board.

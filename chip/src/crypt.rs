@@ -120,6 +120,16 @@ fn reversed(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().rev().copied().collect()
 }
 
+/// Encrypts whole units in place for an address, whether the transparent view does so now or not: what download mode
+/// does when it is asked to.
+///
+/// # Errors
+/// [`FlashError::NotAligned`].
+pub(crate) fn encrypt(efuses: &Efuses, addr: FlashAddr, units: &mut [u8]) -> Result<(), FlashError> {
+    let not_aligned = FlashError::NotAligned { addr, len: units.len(), unit: UNIT as usize };
+    flash_key(efuses).encrypt(addr, units).map_err(|_| not_aligned)
+}
+
 impl ErrorType for TransparentFlash {
     type Error = FlashError;
 }

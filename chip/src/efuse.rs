@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 pub use burn::{BurnError, BurnSet, KeyProtection, Pass};
-pub use file::{CELLS_FILE, EfuseFileError, REGISTERS_FILE};
+pub use file::{CELLS_FILE, EfuseFileError, REGISTERS_FILE, cells_file};
 pub(crate) use setting::Setting;
 
 /// A shared handle on the eFuses of one chip.

@@ -11,6 +11,8 @@
 //! | `rom` | the boot ROM, line by line |
 //! | `bootloader` | the second stage: slots, rollback, anti-rollback |
 //! | `board` | the whole thing: power it on, or write to it in download mode |
+//! | `loader` | download mode on the serial line: ROM and stub, as tools speak with them |
+//! | `uart` | what the chip prints, and who answers on its serial line |
 //! | `report` | what a boot did, with stable refusal codes |
 
 pub mod board;
@@ -22,6 +24,8 @@ pub mod fault;
 mod fixtures;
 pub mod flash;
 mod flash_image;
+pub mod loader;
 pub mod report;
 pub mod rom;
 mod trusted_keys;
+pub mod uart;

@@ -1,6 +1,7 @@
 //! `cotter`: device security from the factory line to the field.
 
 mod cert;
+mod chip;
 mod debug;
 mod demo;
 mod ds;
@@ -39,6 +40,8 @@ struct Cli {
 enum Verb {
     Cert(cert::Args),
     #[command(subcommand)]
+    Chip(chip::Verb),
+    #[command(subcommand)]
     Debug(debug::Verb),
     Demo(demo::Args),
     Ds(ds::Args),
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
     let format = if cli.json { Format::Json } else { Format::Text };
     let outcome = match cli.verb {
         Verb::Cert(args) => cert::run(&args, format),
+        Verb::Chip(verb) => chip::run(&verb, format),
         Verb::Debug(verb) => debug::run(&verb, format),
         Verb::Demo(args) => demo::run(&args, format),
         Verb::Ds(args) => ds::run(&args, format),

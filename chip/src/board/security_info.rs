@@ -1,6 +1,7 @@
 //! What the serial loader tells about protection, in every download mode.
 
 use crate::efuse::{Efuses, Setting};
+use cotter_formats::chip::Chip;
 use cotter_formats::efuse::{KeyPurpose, unary};
 
 /// The answer to `GET_SECURITY_INFO`: the only look at the eFuses that secure download mode leaves.
@@ -46,7 +47,7 @@ impl SecurityFlags {
 }
 
 impl SecurityInfo {
-    pub(super) fn of(efuses: &Efuses) -> Self {
+    pub(crate) fn of(efuses: &Efuses) -> Self {
         let is_set = |setting| efuses.sensed(setting) != 0;
         let flags = [
             is_set(Setting::SecureBoot),
@@ -69,4 +70,22 @@ impl SecurityInfo {
             chip_id: efuses.chip().image_chip_id().into(),
         }
     }
+
+    /// As the loader sends it: flags, count, seven purposes of which the last is not used, chip id, API version.
+    /// The ESP32 does not answer at all, the ESP32-S2 without chip id and version. Source: esptool 5.6.0 `loader.py`.
+    pub(crate) fn to_bytes(self, chip: Chip) -> Option<Vec<u8>> {
+        let mut bytes = self.flags.0.to_le_bytes().to_vec();
+        bytes.push(self.flash_crypt_count.to_le_bytes()[0]);
+        bytes.extend(self.key_purposes.map(|purpose| purpose.0));
+        bytes.push(0);
+        match chip {
+            Chip::Esp32 => return None,
+            Chip::Esp32S2 => {}
+            _ => bytes.extend([self.chip_id, API_VERSION].into_iter().flat_map(u32::to_le_bytes)),
+        }
+        Some(bytes)
+    }
 }
+
+/// Of the ROM.
+const API_VERSION: u32 = 0;

@@ -11,7 +11,8 @@ use std::{fs, io};
 /// The readable registers, in the format of `espefuse --virt --path-efuse-file`.
 pub const REGISTERS_FILE: &str = "efuse.bin";
 
-/// The cells, 44 bytes for each block, 32 data and 12 check bytes where it is RS-coded: it holds the hidden keys, which the other file has lost.
+/// The [`cells_file`] of that: 44 bytes for each block, 32 data and 12 check bytes where it is RS-coded. It holds the
+/// hidden keys, which the other file has lost.
 pub const CELLS_FILE: &str = "efuse-cells.bin";
 
 impl Efuses {
@@ -21,13 +22,21 @@ impl Efuses {
     /// # Errors
     /// [`EfuseFileError::Io`].
     pub fn save(&self, directory: &Path) -> Result<(), EfuseFileError> {
+        self.save_as(&directory.join(REGISTERS_FILE))
+    }
+
+    /// As [`Self::save`], into a file of that name and its [`cells_file`].
+    ///
+    /// # Errors
+    /// [`EfuseFileError::Io`].
+    pub fn save_as(&self, path: &Path) -> Result<(), EfuseFileError> {
         let (registers, cells) = {
             let mut silicon = self.silicon();
             silicon.reset_controller();
             (silicon.image().to_virtual_file(), silicon.cells())
         };
-        write(&directory.join(CELLS_FILE), &cells)?;
-        write(&directory.join(REGISTERS_FILE), &registers)
+        write(&cells_file(path), &cells)?;
+        write(path, &registers)
     }
 
     /// Reads both files, and burns what espefuse has burned into the first since they were written.
@@ -35,8 +44,26 @@ impl Efuses {
     /// # Errors
     /// [`EfuseFileError`]; [`EfuseFileError::Unburned`] if a bit of the cells is missing from the registers.
     pub fn load(chip: Chip, directory: &Path, fault: Fault) -> Result<Self, EfuseFileError> {
-        let registers = EfuseImage::from_virtual_file(chip, &read(&directory.join(REGISTERS_FILE))?)?;
-        let path = directory.join(CELLS_FILE);
+        let path = directory.join(REGISTERS_FILE);
+        Self::load_both(chip, &path, &cells_file(&path), fault)
+    }
+
+    /// As [`Self::load`], from a file of that name and its [`cells_file`]. A file without one is espefuse's own: what
+    /// is hidden in it is lost.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_from(chip: Chip, path: &Path, fault: Fault) -> Result<Self, EfuseFileError> {
+        let cells = cells_file(path);
+        if cells.exists() {
+            return Self::load_both(chip, path, &cells, fault);
+        }
+        Ok(Self::from_image(&EfuseImage::from_virtual_file(chip, &read(path)?)?, fault))
+    }
+
+    fn load_both(chip: Chip, path: &Path, cells: &Path, fault: Fault) -> Result<Self, EfuseFileError> {
+        let registers = EfuseImage::from_virtual_file(chip, &read(path)?)?;
+        let path = cells.to_path_buf();
         let cells = read(&path)?;
         let efuses = Self::from_image(&EfuseImage::blank(chip), fault);
         {
@@ -100,6 +127,18 @@ pub enum EfuseFileError {
         /// Where.
         block: EfuseBlock,
     },
+}
+
+/// The file of the cells beside a file of the registers: `efuse-cells.bin` beside `efuse.bin`.
+#[must_use]
+pub fn cells_file(registers: &Path) -> PathBuf {
+    let mut name = registers.file_stem().unwrap_or_default().to_os_string();
+    name.push("-cells");
+    if let Some(extension) = registers.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    registers.with_file_name(name)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, EfuseFileError> {

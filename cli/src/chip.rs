@@ -1,0 +1,69 @@
+//! `cotter chip`: a virtual chip that is kept alive for other tools, or booted once.
+
+mod run;
+
+use crate::output::{Format, Help};
+use anyhow::{Context, anyhow};
+use cotter_chip::board::VirtualChip;
+use cotter_chip::efuse::Efuses;
+use cotter_chip::fault::Fault;
+use cotter_chip::flash::Flash;
+use cotter_formats::addr::FlashLen;
+use cotter_formats::chip::Chip;
+use std::path::{Path, PathBuf};
+
+/// Keep a virtual chip alive for esptool, espefuse and others, or boot one.
+#[derive(clap::Subcommand)]
+pub(crate) enum Verb {
+    Run(run::Args),
+}
+
+pub(crate) fn run(verb: &Verb, format: Format) -> anyhow::Result<bool> {
+    match verb {
+        Verb::Run(args) => run::run(args, format),
+    }
+}
+
+/// The files of a board.
+struct BoardFiles {
+    chip: Chip,
+    flash: Option<PathBuf>,
+    efuse: Option<PathBuf>,
+}
+
+impl BoardFiles {
+    /// The board that they hold; what is not there yet is fresh from the factory.
+    fn load(&self, flash_size: FlashLen) -> anyhow::Result<VirtualChip> {
+        let fault = Fault::default();
+        let fresh = VirtualChip::new(self.chip, FACTORY_MAC).context(Help("--chip esp32c3 is simulated"))?;
+        let efuses = match existing(self.efuse.as_deref()) {
+            Some(path) => Efuses::load_from(self.chip, path, fault.clone())?,
+            None => Efuses::from_image(&fresh.efuses().image()?, fault.clone()),
+        };
+        let flash = match existing(self.flash.as_deref()) {
+            Some(path) => Flash::load(path, fault.clone())?,
+            None => Flash::erased(flash_size, fault.clone())?,
+        };
+        Ok(VirtualChip::from_parts(flash, efuses, fault))
+    }
+
+    fn save_efuses(&self, board: &VirtualChip) -> anyhow::Result<()> {
+        Ok(self.efuse.as_deref().map_or(Ok(()), |path| board.efuses().save_as(path))?)
+    }
+
+    fn save_flash(&self, board: &VirtualChip) -> anyhow::Result<()> {
+        Ok(self.flash.as_deref().map_or(Ok(()), |path| board.raw_flash().save(path))?)
+    }
+}
+
+/// What a chip gets whose eFuse file is not there yet: a locally administered address.
+const FACTORY_MAC: [u8; 6] = [0x02, 0xc0, 0x77, 0xe8, 0x00, 0x01];
+
+fn existing(path: Option<&Path>) -> Option<&Path> {
+    path.filter(|path| path.exists())
+}
+
+fn chip(name: &str) -> anyhow::Result<Chip> {
+    let known = || Chip::ALL.map(Chip::name).join(", ");
+    Chip::from_name(name).ok_or_else(|| anyhow!("{name} is none of {}", known()))
+}
