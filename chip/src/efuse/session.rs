@@ -5,7 +5,9 @@
 
 mod key;
 
+use super::Efuses;
 use super::controller::{self, BLOCK_MAX};
+use crate::fault::PowerLost;
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::coding::{Coding, mac_crc, three_quarters};
 use cotter_formats::efuse::{EfuseBlock, EfuseImage, Family, Field, PurposeValue};
@@ -310,6 +312,24 @@ impl Session {
         Ok(image.with_map_of_its_revision())
     }
 
+    /// As [`Self::burn`], on the cells of a virtual chip: what becomes hidden stays burned. The session must have begun
+    /// with what [`Efuses::image`] of this chip says now.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing is burned unless it is `PowerLost`.
+    pub fn burn_on(mut self, efuses: &Efuses) -> Result<(), SessionError> {
+        for block in self.image.map().block_numbers() {
+            self.check_block(block)?;
+        }
+        for block in self.image.map().block_numbers().rev() {
+            let data = &self.prepared[usize::from(block.0)];
+            if data.iter().any(|byte| *byte != 0) {
+                efuses.program(block, &data[..])?;
+            }
+        }
+        Ok(())
+    }
+
     fn check_block(&mut self, block: EfuseBlock) -> Result<(), SessionError> {
         let burned = self.image.block(block).unwrap_or_default();
         let wanted = &mut self.prepared[usize::from(block.0)];
@@ -523,4 +543,12 @@ pub enum SessionError {
     DigestCoded,
     #[error("Secure Boot V2 needs an ESP32 from v3.0 on; this one is {0}")]
     TooOld(cotter_formats::efuse::ChipRevision),
+    #[error("eFuse burn: power lost")]
+    PowerLost,
+}
+
+impl From<PowerLost> for SessionError {
+    fn from(PowerLost: PowerLost) -> Self {
+        Self::PowerLost
+    }
 }
