@@ -3,25 +3,29 @@
 //! | file | noun |
 //! |---|---|
 //! | `ca` | an authority: made, loaded, issuing |
-//! | `leaf` | what a certificate is to say, and how it is encoded |
+//! | `leaf` | what the certificate of a device or a server is to say |
+//! | `profile` | what all certificates issued here have in common, on their way to the encoder |
 //! | `request` | certification requests (PKCS#10): made, read, judged |
 //! | `certificate` | certificates as they are read |
 //! | `chain` | leaf, intermediates, root: which link holds, and which does not |
 //! | `name` | distinguished names |
 //! | `alternative` | alternative names: hosts, addresses |
+//! | `extension` | extensions of certificates and requests |
+//! | `pem` | files with PEM blocks and text between them |
 //! | `signature` | signatures by our keys, verified with anybody's |
-//! | `der` | DER, written |
 //!
-//! Certificates are encoded here and not by a library, because the issuer's name must be copied byte for byte from a CA
-//! certificate that others may have made (several OUs, DCs, other string types), and a device compares those bytes.
+//! The crate x509-cert encodes. The issuer's name comes from a CA certificate that others may have made (several OUs, DCs,
+//! other string types) and must be repeated byte for byte, because a device compares those bytes.
 
 pub mod alternative;
 pub mod ca;
 pub mod certificate;
 pub mod chain;
-mod der;
+pub mod extension;
 pub mod leaf;
 pub mod name;
+mod pem;
+mod profile;
 pub mod request;
 pub mod signature;
 
@@ -29,10 +33,10 @@ pub use alternative::AlternativeName;
 pub use ca::{AuthorityPlan, Issued, PkiError, ProductCa};
 pub use certificate::Certificate;
 pub use chain::Chain;
+pub use der::DateTime;
 pub use leaf::{Leaf, Purpose, Validity};
 pub use name::Name;
 pub use request::Request;
-pub use x509_cert::der::DateTime;
 
 /// What the system's clock says.
 ///

@@ -214,8 +214,8 @@ impl PrivateKey {
         }
     }
 
-    /// A signature over `message` as X.509 has it: PKCS#1 v1.5 with SHA-256 for RSA, `r || s` of the curve's length for
-    /// ECDSA (SHA-256 on P-256, SHA-384 on P-384).
+    /// A signature over `message` as X.509 has it: PKCS#1 v1.5 with SHA-256 for RSA, for ECDSA (SHA-256 on P-256, SHA-384
+    /// on P-384) the DER of both numbers.
     ///
     /// # Errors
     /// [`PrivateKeyError::P192`], [`PrivateKeyError::Library`] if signing fails.
@@ -228,7 +228,18 @@ impl PrivateKey {
                 key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(library)?;
                 Ok(signature)
             }
-            Pair::Ecdsa(key) => Ok(key.sign(&random, message).map_err(library)?.as_ref().to_vec()),
+            Pair::Ecdsa(key) => {
+                let signature = key.sign(&random, message).map_err(library)?;
+                let numbers = signature.as_ref();
+                let der =
+                    match self.public.kind() {
+                        KeyKind::Ecdsa(Curve::P384) => p384::ecdsa::Signature::from_slice(numbers)
+                            .map(|numbers| numbers.to_der().as_bytes().to_vec()),
+                        _ => p256::ecdsa::Signature::from_slice(numbers)
+                            .map(|numbers| numbers.to_der().as_bytes().to_vec()),
+                    };
+                der.map_err(|_| PrivateKeyError::Library)
+            }
             Pair::P192(_) => Err(PrivateKeyError::P192),
         }
     }

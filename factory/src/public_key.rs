@@ -1,12 +1,11 @@
 //! Public keys in PEM and DER: RSA of any size, ECDSA on the curves of Secure Boot. No secret in here.
 
 use cotter_formats::secure_boot::v1;
-use cotter_formats::secure_boot::v2::{self, Curve, EcdsaPublicKey, RsaPublicKey};
+use cotter_formats::secure_boot::v2::{self, Curve, EcdsaPublicKey};
+use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef};
+use der::{Decode, Document, Encode, Sequence};
 use pem_rfc7468::LineEnding;
-use pkcs8::ObjectIdentifier;
-use pkcs8::der::asn1::{AnyRef, BitStringRef, UintRef};
-use pkcs8::der::{Decode, Encode, Header, Length, Reader, SliceReader, Tag};
-use pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use pkcs8::spki::{self, AlgorithmIdentifierRef, EncodePublicKey, SubjectPublicKeyInfoRef};
 use std::fmt;
 
 /// A public key as a file holds it.
@@ -80,16 +79,8 @@ impl PublicKey {
     /// # Errors
     /// [`PublicKeyError`].
     pub fn from_pkcs1(der: &[u8]) -> Result<Self, PublicKeyError> {
-        let read = || -> Result<RsaNumbers, pkcs8::der::Error> {
-            let mut reader = SliceReader::new(der)?;
-            let numbers = reader.sequence(|reader| -> Result<_, pkcs8::der::Error> {
-                let (n, e) = (UintRef::decode(reader)?, UintRef::decode(reader)?);
-                Ok(RsaNumbers { n: n.as_bytes().to_vec(), e: e.as_bytes().to_vec() })
-            })?;
-            reader.finish()?;
-            Ok(numbers)
-        };
-        read().map(Self::Rsa).map_err(|_| PublicKeyError::NotDer)
+        let key = RsaPublicKey::from_der(der).map_err(|_| PublicKeyError::NotDer)?;
+        Ok(Self::Rsa(RsaNumbers { n: key.n.as_bytes().to_vec(), e: key.e.as_bytes().to_vec() }))
     }
 
     /// Kind and size.
@@ -118,7 +109,7 @@ impl PublicKey {
                     return Err(PublicKeyError::NotSecureBoot(self.kind()));
                 }
                 let e = numbers.e.iter().fold(0, |e, &byte| e << 8 | u32::from(byte));
-                Ok(v2::PublicKey::Rsa(RsaPublicKey { n_be, e }))
+                Ok(v2::PublicKey::Rsa(v2::RsaPublicKey { n_be, e }))
             }
         }
     }
@@ -160,13 +151,10 @@ impl PublicKey {
         pem_rfc7468::encode_string("PUBLIC KEY", LineEnding::LF, &der).map_err(|_| PublicKeyError::NotDer)
     }
 
-    fn encode(&self) -> Result<Vec<u8>, pkcs8::der::Error> {
+    fn encode(&self) -> Result<Vec<u8>, der::Error> {
         let (oid, curve, key) = match self {
             Self::Rsa(numbers) => {
-                let [n, e] = [UintRef::new(&numbers.n)?.to_der()?, UintRef::new(&numbers.e)?.to_der()?];
-                let mut key = Header::new(Tag::Sequence, Length::try_from(n.len() + e.len())?).to_der()?;
-                key.extend(n);
-                key.extend(e);
+                let key = RsaPublicKey { n: UintRef::new(&numbers.n)?, e: UintRef::new(&numbers.e)? }.to_der()?;
                 (RSA, None, key)
             }
             Self::Ecdsa(key) => (EC, Some(oid_of(key.curve())), [&[4], key.point()].concat()),
@@ -175,6 +163,19 @@ impl PublicKey {
         let algorithm = AlgorithmIdentifierRef { oid, parameters: Some(parameters) };
         SubjectPublicKeyInfoRef { algorithm, subject_public_key: BitStringRef::from_bytes(&key)? }.to_der()
     }
+}
+
+impl EncodePublicKey for PublicKey {
+    fn to_public_key_der(&self) -> spki::Result<Document> {
+        Ok(Document::try_from(self.encode()?)?)
+    }
+}
+
+/// PKCS#1 (RFC 8017, A.1.1).
+#[derive(Sequence)]
+struct RsaPublicKey<'a> {
+    n: UintRef<'a>,
+    e: UintRef<'a>,
 }
 
 /// The curve that an EC algorithm names.

@@ -1,7 +1,7 @@
 //! Certificates and requests, PEM and DER: what is read keeps its bytes, and every question about it has an answer.
 
 use cotter_factory::certificate::Certificates;
-use cotter_factory::pki::certificate::alternative_name;
+use cotter_factory::pki::alternative;
 use cotter_factory::pki::chain::{Chain, Question};
 use cotter_factory::pki::{Certificate, DateTime, Name, Request};
 
@@ -26,7 +26,7 @@ pub fn certificate(data: &[u8]) {
             let _ = (certificate.authority(), certificate.key_usage(), certificate.extended_key_usage());
             let _ = (certificate.subject_key_id(), certificate.authority_key_id(), certificate.public_key());
             for name in certificate.alternative_names().unwrap_or_default() {
-                assert!(!alternative_name(&name).contains(char::is_control), "a control character to the terminal");
+                assert!(!alternative::shown(&name).contains(char::is_control), "a control character to the terminal");
             }
             for url in certificate.issuer_urls().unwrap_or_default() {
                 assert!(!url.contains(char::is_control), "a control character to the terminal");

@@ -1,7 +1,8 @@
 //! A certificate in a few lines, for people and for machines.
 
+use crate::image::hex;
 use cotter_factory::pki::Certificate;
-use cotter_factory::pki::certificate::alternative_name;
+use cotter_factory::pki::alternative;
 use cotter_factory::public_key::{PublicKey, PublicKeyError};
 use serde::Serialize;
 use std::fmt;
@@ -35,7 +36,7 @@ impl Shown {
             not_after: certificate.not_after().to_string(),
             ca: authority.is_some_and(|authority| authority.ca),
             path_length: authority.and_then(|authority| authority.path_length),
-            names: certificate.alternative_names().unwrap_or_default().iter().map(alternative_name).collect(),
+            names: certificate.alternative_names().unwrap_or_default().iter().map(alternative::shown).collect(),
             sha256: hex(&certificate.fingerprint()),
         }
     }
@@ -71,8 +72,4 @@ pub(super) fn key(spki: &[u8]) -> String {
         },
         Err(refused) => refused.to_string(),
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,8 +1,8 @@
 //! Alternative names of a subject: what a client compares with the host that it meant to reach.
 
-use super::der::{SEQUENCE, context_primitive, nest, tlv};
+use der::asn1::Ia5String;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use x509_cert::ext::pkix::name::GeneralName;
 
@@ -70,21 +70,47 @@ impl AlternativeName {
         }
     }
 
-    fn to_der(&self) -> Vec<u8> {
-        match self {
-            Self::Email(email) => tlv(context_primitive(1), email.as_bytes()),
-            Self::Dns(host) => tlv(context_primitive(2), host.as_bytes()),
-            Self::Uri(uri) => tlv(context_primitive(6), uri.as_bytes()),
-            Self::Ip(IpAddr::V4(address)) => tlv(context_primitive(7), &address.octets()),
-            Self::Ip(IpAddr::V6(address)) => tlv(context_primitive(7), &address.octets()),
-        }
+    /// The same for an encoder.
+    ///
+    /// # Errors
+    /// [`AlternativeNameError`] for one that is not ASCII.
+    pub(super) fn to_general(&self) -> Result<GeneralName, AlternativeNameError> {
+        let ia5 = |text: &str| Ia5String::new(text).map_err(|_| AlternativeNameError(text.to_owned()));
+        Ok(match self {
+            Self::Email(email) => GeneralName::Rfc822Name(ia5(email)?),
+            Self::Dns(host) => GeneralName::DnsName(ia5(host)?),
+            Self::Uri(uri) => GeneralName::UniformResourceIdentifier(ia5(uri)?),
+            Self::Ip(address) => (*address).into(),
+        })
     }
 }
 
-/// The value of the extension.
-pub(super) fn general_names(names: &[AlternativeName]) -> Vec<u8> {
-    let names: Vec<Vec<u8>> = names.iter().map(AlternativeName::to_der).collect();
-    nest(SEQUENCE, &names)
+/// An alternative name of whatever kind, as people write it.
+#[must_use]
+pub fn shown(name: &GeneralName) -> String {
+    match name {
+        GeneralName::DnsName(name) => format!("DNS:{}", harmless(name.as_str())),
+        GeneralName::Rfc822Name(name) => format!("email:{}", harmless(name.as_str())),
+        GeneralName::UniformResourceIdentifier(name) => format!("URI:{}", harmless(name.as_str())),
+        GeneralName::IpAddress(bytes) => match *bytes.as_bytes() {
+            [a, b, c, d] => format!("IP:{}", Ipv4Addr::new(a, b, c, d)),
+            ref other => match <[u8; 16]>::try_from(other) {
+                Ok(address) => format!("IP:{}", Ipv6Addr::from(address)),
+                Err(_) => "IP:(of no known length)".to_owned(),
+            },
+        },
+        GeneralName::DirectoryName(_) => "a directory name".to_owned(),
+        GeneralName::RegisteredId(oid) => format!("OID:{oid}"),
+        GeneralName::OtherName(other) => format!("other:{}", other.type_id),
+        GeneralName::EdiPartyName(_) => "an EDI party name".to_owned(),
+    }
+}
+
+/// IA5 text of a stranger, on its way to a terminal.
+pub(super) fn harmless(text: &str) -> String {
+    text.chars()
+        .flat_map(|letter| if letter.is_control() { letter.escape_unicode().collect() } else { vec![letter] })
+        .collect()
 }
 
 /// RFC 1123 labels, `_` for what is no host, one `*` as the whole first label.

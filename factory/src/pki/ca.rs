@@ -2,17 +2,19 @@
 
 use super::alternative::{AlternativeName, AlternativeNameError};
 use super::certificate::{Certificate, CertificateError};
-use super::leaf::{Body, Leaf, Purpose, Validity, authority_extensions, judge_key};
+use super::leaf::{Leaf, Purpose, Validity, judge_key};
 use super::name::{Name, NameError};
 use super::now;
-use super::signature::{SignatureError, algorithm_of, sign};
+use super::profile::{Issuer, Profile};
+use super::signature::SignatureError;
 use crate::output::{Visibility, write_whole};
 use crate::private_key::{PrivateKey, PrivateKeyError};
 use crate::public_key::{KeyKind, PublicKey, PublicKeyError};
 use cotter_formats::secure_boot::v2::Curve;
+use der::DateTime;
 use std::io;
 use std::path::Path;
-use x509_cert::der::DateTime;
+use x509_cert::{builder, spki};
 use zeroize::Zeroizing;
 
 /// Days that [`ProductCa::generate`] gives to itself and to what it issues.
@@ -59,18 +61,8 @@ impl ProductCa {
     /// [`PkiError::Weak`] for a key that is not worth it, [`PkiError`] if signing fails.
     pub fn root(key: PrivateKey, plan: &AuthorityPlan) -> Result<Self, PkiError> {
         judge_key(key.public())?;
-        let spki = key.public().to_spki()?;
-        let own_id = super::leaf::key_id(&spki)?;
-        let body = Body {
-            algorithm: algorithm_of(&key)?,
-            issuer: &plan.subject,
-            issuer_key_id: Some(&own_id),
-            subject: &plan.subject,
-            validity: plan.validity,
-            spki: &spki,
-            extensions: authority_extensions(plan.path_length),
-        };
-        let certificate = Certificate::from_der(&sign(&key, &body.encode()?)?)?;
+        let profile = Profile::authority(None, &plan.subject, plan.path_length)?;
+        let certificate = profile.certify(key.public(), plan.validity, &key)?;
         Self::new(certificate, key)
     }
 
@@ -89,8 +81,8 @@ impl ProductCa {
                 Some(asked.unwrap_or(most))
             }
         };
-        let extensions = authority_extensions(path_length);
-        let certificate = self.sign(key.public(), &plan.subject, plan.validity, extensions)?;
+        let profile = Profile::authority(Some(self.issuer()?), &plan.subject, path_length)?;
+        let certificate = self.certify(key.public(), profile, plan.validity)?;
         Self::new(certificate, key)
     }
 
@@ -150,7 +142,7 @@ impl ProductCa {
     /// [`PkiError::Expired`] and [`PkiError::NotYet`] if this CA is not alive, [`PkiError::Weak`] for such a key,
     /// [`PkiError::Life`] for a life that ends before it begins.
     pub fn issue(&self, key: &PublicKey, leaf: &Leaf) -> Result<Certificate, PkiError> {
-        self.sign(key, &leaf.subject, leaf.validity, leaf.extensions())
+        self.certify(key, Profile::leaf(self.issuer()?, leaf)?, leaf.validity)
     }
 
     /// Issues a certificate for this private key and keeps the two together.
@@ -207,13 +199,11 @@ impl ProductCa {
         Ok(write_whole(&folder.join("ca.key.pem"), self.key.to_pem()?.as_bytes(), Visibility::Secret)?)
     }
 
-    fn sign(
-        &self,
-        key: &PublicKey,
-        subject: &Name,
-        validity: Validity,
-        extensions: Vec<Vec<u8>>,
-    ) -> Result<Certificate, PkiError> {
+    fn issuer(&self) -> Result<Issuer, PkiError> {
+        Issuer::new(self.certificate.subject(), self.key_id.clone())
+    }
+
+    fn certify(&self, key: &PublicKey, profile: Profile, validity: Validity) -> Result<Certificate, PkiError> {
         judge_key(key)?;
         let now = now()?;
         if now > self.certificate.not_after() {
@@ -225,16 +215,7 @@ impl ProductCa {
         if validity.not_after < validity.not_before {
             return Err(PkiError::Life);
         }
-        let body = Body {
-            algorithm: algorithm_of(&self.key)?,
-            issuer: self.certificate.subject(),
-            issuer_key_id: self.key_id.as_deref(),
-            subject,
-            validity,
-            spki: &key.to_spki()?,
-            extensions,
-        };
-        Ok(Certificate::from_der(&sign(&self.key, &body.encode()?)?)?)
+        profile.certify(key, validity, &self.key)
     }
 }
 
@@ -283,9 +264,9 @@ pub enum PkiError {
     /// No randomness.
     #[error("the system has no randomness to give")]
     Random,
-    /// The key's bits cannot be read.
-    #[error("the key is not valid DER")]
-    Key,
+    /// The encoder refused.
+    #[error("the certificate cannot be encoded: {0}")]
+    Encoder(#[from] builder::Error),
     /// The clock, or a life that leaves the calendar.
     #[error("a time before 1970 or after 9999")]
     Clock,
@@ -319,4 +300,16 @@ pub enum PkiError {
     /// A request that asks for a name that is not issued.
     #[error("the request asks for an alternative name that is not issued here: {0}")]
     RequestedName(String),
+}
+
+impl From<spki::Error> for PkiError {
+    fn from(refused: spki::Error) -> Self {
+        Self::Encoder(refused.into())
+    }
+}
+
+impl From<der::Error> for PkiError {
+    fn from(refused: der::Error) -> Self {
+        Self::Encoder(refused.into())
+    }
 }

@@ -1,18 +1,20 @@
 //! X.509 certificates as they are read: every field by its bytes, extensions typed, nothing trusted yet.
 
+use super::alternative::harmless;
+use super::extension::{self, Extension};
 use super::name::Name;
+use super::pem;
 use super::signature::SignatureAlgorithm;
 use crate::public_key::{PublicKey, PublicKeyError};
-use base64ct::{Base64, Encoding};
-use pem_rfc7468::LineEnding;
+use der::asn1::{AnyRef, BitStringRef, ContextSpecific, ObjectIdentifier};
+use der::oid::db::rfc5280::ID_AD_CA_ISSUERS;
+use der::{DateTime, Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use sha2::{Digest, Sha256};
 use std::fmt;
-use x509_cert::der::asn1::{BitStringRef, ObjectIdentifier, OctetStringRef};
-use x509_cert::der::oid::AssociatedOid;
-use x509_cert::der::{DateTime, Decode, Reader, SliceReader, Tag, TagNumber};
+use x509_cert::certificate::Version;
 use x509_cert::ext::pkix;
 use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::time::Time;
+use x509_cert::time::Validity;
 
 /// A certificate as somebody presents it.
 #[derive(Clone, PartialEq, Eq)]
@@ -31,17 +33,6 @@ pub struct Certificate {
     signature: Vec<u8>,
 }
 
-/// One extension, its value still in DER.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Extension {
-    /// What it is.
-    pub oid: ObjectIdentifier,
-    /// Whoever does not understand it must refuse.
-    pub critical: bool,
-    /// What is inside of its OCTET STRING.
-    pub value: Vec<u8>,
-}
-
 impl Certificate {
     /// Reads one certificate.
     ///
@@ -53,7 +44,7 @@ impl Certificate {
             let tbs = outer.tlv_bytes()?;
             let algorithm = outer.tlv_bytes()?;
             let signature = BitStringRef::decode(outer)?;
-            Ok::<_, x509_cert::der::Error>((tbs, algorithm, signature.as_bytes()))
+            Ok::<_, der::Error>((tbs, algorithm, signature.as_bytes()))
         });
         let (tbs, algorithm, signature) = parts.map_err(|_| CertificateError::Der("structure"))?;
         reader.finish().map_err(|_| CertificateError::Trailing)?;
@@ -86,7 +77,7 @@ impl Certificate {
         if file.first() == Some(&0x30) {
             return Ok(vec![Self::from_der(file)?]);
         }
-        let blocks = pem_blocks(file, "CERTIFICATE")?;
+        let blocks = pem::decode(file, "CERTIFICATE")?;
         if blocks.is_empty() {
             return Err(CertificateError::None);
         }
@@ -102,7 +93,7 @@ impl Certificate {
     /// PEM, 64 columns, with a final newline.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        pem("CERTIFICATE", &self.der)
+        pem::encode("CERTIFICATE", &self.der)
     }
 
     /// Serial number, big-endian, as it is encoded: a leading zero byte, or a negative number, is there to see.
@@ -190,7 +181,7 @@ impl Certificate {
     /// # Errors
     /// [`CertificateError::Der`] if the extension cannot be read.
     pub fn authority(&self) -> Result<Authority, CertificateError> {
-        Ok(match self.extension::<pkix::BasicConstraints>("basicConstraints")? {
+        Ok(match extension::find::<pkix::BasicConstraints>(&self.extensions, "basicConstraints")? {
             None => Authority { ca: false, path_length: None },
             Some(constraints) => Authority { ca: constraints.ca, path_length: constraints.path_len_constraint },
         })
@@ -201,7 +192,7 @@ impl Certificate {
     /// # Errors
     /// As [`Self::authority`].
     pub fn key_usage(&self) -> Result<Option<pkix::KeyUsage>, CertificateError> {
-        self.extension("keyUsage")
+        extension::find(&self.extensions, "keyUsage")
     }
 
     /// What it is for; empty if it does not say.
@@ -209,7 +200,7 @@ impl Certificate {
     /// # Errors
     /// As [`Self::authority`].
     pub fn extended_key_usage(&self) -> Result<Vec<ObjectIdentifier>, CertificateError> {
-        let usage = self.extension::<pkix::ExtendedKeyUsage>("extKeyUsage")?;
+        let usage = extension::find::<pkix::ExtendedKeyUsage>(&self.extensions, "extKeyUsage")?;
         Ok(usage.map_or_else(Vec::new, |usage| usage.0))
     }
 
@@ -218,7 +209,7 @@ impl Certificate {
     /// # Errors
     /// As [`Self::authority`].
     pub fn alternative_names(&self) -> Result<Vec<GeneralName>, CertificateError> {
-        let names = self.extension::<pkix::SubjectAltName>("subjectAltName")?;
+        let names = extension::find::<pkix::SubjectAltName>(&self.extensions, "subjectAltName")?;
         Ok(names.map_or_else(Vec::new, |names| names.0))
     }
 
@@ -227,7 +218,7 @@ impl Certificate {
     /// # Errors
     /// As [`Self::authority`].
     pub fn subject_key_id(&self) -> Result<Option<Vec<u8>>, CertificateError> {
-        let id = self.extension::<pkix::SubjectKeyIdentifier>("subjectKeyIdentifier")?;
+        let id = extension::find::<pkix::SubjectKeyIdentifier>(&self.extensions, "subjectKeyIdentifier")?;
         Ok(id.map(|id| id.0.as_bytes().to_vec()))
     }
 
@@ -236,7 +227,7 @@ impl Certificate {
     /// # Errors
     /// As [`Self::authority`].
     pub fn authority_key_id(&self) -> Result<Option<Vec<u8>>, CertificateError> {
-        let id = self.extension::<pkix::AuthorityKeyIdentifier>("authorityKeyIdentifier")?;
+        let id = extension::find::<pkix::AuthorityKeyIdentifier>(&self.extensions, "authorityKeyIdentifier")?;
         Ok(id.and_then(|id| id.key_identifier).map(|id| id.as_bytes().to_vec()))
     }
 
@@ -245,8 +236,8 @@ impl Certificate {
     /// # Errors
     /// As [`Self::authority`].
     pub fn issuer_urls(&self) -> Result<Vec<String>, CertificateError> {
-        let access = self.extension::<pkix::AuthorityInfoAccessSyntax>("authorityInfoAccess")?;
-        let urls = access.iter().flat_map(|access| &access.0).filter(|access| access.access_method == CA_ISSUERS);
+        let access = extension::find::<pkix::AuthorityInfoAccessSyntax>(&self.extensions, "authorityInfoAccess")?;
+        let urls = access.iter().flat_map(|access| &access.0).filter(|access| access.access_method == ID_AD_CA_ISSUERS);
         Ok(urls
             .filter_map(|access| match &access.access_location {
                 GeneralName::UniformResourceIdentifier(url) => Some(harmless(url.as_str())),
@@ -259,14 +250,6 @@ impl Certificate {
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
         Sha256::digest(&self.der).into()
-    }
-
-    fn extension<'a, T: Decode<'a> + AssociatedOid>(
-        &'a self,
-        name: &'static str,
-    ) -> Result<Option<T>, CertificateError> {
-        let found = self.extensions.iter().find(|extension| extension.oid == T::OID);
-        found.map(|extension| T::from_der(&extension.value).map_err(|_| CertificateError::Der(name))).transpose()
     }
 }
 
@@ -285,62 +268,6 @@ pub struct Authority {
     pub path_length: Option<u8>,
 }
 
-/// A name of a certificate's subject as people write it.
-#[must_use]
-pub fn alternative_name(name: &GeneralName) -> String {
-    match name {
-        GeneralName::DnsName(name) => format!("DNS:{}", harmless(name.as_str())),
-        GeneralName::Rfc822Name(name) => format!("email:{}", harmless(name.as_str())),
-        GeneralName::UniformResourceIdentifier(name) => format!("URI:{}", harmless(name.as_str())),
-        GeneralName::IpAddress(bytes) => match *bytes.as_bytes() {
-            [a, b, c, d] => format!("IP:{}", std::net::Ipv4Addr::new(a, b, c, d)),
-            ref other => match <[u8; 16]>::try_from(other) {
-                Ok(address) => format!("IP:{}", std::net::Ipv6Addr::from(address)),
-                Err(_) => "IP:(of no known length)".to_owned(),
-            },
-        },
-        GeneralName::DirectoryName(_) => "a directory name".to_owned(),
-        GeneralName::RegisteredId(oid) => format!("OID:{oid}"),
-        GeneralName::OtherName(other) => format!("other:{}", other.type_id),
-        GeneralName::EdiPartyName(_) => "an EDI party name".to_owned(),
-    }
-}
-
-/// The DER inside of every PEM block with this label. Text around the blocks is ignored.
-///
-/// # Errors
-/// [`CertificateError::Pem`] for a block that does not end or is not base64.
-pub(super) fn pem_blocks(file: &[u8], label: &str) -> Result<Vec<Vec<u8>>, CertificateError> {
-    let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
-    let mut blocks = Vec::new();
-    let mut rest = file;
-    while let Some(at) = find(rest, begin.as_bytes()) {
-        let index = blocks.len() + 1;
-        let body = &rest[at + begin.len()..];
-        let length = find(body, end.as_bytes()).ok_or(CertificateError::Pem(index))?;
-        let text: Vec<u8> = body[..length].iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-        let text = str::from_utf8(&text).map_err(|_| CertificateError::Pem(index))?;
-        blocks.push(Base64::decode_vec(text).map_err(|_| CertificateError::Pem(index))?);
-        rest = &body[length + end.len()..];
-    }
-    Ok(blocks)
-}
-
-pub(super) fn pem(label: &str, der: &[u8]) -> String {
-    pem_rfc7468::encode_string(label, LineEnding::LF, der).expect("the label is ours and memory suffices")
-}
-
-fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
-    text.windows(pattern.len()).position(|window| window == pattern)
-}
-
-/// IA5 text of a stranger, on its way to a terminal.
-fn harmless(text: &str) -> String {
-    text.chars()
-        .flat_map(|letter| if letter.is_control() { letter.escape_unicode().collect() } else { vec![letter] })
-        .collect()
-}
-
 /// TBSCertificate, field by field (RFC 5280, 4.1).
 struct Fields<'a> {
     version: u8,
@@ -356,123 +283,69 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn read(tbs: &'a [u8]) -> Result<Self, CertificateError> {
-        let at = |field| move |_: x509_cert::der::Error| CertificateError::Der(field);
+        let at = |field| move |_: der::Error| CertificateError::Der(field);
         let mut outer = SliceReader::new(tbs).map_err(at("length"))?;
         outer.sequence(|reader| {
-            let version = match Tag::peek(reader).map_err(at("version"))? {
-                Tag::ContextSpecific { constructed: true, number: TagNumber(0) } => {
-                    reader.tlv_bytes().map_err(at("version")).and_then(version)?
-                }
-                _ => 1,
-            };
-            let serial = reader.tlv_bytes().map_err(at("serial number"))?;
-            let serial = inside(serial, Tag::Integer).ok_or(CertificateError::Der("serial number"))?;
+            let version = ContextSpecific::<Version>::decode_explicit(reader, TagNumber(0)).map_err(at("version"))?;
+            let serial = AnyRef::decode(reader).map_err(at("serial number"))?;
+            if serial.tag() != Tag::Integer {
+                return Err(CertificateError::Der("serial number"));
+            }
             let algorithm = reader.tlv_bytes().map_err(at("signature algorithm"))?;
             let issuer = reader.tlv_bytes().map_err(at("issuer"))?;
-            let (not_before, not_after) = reader
-                .sequence(|times| Ok::<_, x509_cert::der::Error>((Time::decode(times)?, Time::decode(times)?)))
-                .map_err(at("validity"))?;
+            let validity: Validity = Validity::decode(reader).map_err(at("validity"))?;
             let subject = reader.tlv_bytes().map_err(at("subject"))?;
             let spki = reader.tlv_bytes().map_err(at("public key"))?;
-            let mut extensions = Vec::new();
-            while !reader.is_finished() {
-                match Tag::peek(reader).map_err(at("extensions"))? {
-                    // Unique identifiers of version 2: nobody has used them since.
-                    Tag::ContextSpecific { number: TagNumber(1 | 2), .. } if extensions.is_empty() => {
-                        reader.tlv_bytes().map_err(at("unique identifier"))?;
-                    }
-                    Tag::ContextSpecific { constructed: true, number: TagNumber(3) } if extensions.is_empty() => {
-                        let all = reader.tlv_bytes().map_err(at("extensions"))?;
-                        extensions = read_extensions(inside_any(all).ok_or(CertificateError::Der("extensions"))?)?;
-                    }
-                    _ => return Err(CertificateError::Der("extensions")),
-                }
+            // Unique identifiers of version 2: nobody has used them since.
+            for number in [1, 2] {
+                ContextSpecific::<BitStringRef<'_>>::decode_implicit(reader, TagNumber(number))
+                    .map_err(at("unique identifier"))?;
             }
+            let extensions = ContextSpecific::<Vec<Extension>>::decode_explicit(reader, TagNumber(3));
+            let extensions = extensions.map_err(at("extensions"))?.map_or_else(Vec::new, |field| field.value);
             Ok(Self {
-                version,
-                serial,
+                version: version.map_or(1, |field| field.value as u8 + 1),
+                serial: serial.value(),
                 algorithm,
                 issuer,
-                not_before: not_before.to_date_time(),
-                not_after: not_after.to_date_time(),
+                not_before: validity.not_before.to_date_time(),
+                not_after: validity.not_after.to_date_time(),
                 subject,
                 spki,
-                extensions,
+                extensions: extension::each_once(extensions)?,
             })
         })
     }
 }
 
-fn version(explicit: &[u8]) -> Result<u8, CertificateError> {
-    match inside_any(explicit) {
-        Some([2, 1, version @ 0..=2]) => Ok(version + 1),
-        _ => Err(CertificateError::Der("version")),
-    }
-}
-
-/// `Extensions`, with its own header. A certificate and a request have them in common.
-pub(super) fn read_extensions(der: &[u8]) -> Result<Vec<Extension>, CertificateError> {
-    let at = |_: x509_cert::der::Error| CertificateError::Der("extensions");
-    let mut outer = SliceReader::new(der).map_err(at)?;
-    let mut extensions: Vec<Extension> = Vec::new();
-    outer.sequence(|reader| {
-        while !reader.is_finished() {
-            let extension = reader
-                .sequence(|reader| {
-                    let oid = ObjectIdentifier::decode(reader)?;
-                    let critical = if Tag::peek(reader)? == Tag::Boolean { bool::decode(reader)? } else { false };
-                    let value = <&OctetStringRef>::decode(reader)?.as_bytes().to_vec();
-                    Ok(Extension { oid, critical, value })
-                })
-                .map_err(at)?;
-            if extensions.iter().any(|known| known.oid == extension.oid) {
-                return Err(CertificateError::Repeated(extension.oid));
-            }
-            extensions.push(extension);
-        }
-        Ok(())
-    })?;
-    outer.finish().map_err(at)?;
-    Ok(extensions)
-}
-
-fn inside(tlv: &[u8], tag: Tag) -> Option<&[u8]> {
-    let value = x509_cert::der::asn1::AnyRef::from_der(tlv).ok()?;
-    (x509_cert::der::Tagged::tag(&value) == tag).then(|| value.value())
-}
-
-fn inside_any(tlv: &[u8]) -> Option<&[u8]> {
-    Some(x509_cert::der::asn1::AnyRef::from_der(tlv).ok()?.value())
-}
-
-/// id-ad-caIssuers.
-const CA_ISSUERS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.2");
-
-impl From<x509_cert::der::Error> for CertificateError {
-    fn from(_: x509_cert::der::Error) -> Self {
+impl From<der::Error> for CertificateError {
+    fn from(_: der::Error) -> Self {
         Self::Der("structure")
     }
 }
 
-/// Why bytes are no certificate.
+/// Why bytes are no certificate, or no request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
     /// Neither DER nor a PEM block of a certificate.
     #[error("no certificate in it, neither in PEM nor in DER")]
     None,
+    /// Neither DER nor a PEM block of a certification request.
+    #[error("no certification request in it, neither in PEM nor in DER")]
+    NoRequest,
     /// The n-th PEM block, counted from 1.
     #[error("PEM block {0} has no end, or is not base64")]
     Pem(usize),
     /// The field that could not be read.
-    #[error("not a valid certificate: its {0} cannot be read")]
+    #[error("not valid DER: its {0} cannot be read")]
     Der(&'static str),
     /// Something follows.
-    #[error("bytes follow the certificate")]
+    #[error("bytes follow where it ends")]
     Trailing,
     /// The algorithm inside of what is signed is not the one outside.
     #[error("the certificate names two different signature algorithms")]
     Algorithms,
     /// RFC 5280, 4.2: at most one of each.
-    #[error("the certificate has the extension {0} twice")]
+    #[error("the extension {0} is there twice")]
     Repeated(ObjectIdentifier),
 }

@@ -9,8 +9,12 @@ use super::leaf::Purpose;
 use super::signature::{SignatureAlgorithm, SignatureError};
 use crate::public_key::KeyKind;
 use cotter_formats::secure_boot::v2::Curve;
-use x509_cert::der::DateTime;
-use x509_cert::der::asn1::ObjectIdentifier;
+use der::DateTime;
+use der::asn1::ObjectIdentifier;
+use der::oid::db::rfc5280::{
+    ANY_EXTENDED_KEY_USAGE, ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_BASIC_CONSTRAINTS, ID_CE_CERTIFICATE_POLICIES,
+    ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE, ID_CE_NAME_CONSTRAINTS, ID_CE_SUBJECT_ALT_NAME, ID_CE_SUBJECT_KEY_IDENTIFIER,
+};
 use x509_cert::ext::pkix::name::GeneralName;
 
 /// The longest path that is followed.
@@ -192,10 +196,10 @@ fn link(path: &[Placed<'_>], index: usize, end: End, question: &Question<'_>) ->
     if let Err(unreadable) = judged {
         faults.push(unreadable.into());
     }
-    let known = |oid: &ObjectIdentifier| UNDERSTOOD.iter().any(|known| ObjectIdentifier::new_unwrap(known) == *oid);
     let extensions = certificate.extensions().iter();
-    let binding = extensions.filter(|one| one.oid == NAME_CONSTRAINTS || one.critical && !known(&one.oid));
-    faults.extend(binding.map(|extension| Fault::Extension(extension.oid)));
+    let binding = extensions
+        .filter(|one| one.extn_id == ID_CE_NAME_CONSTRAINTS || one.critical && !UNDERSTOOD.contains(&one.extn_id));
+    faults.extend(binding.map(|extension| Fault::Extension(extension.extn_id)));
     Link { certificate: certificate.clone(), presented, faults }
 }
 
@@ -257,7 +261,7 @@ fn purpose_faults(
         && !usages.is_empty()
         && (index == 0 || !is_root)
         && !usages.contains(&purpose.oid())
-        && !usages.contains(&ANY_USAGE)
+        && !usages.contains(&ANY_EXTENDED_KEY_USAGE)
     {
         faults.push(Fault::Purpose(match purpose {
             Purpose::Client => "TLS clients",
@@ -297,10 +301,13 @@ pub fn names_host(names: &[GeneralName], host: &str) -> bool {
     })
 }
 
-const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
-/// anyExtendedKeyUsage.
-const ANY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
-
 /// Extensions that are read here, or (certificate policies) that only add what nobody has to follow.
-const UNDERSTOOD: [&str; 7] =
-    ["2.5.29.14", "2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.35", "2.5.29.37", "2.5.29.32"];
+const UNDERSTOOD: [ObjectIdentifier; 7] = [
+    ID_CE_SUBJECT_KEY_IDENTIFIER,
+    ID_CE_KEY_USAGE,
+    ID_CE_SUBJECT_ALT_NAME,
+    ID_CE_BASIC_CONSTRAINTS,
+    ID_CE_AUTHORITY_KEY_IDENTIFIER,
+    ID_CE_EXT_KEY_USAGE,
+    ID_CE_CERTIFICATE_POLICIES,
+];

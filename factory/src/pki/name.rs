@@ -1,10 +1,12 @@
 //! Distinguished names: read from a command line, encoded once, compared as bytes, and printed harmlessly.
 
-use super::der::{IA5_STRING, PRINTABLE_STRING, SEQUENCE, SET, UTF8_STRING, nest, oid, tlv};
+use der::asn1::{Any, ObjectIdentifier};
+use der::oid::db::{rfc3280, rfc4519};
+use der::{Decode, Encode, Tag, Tagged};
 use std::fmt;
 use std::str::FromStr;
-use x509_cert::der::asn1::ObjectIdentifier;
-use x509_cert::der::{Decode, Tagged};
+use x509_cert::attr::AttributeTypeAndValue;
+use x509_cert::name::{Name as Typed, RdnSequence, RelativeDistinguishedName};
 
 /// An X.501 name, kept as its DER: two names are equal if their bytes are, which is also how the certificate bundle of
 /// ESP-IDF finds an issuer.
@@ -17,7 +19,14 @@ impl Name {
     /// # Errors
     /// [`NameError`] for an empty one, or one of more than 64 characters.
     pub fn common(name: &str) -> Result<Self, NameError> {
-        Ok(Self(nest(SEQUENCE, &[attribute(&COMMON_NAME, name)?])))
+        Self::encode(vec![attribute(&COMMON_NAME, name)?])
+    }
+
+    /// One RDN for each attribute.
+    fn encode(attributes: Vec<AttributeTypeAndValue>) -> Result<Self, NameError> {
+        let single = |attribute| RelativeDistinguishedName::try_from(vec![attribute]);
+        let rdns: Result<Vec<_>, der::Error> = attributes.into_iter().map(single).collect();
+        rdns.and_then(|rdns| RdnSequence::from(rdns).to_der()).map(Self).map_err(|_| NameError::Der)
     }
 
     /// Reads the DER of a name.
@@ -25,7 +34,7 @@ impl Name {
     /// # Errors
     /// [`NameError::Der`].
     pub fn from_der(der: &[u8]) -> Result<Self, NameError> {
-        x509_cert::name::Name::from_der(der).map_err(|_| NameError::Der)?;
+        Typed::from_der(der).map_err(|_| NameError::Der)?;
         Ok(Self(der.to_vec()))
     }
 
@@ -33,6 +42,19 @@ impl Name {
     #[must_use]
     pub fn as_der(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The same for an encoder.
+    ///
+    /// # Errors
+    /// [`NameError::Order`] if the encoder would write other bytes than these: a device compares bytes.
+    pub(super) fn typed(&self) -> Result<Typed, NameError> {
+        let typed = Typed::from_der(&self.0).map_err(|_| NameError::Der)?;
+        if typed.to_der().map_err(|_| NameError::Der)? == self.0 {
+            Ok(typed)
+        } else {
+            Err(NameError::Order(self.to_string()))
+        }
     }
 
     /// A name without any attribute.
@@ -44,7 +66,7 @@ impl Name {
     /// The last common name in it, as text.
     #[must_use]
     pub fn common_name(&self) -> Option<String> {
-        let name = x509_cert::name::Name::from_der(&self.0).ok()?;
+        let name = Typed::from_der(&self.0).ok()?;
         let value = name.iter().filter(|value| value.oid == COMMON_NAME.oid).last()?;
         text(value)
     }
@@ -73,14 +95,14 @@ impl FromStr for Name {
         if attributes.is_empty() {
             return Err(NameError::Empty);
         }
-        Ok(Self(nest(SEQUENCE, &attributes)))
+        Self::encode(attributes)
     }
 }
 
 /// `CN=Test CA, O=Acme`, in the order of the encoding. Control characters and what could not be typed are escaped.
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ok(name) = x509_cert::name::Name::from_der(&self.0) else {
+        let Ok(name) = Typed::from_der(&self.0) else {
             return f.write_str("(not a name)");
         };
         if name.is_empty() {
@@ -125,8 +147,7 @@ const fn is_direction(letter: char) -> bool {
     matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-fn text(value: &x509_cert::attr::AttributeTypeAndValue) -> Option<String> {
-    use x509_cert::der::Tag;
+fn text(value: &AttributeTypeAndValue) -> Option<String> {
     let bytes = value.value.value();
     match value.value.tag() {
         Tag::Utf8String | Tag::PrintableString | Tag::Ia5String => Some(str::from_utf8(bytes).ok()?.to_owned()),
@@ -162,23 +183,24 @@ fn split(text: &str, separator: char) -> Result<Vec<String>, NameError> {
     Ok(pieces)
 }
 
-/// One RDN with one attribute.
-fn attribute(known: &Known, value: &str) -> Result<Vec<u8>, NameError> {
+fn attribute(known: &Known, value: &str) -> Result<AttributeTypeAndValue, NameError> {
     let length = value.chars().count();
     let (low, high) = known.length;
     if length < low || length > high {
         return Err(NameError::Length { label: known.label, low, high, got: length });
     }
     let fits = match known.tag {
-        PRINTABLE_STRING => value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte)),
-        IA5_STRING => value.is_ascii(),
+        Tag::PrintableString => {
+            value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte))
+        }
+        Tag::Ia5String => value.is_ascii(),
         _ => true,
     };
     if !fits || value.chars().any(char::is_control) {
         return Err(NameError::Letters(known.label));
     }
-    let pair = nest(SEQUENCE, &[oid(known.oid), tlv(known.tag, value.as_bytes())]);
-    Ok(nest(SET, &[pair]))
+    let value = Any::new(known.tag, value.as_bytes()).map_err(|_| NameError::Der)?;
+    Ok(AttributeTypeAndValue { oid: known.oid, value })
 }
 
 /// An attribute that can be written: RFC 5280 appendix A.1 for its type of string and its bounds.
@@ -186,28 +208,34 @@ struct Known {
     label: &'static str,
     long: &'static str,
     oid: ObjectIdentifier,
-    tag: u8,
+    tag: Tag,
     length: (usize, usize),
 }
 
-const fn known(label: &'static str, long: &'static str, oid: &str, tag: u8, length: (usize, usize)) -> Known {
-    Known { label, long, oid: ObjectIdentifier::new_unwrap(oid), tag, length }
+const fn known(
+    label: &'static str,
+    long: &'static str,
+    oid: ObjectIdentifier,
+    tag: Tag,
+    length: (usize, usize),
+) -> Known {
+    Known { label, long, oid, tag, length }
 }
 
-const COMMON_NAME: Known = known("CN", "commonName", "2.5.4.3", UTF8_STRING, (1, 64));
+const COMMON_NAME: Known = known("CN", "commonName", rfc4519::COMMON_NAME, Tag::Utf8String, (1, 64));
 
 const KNOWN: [Known; 11] = [
     COMMON_NAME,
-    known("C", "countryName", "2.5.4.6", PRINTABLE_STRING, (2, 2)),
-    known("ST", "stateOrProvinceName", "2.5.4.8", UTF8_STRING, (1, 128)),
-    known("L", "localityName", "2.5.4.7", UTF8_STRING, (1, 128)),
-    known("O", "organizationName", "2.5.4.10", UTF8_STRING, (1, 64)),
-    known("OU", "organizationalUnitName", "2.5.4.11", UTF8_STRING, (1, 64)),
-    known("title", "title", "2.5.4.12", UTF8_STRING, (1, 64)),
-    known("serialNumber", "serialNumber", "2.5.4.5", PRINTABLE_STRING, (1, 64)),
-    known("emailAddress", "emailAddress", "1.2.840.113549.1.9.1", IA5_STRING, (1, 255)),
-    known("DC", "domainComponent", "0.9.2342.19200300.100.1.25", IA5_STRING, (1, 63)),
-    known("UID", "userId", "0.9.2342.19200300.100.1.1", UTF8_STRING, (1, 256)),
+    known("C", "countryName", rfc4519::COUNTRY_NAME, Tag::PrintableString, (2, 2)),
+    known("ST", "stateOrProvinceName", rfc4519::ST, Tag::Utf8String, (1, 128)),
+    known("L", "localityName", rfc4519::LOCALITY_NAME, Tag::Utf8String, (1, 128)),
+    known("O", "organizationName", rfc4519::ORGANIZATION_NAME, Tag::Utf8String, (1, 64)),
+    known("OU", "organizationalUnitName", rfc4519::ORGANIZATIONAL_UNIT_NAME, Tag::Utf8String, (1, 64)),
+    known("title", "title", rfc4519::TITLE, Tag::Utf8String, (1, 64)),
+    known("serialNumber", "serialNumber", rfc4519::SERIAL_NUMBER, Tag::PrintableString, (1, 64)),
+    known("emailAddress", "emailAddress", rfc3280::EMAIL_ADDRESS, Tag::Ia5String, (1, 255)),
+    known("DC", "domainComponent", rfc4519::DOMAIN_COMPONENT, Tag::Ia5String, (1, 63)),
+    known("UID", "userId", rfc4519::USER_ID, Tag::Utf8String, (1, 256)),
 ];
 
 /// Why a text or bytes are no name.
@@ -216,6 +244,9 @@ pub enum NameError {
     /// Not DER of a name.
     #[error("not the DER of a distinguished name")]
     Der,
+    /// Attributes that are joined, in an order that DER does not allow; an encoder would put them right.
+    #[error("the joined attributes of {0} are not in DER's order: no certificate can repeat such a name byte for byte")]
+    Order(String),
     /// Nothing in it.
     #[error("the name is empty; write CN=...")]
     Empty,
@@ -275,8 +306,20 @@ mod tests {
 
     #[test]
     fn hostile_names_cannot_steer_a_terminal() {
-        let pair = nest(SEQUENCE, &[oid(COMMON_NAME.oid), tlv(UTF8_STRING, "a\u{1b}[2J\u{202e}b".as_bytes())]);
-        let name = Name::from_der(&nest(SEQUENCE, &[nest(SET, &[pair])])).unwrap();
+        let value = Any::new(Tag::Utf8String, "a\u{1b}[2J\u{202e}b".as_bytes()).unwrap();
+        let name = Name::encode(vec![AttributeTypeAndValue { oid: COMMON_NAME.oid, value }]).unwrap();
         assert_eq!(name.to_string(), "CN=a\\u{1b}[2J\\u{202e}b");
+    }
+
+    /// CN=b+CN=a in one RDN, the larger one first.
+    #[test]
+    fn a_name_that_would_be_encoded_anew_is_read_but_not_repeated() {
+        let pair = |letter| [&[0x30, 8, 6, 3, 0x55, 4, 3, 0x0c, 1][..], &[letter]].concat();
+        let name = |first, second| [&[0x30, 22, 0x31, 20][..], &pair(first), &pair(second)].concat();
+        let sorted = Name::from_der(&name(b'a', b'b')).unwrap();
+        assert_eq!(sorted.typed().unwrap().to_der().unwrap(), sorted.as_der());
+        let unsorted = Name::from_der(&name(b'b', b'a')).unwrap();
+        assert_eq!(unsorted.as_der(), name(b'b', b'a'));
+        assert!(matches!(unsorted.typed(), Err(NameError::Order(_))));
     }
 }

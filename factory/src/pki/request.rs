@@ -1,18 +1,23 @@
 //! Certification requests (PKCS#10, RFC 2986): made for a key, read, and judged before anything is issued.
 
-use super::alternative::AlternativeName;
+use super::alternative::{self, AlternativeName};
 use super::ca::PkiError;
-use super::certificate::{CertificateError, Extension, alternative_name, pem, pem_blocks, read_extensions};
-use super::der::{INTEGER, SEQUENCE, SET, context, nest, oid, tlv};
-use super::leaf::{alternative_names, judge_key};
+use super::certificate::CertificateError;
+use super::extension::{self, Extension};
+use super::leaf::judge_key;
 use super::name::Name;
+use super::pem;
+use super::profile::general_names;
 use super::signature::{SignatureAlgorithm, sign};
 use crate::private_key::PrivateKey;
 use crate::public_key::PublicKey;
-use x509_cert::der::asn1::{AnyRef, BitStringRef, ObjectIdentifier};
-use x509_cert::der::oid::AssociatedOid;
-use x509_cert::der::{Decode, Reader, SliceReader};
-use x509_cert::ext::pkix;
+use der::asn1::{BitStringRef, ContextSpecific};
+use der::oid::AssociatedOid;
+use der::{Decode, Encode, Reader, SliceReader, TagNumber};
+use x509_cert::attr::Attributes;
+use x509_cert::ext::{ToExtension, pkix};
+use x509_cert::request::{CertReq, CertReqInfo, ExtensionReq, Version};
+use x509_cert::spki::{DynSignatureAlgorithmIdentifier, SubjectPublicKeyInfoOwned};
 
 /// A request for a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,39 +38,37 @@ impl Request {
     /// [`PkiError::Weak`], [`PkiError::PrivateKey`] if signing fails.
     pub fn create(key: &PrivateKey, subject: &Name, names: &[AlternativeName]) -> Result<Self, PkiError> {
         judge_key(key.public())?;
-        let attributes = alternative_names(names, false).map(|names| {
-            let extensions = nest(SEQUENCE, &[names]);
-            nest(SEQUENCE, &[oid(EXTENSION_REQUEST), nest(SET, &[extensions])])
-        });
-        let info = nest(
-            SEQUENCE,
-            &[
-                tlv(INTEGER, &[0]),
-                subject.as_der().to_vec(),
-                key.public().to_spki()?,
-                tlv(context(0), &attributes.unwrap_or_default()),
-            ],
-        );
-        Ok(Self::from_der(&sign(key, &info)?)?)
+        let subject = subject.typed()?;
+        let mut attributes = Attributes::new();
+        if !names.is_empty() {
+            let names = pkix::SubjectAltName(general_names(names)?);
+            let extensions = vec![(false, &names).to_extension(&subject, &[])?];
+            attributes.insert(ExtensionReq(extensions).try_into()?)?;
+        }
+        let public_key = SubjectPublicKeyInfoOwned::from_key(key.public())?;
+        let info = CertReqInfo { version: Version::V1, subject, public_key, attributes };
+        let signature = sign(key, &info.to_der()?)?;
+        let request = CertReq { info, algorithm: key.signature_algorithm_identifier()?, signature };
+        Ok(Self::from_der(&request.to_der()?)?)
     }
 
     /// Reads a file with one request, PEM or DER.
     ///
     /// # Errors
-    /// [`CertificateError::None`] if there is none, [`CertificateError::Der`] with the field that cannot be read.
+    /// [`CertificateError::NoRequest`] if there is none, [`CertificateError::Der`] with the field that cannot be read.
     pub fn read(file: &[u8]) -> Result<Self, CertificateError> {
         if file.first() == Some(&0x30) {
             return Self::from_der(file);
         }
-        let mut blocks = pem_blocks(file, "CERTIFICATE REQUEST")?;
+        let mut blocks = pem::decode(file, "CERTIFICATE REQUEST")?;
         if blocks.is_empty() {
-            blocks = pem_blocks(file, "NEW CERTIFICATE REQUEST")?;
+            blocks = pem::decode(file, "NEW CERTIFICATE REQUEST")?;
         }
-        Self::from_der(blocks.first().ok_or(CertificateError::None)?)
+        Self::from_der(blocks.first().ok_or(CertificateError::NoRequest)?)
     }
 
     fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
-        let at = |field| move |_: x509_cert::der::Error| CertificateError::Der(field);
+        let at = |field| move |_: der::Error| CertificateError::Der(field);
         let mut outer = SliceReader::new(der).map_err(at("length"))?;
         let (signed, algorithm, signature) = outer
             .sequence(|outer| Ok((outer.tlv_bytes()?, outer.tlv_bytes()?, BitStringRef::decode(outer)?)))
@@ -77,11 +80,8 @@ impl Request {
             .sequence(|info| {
                 info.tlv_bytes()?;
                 let (subject, spki) = (info.tlv_bytes()?, info.tlv_bytes()?);
-                let mut attributes: &[u8] = &[];
                 // The attributes are not optional, but some leave them out.
-                if !info.is_finished() {
-                    attributes = AnyRef::decode(info)?.value();
-                }
+                let attributes = ContextSpecific::<Attributes>::decode_implicit(info, TagNumber(0))?;
                 Ok((subject, spki, attributes))
             })
             .map_err(at("request info"))?;
@@ -90,7 +90,7 @@ impl Request {
             signed: signed.to_vec(),
             subject: Name::from_der(subject).map_err(|_| CertificateError::Der("subject"))?,
             spki: spki.to_vec(),
-            extensions: requested_extensions(attributes)?,
+            extensions: attributes.map_or_else(|| Ok(Vec::new()), |field| requested(&field.value))?,
             algorithm: algorithm.to_vec(),
             signature: signature.to_vec(),
         })
@@ -105,7 +105,7 @@ impl Request {
     /// PEM.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        pem("CERTIFICATE REQUEST", &self.der)
+        pem::encode("CERTIFICATE REQUEST", &self.der)
     }
 
     /// Who it wants to be.
@@ -143,10 +143,12 @@ impl Request {
         judge_key(&key)?;
         let algorithm = self.signature_algorithm();
         algorithm.verify(&self.spki, &self.signed, &self.signature).map_err(PkiError::Possession)?;
-        if self.extension::<pkix::BasicConstraints>("basicConstraints")?.is_some_and(|constraints| constraints.ca) {
+        if extension::find::<pkix::BasicConstraints>(&self.extensions, "basicConstraints")?
+            .is_some_and(|constraints| constraints.ca)
+        {
             return Err(PkiError::WantsAuthority("CA:TRUE"));
         }
-        let usage = self.extension::<pkix::KeyUsage>("keyUsage")?;
+        let usage = extension::find::<pkix::KeyUsage>(&self.extensions, "keyUsage")?;
         if usage.is_some_and(|usage| usage.key_cert_sign() || usage.crl_sign()) {
             return Err(PkiError::WantsAuthority("keyCertSign or cRLSign"));
         }
@@ -158,35 +160,21 @@ impl Request {
     /// # Errors
     /// [`PkiError::RequestedName`] for one of a kind that is not issued.
     pub fn alternative_names(&self) -> Result<Vec<AlternativeName>, PkiError> {
-        let names = self.extension::<pkix::SubjectAltName>("subjectAltName")?.map_or_else(Vec::new, |names| names.0);
-        let known = |name| AlternativeName::from_general(name).ok_or_else(|| alternative_name(name));
+        let names = extension::find::<pkix::SubjectAltName>(&self.extensions, "subjectAltName")?
+            .map_or_else(Vec::new, |names| names.0);
+        let known = |name| AlternativeName::from_general(name).ok_or_else(|| alternative::shown(name));
         names.iter().map(known).collect::<Result<_, _>>().map_err(PkiError::RequestedName)
     }
-
-    fn extension<'a, T: Decode<'a> + AssociatedOid>(
-        &'a self,
-        name: &'static str,
-    ) -> Result<Option<T>, CertificateError> {
-        let found = self.extensions.iter().find(|extension| extension.oid == T::OID);
-        found.map(|extension| T::from_der(&extension.value).map_err(|_| CertificateError::Der(name))).transpose()
-    }
 }
 
-/// The extensions in the attribute `extensionRequest`, of `Attributes` without its header.
-fn requested_extensions(attributes: &[u8]) -> Result<Vec<Extension>, CertificateError> {
-    let at = |_: x509_cert::der::Error| CertificateError::Der("attributes");
-    let mut reader = SliceReader::new(attributes).map_err(at)?;
-    let mut found = None;
-    while !reader.is_finished() {
-        let (id, values) = reader
-            .sequence(|reader| Ok((ObjectIdentifier::decode(reader)?, AnyRef::decode(reader)?.value())))
-            .map_err(at)?;
-        // Two such attributes could ask for two different things.
-        if id == EXTENSION_REQUEST && found.replace(values).is_some() {
-            return Err(CertificateError::Repeated(id));
-        }
+/// The extensions in the attribute `extensionRequest`.
+fn requested(attributes: &Attributes) -> Result<Vec<Extension>, CertificateError> {
+    let requests = attributes.iter().filter(|attribute| attribute.oid == ExtensionReq::OID);
+    let mut lists = requests.flat_map(|attribute| attribute.values.iter());
+    let Some(list) = lists.next() else { return Ok(Vec::new()) };
+    // Two of them could ask for two different things.
+    if lists.next().is_some() {
+        return Err(CertificateError::Repeated(ExtensionReq::OID));
     }
-    found.map_or(Ok(Vec::new()), read_extensions)
+    extension::each_once(list.decode_as().map_err(|_| CertificateError::Der("attributes"))?)
 }
-
-const EXTENSION_REQUEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");

@@ -1,14 +1,17 @@
 //! Signatures of certificates and requests: made with our keys, verified with anybody's.
 
-use super::der::{INTEGER, SEQUENCE, context, integer, nest, oid, tlv};
 use crate::private_key::{PrivateKey, PrivateKeyError};
 use crate::public_key::{KeyKind, PublicKey, PublicKeyError};
 use aws_lc_rs::signature::{self as lc, UnparsedPublicKey, VerificationAlgorithm};
 use cotter_formats::secure_boot::v2::Curve;
+use der::asn1::{Any, AnyRef, BitString, ObjectIdentifier};
+use der::oid::db::{rfc5912, rfc8410};
+use der::{Decode, Sequence};
+use ecdsa::signature::Keypair;
 use std::fmt;
-use x509_cert::der::Decode;
-use x509_cert::der::asn1::ObjectIdentifier;
-use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use x509_cert::spki::{
+    self, AlgorithmIdentifierOwned, AlgorithmIdentifierRef, DynSignatureAlgorithmIdentifier, SubjectPublicKeyInfoRef,
+};
 
 /// How something is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +63,23 @@ impl Hash {
         }
     }
 
-    const fn oid(self) -> &'static str {
+    const fn oid(self) -> ObjectIdentifier {
         match self {
-            Self::Md5 => "1.2.840.113549.2.5",
-            Self::Sha1 => "1.3.14.3.2.26",
-            Self::Sha256 => "2.16.840.1.101.3.4.2.1",
-            Self::Sha384 => "2.16.840.1.101.3.4.2.2",
-            Self::Sha512 => "2.16.840.1.101.3.4.2.3",
+            Self::Md5 => rfc5912::ID_MD_5,
+            Self::Sha1 => rfc5912::ID_SHA_1,
+            Self::Sha256 => rfc5912::ID_SHA_256,
+            Self::Sha384 => rfc5912::ID_SHA_384,
+            Self::Sha512 => rfc5912::ID_SHA_512,
+        }
+    }
+
+    const fn len(self) -> u8 {
+        match self {
+            Self::Md5 => 16,
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
         }
     }
 }
@@ -77,13 +90,11 @@ impl SignatureAlgorithm {
         let Ok(algorithm) = AlgorithmIdentifierRef::from_der(der) else {
             return Self::Unknown(None);
         };
-        let known = BY_OID.iter().find(|(oid, _)| ObjectIdentifier::new_unwrap(oid) == algorithm.oid);
-        let null_or_none = algorithm.parameters.is_none_or(|parameters| parameters.is_null());
+        let known = BY_OID.iter().find(|(oid, _)| *oid == algorithm.oid);
         match known {
-            Some(&(_, known)) if null_or_none => known,
-            None if algorithm.oid == RSA_PSS => {
-                let hash = [Hash::Sha256, Hash::Sha384, Hash::Sha512].into_iter().find(|&hash| pss(hash) == der);
-                hash.map_or(Self::Unknown(Some(RSA_PSS)), Self::RsaPss)
+            Some(&(_, known)) if is_plain(&algorithm) => known,
+            None if algorithm.oid == rfc5912::ID_RSASSA_PSS => {
+                pss(&algorithm).map_or(Self::Unknown(Some(algorithm.oid)), Self::RsaPss)
             }
             _ => Self::Unknown(Some(algorithm.oid)),
         }
@@ -99,16 +110,6 @@ impl SignatureAlgorithm {
             KeyKind::Ecdsa(Curve::P256) => Ok(Self::Ecdsa(Hash::Sha256)),
             KeyKind::Ecdsa(Curve::P384) => Ok(Self::Ecdsa(Hash::Sha384)),
             KeyKind::Ecdsa(Curve::P192) => Err(PrivateKeyError::P192),
-        }
-    }
-
-    /// The AlgorithmIdentifier of what [`Self::of_key`] gives: RSA has a NULL parameter, ECDSA has none (RFC 5758).
-    fn to_der(self) -> Vec<u8> {
-        let number = BY_OID.iter().find(|(_, known)| *known == self).map(|(number, _)| *number);
-        let number = oid(ObjectIdentifier::new_unwrap(number.unwrap_or(RSA_SHA256)));
-        match self {
-            Self::RsaPkcs1(_) => nest(SEQUENCE, &[number, NULL.to_vec()]),
-            _ => nest(SEQUENCE, &[number]),
         }
     }
 
@@ -134,7 +135,7 @@ impl SignatureAlgorithm {
                 Err(SignatureError::Weak(self))
             }
             Self::Unknown(_) => Err(unknown),
-            Self::Ed25519 if key.oid == ED25519 => Ok(&lc::ED25519),
+            Self::Ed25519 if key.oid == rfc8410::ID_ED_25519 => Ok(&lc::ED25519),
             Self::RsaPkcs1(hash) | Self::RsaPss(hash) if key.oid == crate::public_key::RSA => {
                 if let KeyKind::Rsa(bits @ ..2048) = PublicKey::from_spki(spki)?.kind() {
                     return Err(SignatureError::Short(bits));
@@ -150,8 +151,7 @@ impl SignatureAlgorithm {
             }
             Self::Ecdsa(hash) if key.oid == crate::public_key::EC => {
                 let curve = key.parameters_oid().map_err(|_| SignatureError::Key(PublicKeyError::NotDer))?;
-                let found =
-                    BY_CURVE.iter().find(|(oid, of, _)| ObjectIdentifier::new_unwrap(oid) == curve && *of == hash);
+                let found = BY_CURVE.iter().find(|(oid, of, _)| *oid == curve && *of == hash);
                 found.map(|&(_, _, algorithm)| algorithm).ok_or(SignatureError::Key(PublicKeyError::Algorithm(curve)))
             }
             _ => Err(SignatureError::Kind(self)),
@@ -159,79 +159,84 @@ impl SignatureAlgorithm {
     }
 }
 
-/// Wraps `content` (a TBSCertificate or CertificationRequestInfo, DER) with the signature of `key`.
+/// The signature of `key` over `content` (TBSCertificate or CertificationRequestInfo, DER).
 ///
 /// # Errors
 /// [`PrivateKeyError`].
-pub(super) fn sign(key: &PrivateKey, content: &[u8]) -> Result<Vec<u8>, PrivateKeyError> {
-    let algorithm = SignatureAlgorithm::of_key(key.public().kind())?;
-    let raw = key.sign_message(content)?;
-    let signature = match algorithm {
-        // r || s as two INTEGERs.
-        SignatureAlgorithm::Ecdsa(_) => {
-            let (r, s) = raw.split_at(raw.len() / 2);
-            nest(SEQUENCE, &[integer(r), integer(s)])
-        }
-        _ => raw,
-    };
-    Ok(nest(SEQUENCE, &[content.to_vec(), algorithm.to_der(), super::der::bit_string(&signature)]))
+pub(super) fn sign(key: &PrivateKey, content: &[u8]) -> Result<BitString, PrivateKeyError> {
+    BitString::from_bytes(&key.sign_message(content)?).map_err(|_| PrivateKeyError::Library)
 }
 
-/// The AlgorithmIdentifier that goes into what [`sign`] signs.
-pub(super) fn algorithm_of(key: &PrivateKey) -> Result<Vec<u8>, PrivateKeyError> {
-    Ok(SignatureAlgorithm::of_key(key.public().kind())?.to_der())
+impl Keypair for PrivateKey {
+    type VerifyingKey = PublicKey;
+
+    fn verifying_key(&self) -> PublicKey {
+        self.public().clone()
+    }
 }
 
-/// RSASSA-PSS with this hash, MGF1 with the same, and a salt of its length (RFC 4055).
-fn pss(hash: Hash) -> Vec<u8> {
-    let digest = nest(SEQUENCE, &[oid(ObjectIdentifier::new_unwrap(hash.oid())), NULL.to_vec()]);
-    let mask = nest(SEQUENCE, &[oid(MGF1), digest.clone()]);
-    let salt = tlv(
-        INTEGER,
-        &[match hash {
-            Hash::Sha384 => 48,
-            Hash::Sha512 => 64,
-            _ => 32,
-        }],
-    );
-    let parameters = [tlv(context(0), &digest), tlv(context(1), &mask), tlv(context(2), &salt)];
-    nest(SEQUENCE, &[oid(RSA_PSS), nest(SEQUENCE, &parameters)])
+impl DynSignatureAlgorithmIdentifier for PrivateKey {
+    /// What [`sign`] does: RSA has a NULL parameter (RFC 4055), ECDSA has none (RFC 5758).
+    fn signature_algorithm_identifier(&self) -> spki::Result<AlgorithmIdentifierOwned> {
+        let algorithm = SignatureAlgorithm::of_key(self.public().kind()).map_err(|_| spki::Error::KeyMalformed)?;
+        let known = BY_OID.iter().find(|(_, known)| *known == algorithm);
+        let &(oid, _) = known.ok_or(spki::Error::KeyMalformed)?;
+        let parameters = matches!(algorithm, SignatureAlgorithm::RsaPkcs1(_)).then(Any::null);
+        Ok(AlgorithmIdentifierOwned { oid, parameters })
+    }
 }
 
-const NULL: [u8; 2] = [5, 0];
-const RSA_SHA256: &str = "1.2.840.113549.1.1.11";
-const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
-const MGF1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.8");
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+/// RSASSA-PSS-params (RFC 4055) with everything said. What they mean if they say nothing is SHA-1.
+#[derive(Sequence)]
+struct PssParameters<'a> {
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
+    hash: AlgorithmIdentifierRef<'a>,
+    #[asn1(context_specific = "1", tag_mode = "EXPLICIT")]
+    mask: AlgorithmIdentifierRef<'a>,
+    #[asn1(context_specific = "2", tag_mode = "EXPLICIT")]
+    salt_len: u8,
+}
 
-const BY_OID: [(&str, SignatureAlgorithm); 10] = [
-    ("1.2.840.113549.1.1.4", SignatureAlgorithm::RsaPkcs1(Hash::Md5)),
-    ("1.2.840.113549.1.1.5", SignatureAlgorithm::RsaPkcs1(Hash::Sha1)),
-    (RSA_SHA256, SignatureAlgorithm::RsaPkcs1(Hash::Sha256)),
-    ("1.2.840.113549.1.1.12", SignatureAlgorithm::RsaPkcs1(Hash::Sha384)),
-    ("1.2.840.113549.1.1.13", SignatureAlgorithm::RsaPkcs1(Hash::Sha512)),
-    ("1.2.840.10045.4.1", SignatureAlgorithm::Ecdsa(Hash::Sha1)),
-    ("1.2.840.10045.4.3.2", SignatureAlgorithm::Ecdsa(Hash::Sha256)),
-    ("1.2.840.10045.4.3.3", SignatureAlgorithm::Ecdsa(Hash::Sha384)),
-    ("1.2.840.10045.4.3.4", SignatureAlgorithm::Ecdsa(Hash::Sha512)),
-    ("1.3.101.112", SignatureAlgorithm::Ed25519),
+/// The hash of RSASSA-PSS, if the mask (MGF1) is made with it too and the salt has its length.
+fn pss(algorithm: &AlgorithmIdentifierRef<'_>) -> Option<Hash> {
+    let parameters: PssParameters<'_> = algorithm.parameters?.decode_as().ok()?;
+    let hashes = [Hash::Sha256, Hash::Sha384, Hash::Sha512];
+    let hash = hashes.into_iter().find(|hash| hash.oid() == parameters.hash.oid)?;
+    let mask: AlgorithmIdentifierRef<'_> = parameters.mask.parameters?.decode_as().ok()?;
+    let alike = is_plain(&parameters.hash) && is_plain(&mask) && mask.oid == hash.oid();
+    (alike && parameters.mask.oid == rfc5912::ID_MGF_1 && parameters.salt_len == hash.len()).then_some(hash)
+}
+
+/// Without parameters: RFC 4055 has readers accept a NULL and nothing alike.
+fn is_plain(algorithm: &AlgorithmIdentifierRef<'_>) -> bool {
+    algorithm.parameters.is_none_or(AnyRef::is_null)
+}
+
+const BY_OID: [(ObjectIdentifier, SignatureAlgorithm); 10] = [
+    (rfc5912::MD_5_WITH_RSA_ENCRYPTION, SignatureAlgorithm::RsaPkcs1(Hash::Md5)),
+    (rfc5912::SHA_1_WITH_RSA_ENCRYPTION, SignatureAlgorithm::RsaPkcs1(Hash::Sha1)),
+    (rfc5912::SHA_256_WITH_RSA_ENCRYPTION, SignatureAlgorithm::RsaPkcs1(Hash::Sha256)),
+    (rfc5912::SHA_384_WITH_RSA_ENCRYPTION, SignatureAlgorithm::RsaPkcs1(Hash::Sha384)),
+    (rfc5912::SHA_512_WITH_RSA_ENCRYPTION, SignatureAlgorithm::RsaPkcs1(Hash::Sha512)),
+    // ecdsa-with-SHA1, which the database does not have.
+    (ObjectIdentifier::new_unwrap("1.2.840.10045.4.1"), SignatureAlgorithm::Ecdsa(Hash::Sha1)),
+    (rfc5912::ECDSA_WITH_SHA_256, SignatureAlgorithm::Ecdsa(Hash::Sha256)),
+    (rfc5912::ECDSA_WITH_SHA_384, SignatureAlgorithm::Ecdsa(Hash::Sha384)),
+    (rfc5912::ECDSA_WITH_SHA_512, SignatureAlgorithm::Ecdsa(Hash::Sha512)),
+    (rfc8410::ID_ED_25519, SignatureAlgorithm::Ed25519),
 ];
 
-const P256: &str = "1.2.840.10045.3.1.7";
-const P384: &str = "1.3.132.0.34";
-const P521: &str = "1.3.132.0.35";
-
-type Verifier = (&'static str, Hash, &'static dyn VerificationAlgorithm);
+type Verifier = (ObjectIdentifier, Hash, &'static dyn VerificationAlgorithm);
 const BY_CURVE: [Verifier; 9] = [
-    (P256, Hash::Sha256, &lc::ECDSA_P256_SHA256_ASN1),
-    (P256, Hash::Sha384, &lc::ECDSA_P256_SHA384_ASN1),
-    (P256, Hash::Sha512, &lc::ECDSA_P256_SHA512_ASN1),
-    (P384, Hash::Sha256, &lc::ECDSA_P384_SHA256_ASN1),
-    (P384, Hash::Sha384, &lc::ECDSA_P384_SHA384_ASN1),
-    (P384, Hash::Sha512, &lc::ECDSA_P384_SHA512_ASN1),
-    (P521, Hash::Sha256, &lc::ECDSA_P521_SHA256_ASN1),
-    (P521, Hash::Sha384, &lc::ECDSA_P521_SHA384_ASN1),
-    (P521, Hash::Sha512, &lc::ECDSA_P521_SHA512_ASN1),
+    (rfc5912::SECP_256_R_1, Hash::Sha256, &lc::ECDSA_P256_SHA256_ASN1),
+    (rfc5912::SECP_256_R_1, Hash::Sha384, &lc::ECDSA_P256_SHA384_ASN1),
+    (rfc5912::SECP_256_R_1, Hash::Sha512, &lc::ECDSA_P256_SHA512_ASN1),
+    (rfc5912::SECP_384_R_1, Hash::Sha256, &lc::ECDSA_P384_SHA256_ASN1),
+    (rfc5912::SECP_384_R_1, Hash::Sha384, &lc::ECDSA_P384_SHA384_ASN1),
+    (rfc5912::SECP_384_R_1, Hash::Sha512, &lc::ECDSA_P384_SHA512_ASN1),
+    (rfc5912::SECP_521_R_1, Hash::Sha256, &lc::ECDSA_P521_SHA256_ASN1),
+    (rfc5912::SECP_521_R_1, Hash::Sha384, &lc::ECDSA_P521_SHA384_ASN1),
+    (rfc5912::SECP_521_R_1, Hash::Sha512, &lc::ECDSA_P521_SHA512_ASN1),
 ];
 
 /// Why a signature is not believed.

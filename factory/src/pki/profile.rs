@@ -1,0 +1,160 @@
+//! Certificates on their way to the encoder: version 3 of RFC 5280, serial numbers of 20 random bytes, both key
+//! identifiers.
+
+use super::alternative::AlternativeName;
+use super::ca::PkiError;
+use super::certificate::Certificate;
+use super::leaf::{Leaf, Validity};
+use super::name::Name;
+use super::signature::sign;
+use crate::private_key::PrivateKey;
+use crate::public_key::PublicKey;
+use crate::signing::random;
+use der::Encode;
+use der::asn1::{ObjectIdentifier, OctetString};
+use der::oid::AssociatedOid;
+use sha2::{Digest, Sha256};
+use x509_cert::builder::profile::BuilderProfile;
+use x509_cert::builder::{self, Builder, CertificateBuilder};
+use x509_cert::certificate::TbsCertificate;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName,
+    SubjectKeyIdentifier,
+};
+use x509_cert::ext::{Criticality, Extension, Extensions, ToExtension};
+use x509_cert::name::Name as Typed;
+use x509_cert::serial_number::SerialNumber;
+use x509_cert::spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
+use x509_cert::time::Time;
+
+/// Who, by whom, and what for.
+pub(super) struct Profile {
+    /// `None`: by itself.
+    issuer: Option<Issuer>,
+    subject: Typed,
+    role: Role,
+}
+
+/// What the certificate of an issuer says of it.
+pub(super) struct Issuer {
+    name: Typed,
+    key_id: Option<Vec<u8>>,
+}
+
+enum Role {
+    Authority { path_length: Option<u8> },
+    Leaf { purposes: Vec<ObjectIdentifier>, names: Vec<GeneralName> },
+}
+
+impl Issuer {
+    pub(super) fn new(name: &Name, key_id: Option<Vec<u8>>) -> Result<Self, PkiError> {
+        Ok(Self { name: name.typed()?, key_id })
+    }
+}
+
+impl Profile {
+    /// An authority; a root if it has no issuer.
+    pub(super) fn authority(issuer: Option<Issuer>, subject: &Name, path_length: Option<u8>) -> Result<Self, PkiError> {
+        Ok(Self { issuer, subject: subject.typed()?, role: Role::Authority { path_length } })
+    }
+
+    /// A device or a server.
+    pub(super) fn leaf(issuer: Issuer, leaf: &Leaf) -> Result<Self, PkiError> {
+        let purposes = leaf.purposes.iter().map(|purpose| purpose.oid()).collect();
+        let names = general_names(&leaf.alternative_names)?;
+        Ok(Self { issuer: Some(issuer), subject: leaf.subject.typed()?, role: Role::Leaf { purposes, names } })
+    }
+
+    /// The certificate for `key`, signed by `signer`.
+    ///
+    /// # Errors
+    /// [`PkiError`] if encoding or signing fails.
+    pub(super) fn certify(
+        self,
+        key: &PublicKey,
+        validity: Validity,
+        signer: &PrivateKey,
+    ) -> Result<Certificate, PkiError> {
+        let validity = x509_cert::time::Validity::new(Time::from(validity.not_before), Time::from(validity.not_after));
+        let spki = SubjectPublicKeyInfoOwned::from_key(key)?;
+        let mut builder = CertificateBuilder::new(self, serial()?, validity, spki)?;
+        let signature = sign(signer, &builder.finalize(signer)?)?;
+        Ok(Certificate::from_der(&builder.assemble(signature, signer)?.to_der()?)?)
+    }
+}
+
+impl BuilderProfile for Profile {
+    fn get_issuer(&self, subject: &Typed) -> Typed {
+        self.issuer.as_ref().map_or(subject, |issuer| &issuer.name).clone()
+    }
+
+    fn get_subject(&self) -> Typed {
+        self.subject.clone()
+    }
+
+    fn build_extensions(
+        &self,
+        spki: SubjectPublicKeyInfoRef<'_>,
+        signer: SubjectPublicKeyInfoRef<'_>,
+        _tbs: &TbsCertificate,
+    ) -> builder::Result<Vec<Extension>> {
+        let mut list = List { subject: &self.subject, extensions: Vec::new() };
+        match &self.role {
+            Role::Authority { path_length } => {
+                list.push(&BasicConstraints { ca: true, path_len_constraint: *path_length })?;
+                list.push(&KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign))?;
+            }
+            Role::Leaf { purposes, names } => {
+                list.push(&BasicConstraints { ca: false, path_len_constraint: None })?;
+                list.push(&KeyUsage(KeyUsages::DigitalSignature.into()))?;
+                if !purposes.is_empty() {
+                    list.push(&ExtendedKeyUsage(purposes.clone()))?;
+                }
+                if !names.is_empty() {
+                    list.push(&SubjectAltName(names.clone()))?;
+                }
+            }
+        }
+        list.push(&SubjectKeyIdentifier(key_id(&spki)?))?;
+        let issuer_key_id = match &self.issuer {
+            None => Some(key_id(&signer)?),
+            Some(issuer) => issuer.key_id.as_deref().map(OctetString::new).transpose()?,
+        };
+        if issuer_key_id.is_some() {
+            list.push(&AuthorityKeyIdentifier { key_identifier: issuer_key_id, ..Default::default() })?;
+        }
+        Ok(list.extensions)
+    }
+}
+
+/// Extensions, critical where RFC 5280 wants it.
+struct List<'a> {
+    subject: &'a Typed,
+    extensions: Extensions,
+}
+
+impl List<'_> {
+    fn push<T: Criticality + AssociatedOid + Encode>(&mut self, extension: &T) -> der::Result<()> {
+        self.extensions.push(extension.to_extension(self.subject, &self.extensions)?);
+        Ok(())
+    }
+}
+
+/// Alternative names for an encoder.
+pub(super) fn general_names(names: &[AlternativeName]) -> Result<Vec<GeneralName>, PkiError> {
+    Ok(names.iter().map(AlternativeName::to_general).collect::<Result<_, _>>()?)
+}
+
+/// 20 bytes: as many as RFC 5280 (4.1.2.2) allows, positive, and never shorter. 158 of the bits are random.
+fn serial() -> Result<SerialNumber, PkiError> {
+    let mut serial = [0; 20];
+    random(&mut serial).map_err(|_| PkiError::Random)?;
+    serial[0] = serial[0] & 0x3f | 0x40;
+    Ok(SerialNumber::new(&serial)?)
+}
+
+/// The first 160 bits of SHA-256 over the key's bits: RFC 7093, method 1.
+fn key_id(spki: &SubjectPublicKeyInfoRef<'_>) -> der::Result<OctetString> {
+    OctetString::new(&Sha256::digest(spki.subject_public_key.raw_bytes())[..20])
+}
