@@ -2,14 +2,13 @@
 //!
 //! [`crate::private_key`] keeps keys that sign; those never show their numbers. Here they must be taken out of the file.
 
-use crate::private_key::{PrivateDer, PrivateKeyError, private_der};
-use crate::public_key::{EC, PublicKey, RSA, RsaNumbers, curve_of, curve_of_oid, oid_of};
-use cotter_formats::secure_boot::v2::{Curve, EcdsaPublicKey};
-use p256::elliptic_curve::sec1::ToSec1Point;
+use crate::private_key::{EcNumbers, PrivateDer, PrivateKeyError, private_der};
+use crate::public_key::{EC, PublicKey, RSA, RsaNumbers, curve_of};
+use cotter_formats::secure_boot::v2::Curve;
+use der::asn1::UintRef;
+use der::{Decode, Sequence};
 use pem_rfc7468::LineEnding;
 use pkcs8::PrivateKeyInfoRef;
-use pkcs8::der::asn1::UintRef;
-use pkcs8::der::{Decode, Encode, Reader, SliceReader};
 use zeroize::Zeroizing;
 
 /// A private key that was read from a file, or derived.
@@ -21,9 +20,11 @@ pub struct DeviceKey {
 
 enum Numbers {
     /// PKCS#1 `RSAPrivateKey`, and the private exponent in it.
-    Rsa { der: Zeroizing<Vec<u8>>, d: Zeroizing<Vec<u8>> },
-    /// Big-endian.
-    Ec { curve: Curve, scalar: Zeroizing<Vec<u8>> },
+    Rsa {
+        der: Zeroizing<Vec<u8>>,
+        d: Zeroizing<Vec<u8>>,
+    },
+    Ec(Box<EcNumbers>),
 }
 
 impl DeviceKey {
@@ -53,18 +54,21 @@ impl DeviceKey {
         if rest.iter().all(|&byte| byte == 0) && *last <= 1 {
             return Err(PrivateKeyError::Key);
         }
-        Self::ec(Curve::P256, scalar, None, true)
+        Ok(Self::ec(EcNumbers::new(Curve::P256, scalar)?, true))
     }
 
     fn from_der(der: PrivateDer, pem: bool) -> Result<Self, PrivateKeyError> {
         match der {
             PrivateDer::Pkcs1(der) => Self::rsa(der, pem),
-            PrivateDer::Sec1(der) => Self::sec1(&der, None, pem),
+            PrivateDer::Sec1(der) => Ok(Self::ec(EcNumbers::from_sec1(&der, None)?, pem)),
             PrivateDer::Pkcs8(der) => {
                 let info = PrivateKeyInfoRef::from_der(&der).map_err(|_| PrivateKeyError::Key)?;
                 match info.algorithm.oid {
                     RSA => Self::rsa(Zeroizing::new(info.private_key.as_bytes().to_vec()), pem),
-                    EC => Self::sec1(info.private_key.as_bytes(), Some(curve_of(&info.algorithm)?), pem),
+                    EC => {
+                        let curve = curve_of(&info.algorithm)?;
+                        Ok(Self::ec(EcNumbers::from_sec1(info.private_key.as_bytes(), Some(curve))?, pem))
+                    }
                     other => Err(crate::public_key::PublicKeyError::Algorithm(other).into()),
                 }
             }
@@ -72,61 +76,17 @@ impl DeviceKey {
     }
 
     fn rsa(der: Zeroizing<Vec<u8>>, pem: bool) -> Result<Self, PrivateKeyError> {
-        let read = || -> Result<_, pkcs8::der::Error> {
-            let mut reader = SliceReader::new(&der)?;
-            let numbers = reader.sequence(|reader| -> Result<_, pkcs8::der::Error> {
-                let version = UintRef::decode(reader)?;
-                let (n, e, d) = (UintRef::decode(reader)?, UintRef::decode(reader)?, UintRef::decode(reader)?);
-                let parts = (version.as_bytes() == [0], n.as_bytes().to_vec(), e.as_bytes().to_vec());
-                let d = Zeroizing::new(d.as_bytes().to_vec());
-                for _ in 0..5 {
-                    UintRef::decode(reader)?;
-                }
-                Ok((parts, d))
-            })?;
-            reader.finish()?;
-            Ok(numbers)
-        };
-        let ((two_primes, n, e), d) = read().map_err(|_| PrivateKeyError::Key)?;
-        if !two_primes {
+        let key = RsaPrivateKey::from_der(&der).map_err(|_| PrivateKeyError::Key)?;
+        if key.version != 0 {
             return Err(PrivateKeyError::Key);
         }
+        let (n, e) = (key.n.as_bytes().to_vec(), key.e.as_bytes().to_vec());
+        let d = Zeroizing::new(key.d.as_bytes().to_vec());
         Ok(Self { numbers: Numbers::Rsa { der, d }, public: PublicKey::Rsa(RsaNumbers { n, e }), pem })
     }
 
-    fn sec1(der: &[u8], outside: Option<Curve>, pem: bool) -> Result<Self, PrivateKeyError> {
-        let key = sec1::EcPrivateKey::from_der(der).map_err(|_| PrivateKeyError::Key)?;
-        let inside = key.parameters.and_then(|parameters| parameters.named_curve()).map(curve_of_oid).transpose()?;
-        let curve = outside.or(inside).ok_or(PrivateKeyError::Key)?;
-        if inside.is_some_and(|inside| inside != curve) {
-            return Err(PrivateKeyError::Key);
-        }
-        Self::ec(curve, key.private_key, key.public_key, pem)
-    }
-
-    fn ec(curve: Curve, scalar: &[u8], claimed: Option<&[u8]>, pem: bool) -> Result<Self, PrivateKeyError> {
-        let bad = |_| PrivateKeyError::Key;
-        let point = match curve {
-            // Nothing here computes on this curve; the file must say what the public key is.
-            Curve::P192 => claimed.filter(|_| scalar.len() == 24).ok_or(PrivateKeyError::P192)?.to_vec(),
-            Curve::P256 => {
-                let secret = p256::SecretKey::from_slice(scalar).map_err(bad)?;
-                secret.public_key().to_sec1_point(false).as_bytes().to_vec()
-            }
-            Curve::P384 => {
-                let secret = p384::SecretKey::from_slice(scalar).map_err(bad)?;
-                secret.public_key().to_sec1_point(false).as_bytes().to_vec()
-            }
-        };
-        let read = |point: &[u8]| EcdsaPublicKey::from_sec1(curve, point).map_err(|_| PrivateKeyError::Key);
-        let public = read(&point)?;
-        if claimed.map(read).transpose()?.is_some_and(|claimed| claimed != public) {
-            return Err(PrivateKeyError::Key);
-        }
-        let mut padded = Zeroizing::new(vec![0; curve.coordinate_len()]);
-        let start = padded.len().checked_sub(scalar.len()).ok_or(PrivateKeyError::Key)?;
-        padded[start..].copy_from_slice(scalar);
-        Ok(Self { numbers: Numbers::Ec { curve, scalar: padded }, public: PublicKey::Ecdsa(public), pem })
+    fn ec(numbers: EcNumbers, pem: bool) -> Self {
+        Self { public: PublicKey::Ecdsa(numbers.public), numbers: Numbers::Ec(Box::new(numbers)), pem }
     }
 
     /// The public half.
@@ -148,7 +108,7 @@ impl DeviceKey {
     #[must_use]
     pub const fn curve(&self) -> Option<Curve> {
         match &self.numbers {
-            Numbers::Ec { curve, .. } => Some(*curve),
+            Numbers::Ec(numbers) => Some(numbers.curve),
             Numbers::Rsa { .. } => None,
         }
     }
@@ -158,7 +118,7 @@ impl DeviceKey {
     pub fn secret_number(&self) -> &[u8] {
         match &self.numbers {
             Numbers::Rsa { d, .. } => d,
-            Numbers::Ec { scalar, .. } => scalar,
+            Numbers::Ec(numbers) => &numbers.scalar,
         }
     }
 
@@ -167,18 +127,9 @@ impl DeviceKey {
     /// # Errors
     /// [`PrivateKeyError::Library`] if encoding fails.
     pub fn to_der(&self) -> Result<Zeroizing<Vec<u8>>, PrivateKeyError> {
-        match (&self.numbers, &self.public) {
-            (Numbers::Ec { curve, scalar }, PublicKey::Ecdsa(public)) => {
-                let point = [&[4], public.point()].concat();
-                let key = sec1::EcPrivateKey {
-                    private_key: scalar,
-                    parameters: Some(sec1::EcParameters::NamedCurve(oid_of(*curve))),
-                    public_key: Some(&point),
-                };
-                key.to_der().map(Zeroizing::new).map_err(|_| PrivateKeyError::Library)
-            }
-            (Numbers::Rsa { der, .. }, _) => Ok(der.clone()),
-            (Numbers::Ec { .. }, PublicKey::Rsa(_)) => Err(PrivateKeyError::Key),
+        match &self.numbers {
+            Numbers::Ec(numbers) => numbers.to_sec1(),
+            Numbers::Rsa { der, .. } => Ok(der.clone()),
         }
     }
 
@@ -208,9 +159,24 @@ impl DeviceKey {
     }
 }
 
+/// PKCS#1 (RFC 8017, A.1.2). Version 0 is a key of two primes.
+#[derive(Sequence)]
+struct RsaPrivateKey<'a> {
+    version: u8,
+    n: UintRef<'a>,
+    e: UintRef<'a>,
+    d: UintRef<'a>,
+    p: UintRef<'a>,
+    q: UintRef<'a>,
+    d_mod_p: UintRef<'a>,
+    d_mod_q: UintRef<'a>,
+    q_inverse: UintRef<'a>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use der::Encode;
 
     fn golden(name: &str) -> Vec<u8> {
         std::fs::read(format!("{}/../vectors/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -227,6 +193,21 @@ mod tests {
         let der = golden("keys/ecdsa_p256_dev.der");
         let key = DeviceKey::read(&der, None).unwrap();
         assert_eq!((&*key.to_stored().unwrap(), key.curve()), (&der, Some(Curve::P256)));
+    }
+
+    #[test]
+    fn a_file_without_the_point_gives_the_same_key_and_one_with_another_point_none() {
+        for name in ["ecdsa_p192", "ecdsa_p256", "ecdsa_p384"] {
+            let key = DeviceKey::read(&golden(&format!("keys/{name}.pem")), None).unwrap();
+            let der = key.to_der().unwrap();
+            let bare = sec1::EcPrivateKey { public_key: None, ..sec1::EcPrivateKey::from_der(&der).unwrap() };
+            let read = DeviceKey::read(&bare.to_der().unwrap(), None).unwrap();
+            assert_eq!((read.public(), read.secret_number()), (key.public(), key.secret_number()), "{name}");
+            let other = DeviceKey::read(&golden("keys/ecdsa_p256_dev.pem"), None).unwrap().to_der().unwrap();
+            let other = sec1::EcPrivateKey::from_der(&other).unwrap().public_key;
+            let mixed = sec1::EcPrivateKey { public_key: other, ..sec1::EcPrivateKey::from_der(&der).unwrap() };
+            assert!(DeviceKey::read(&mixed.to_der().unwrap(), None).is_err(), "{name}");
+        }
     }
 
     #[test]

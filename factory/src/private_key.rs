@@ -2,15 +2,19 @@
 //!
 //! RSA, P-256 and P-384 are the business of aws-lc-rs; for P-192 see its own file.
 
+mod file;
+mod numbers;
 mod p192;
 mod primitive;
 mod v1;
 
+pub(crate) use self::file::{PrivateDer, private_der};
+pub(crate) use self::numbers::EcNumbers;
 use self::p192::P192Key;
-use crate::public_key::{EC, KeyKind, PublicKey, PublicKeyError, RSA, curve_of, curve_of_oid};
+use crate::public_key::{EC, KeyKind, PublicKey, PublicKeyError, RSA, curve_of};
 use crate::signing::{SigningError, random};
 use aws_lc_rs::digest::{Digest, SHA256, SHA384};
-use aws_lc_rs::encoding::{AsBigEndian, AsDer, EcPrivateKeyBin, Pkcs8V1Der};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
@@ -19,12 +23,10 @@ use aws_lc_rs::signature::{
 };
 use cotter_formats::secure_boot::v1::SignatureError;
 use cotter_formats::secure_boot::v2::{BLOCK_LEN, BlockRefusal, ContentDigests, Curve, EcdsaPublicKey};
-use p256::elliptic_curve::sec1::ToSec1Point;
+use der::Decode;
 use pem_rfc7468::LineEnding;
-use pkcs8::der::Decode;
+use pkcs8::PrivateKeyInfoRef;
 use pkcs8::pkcs5::pbes2;
-use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 /// A private key that can sign for Secure Boot or a manifest, or only be converted.
@@ -83,7 +85,7 @@ impl PrivateKey {
             PrivateDer::Pkcs1(der) => {
                 Self::of(Pair::Rsa(RsaKeyPair::from_der(&der).map_err(|_| PrivateKeyError::Key)?), None)
             }
-            PrivateDer::Sec1(der) => Self::from_ec(&der, None),
+            PrivateDer::Sec1(der) => Self::from_numbers(EcNumbers::from_sec1(&der, None)?),
         }
     }
 
@@ -91,41 +93,22 @@ impl PrivateKey {
         let info = PrivateKeyInfoRef::from_der(der).map_err(|_| PrivateKeyError::Key)?;
         match info.algorithm.oid {
             RSA => Self::of(Pair::Rsa(RsaKeyPair::from_pkcs8(der).map_err(|_| PrivateKeyError::Key)?), None),
-            EC => Self::from_ec(info.private_key.as_bytes(), Some(curve_of(&info.algorithm)?)),
+            EC => {
+                let curve = curve_of(&info.algorithm)?;
+                Self::from_numbers(EcNumbers::from_sec1(info.private_key.as_bytes(), Some(curve))?)
+            }
             other => Err(PublicKeyError::Algorithm(other).into()),
         }
     }
 
-    /// SEC1 `ECPrivateKey`; PKCS#8 names the curve outside of it.
-    fn from_ec(der: &[u8], outside: Option<Curve>) -> Result<Self, PrivateKeyError> {
-        let key = sec1::EcPrivateKey::from_der(der).map_err(|_| PrivateKeyError::Key)?;
-        let inside = key.parameters.and_then(|parameters| parameters.named_curve()).map(curve_of_oid).transpose()?;
-        let curve = outside.or(inside).ok_or(PrivateKeyError::Key)?;
-        if inside.is_some_and(|inside| inside != curve) {
-            return Err(PrivateKeyError::Key);
-        }
-        let pair = match curve {
-            Curve::P192 => Pair::P192(P192Key::from_scalar(key.private_key)?),
-            Curve::P256 => {
-                let secret = p256::SecretKey::from_slice(key.private_key).map_err(|_| PrivateKeyError::Key)?;
-                let public = secret.public_key().to_sec1_point(false);
-                ecdsa_pair(&ECDSA_P256_SHA256_FIXED_SIGNING, &secret.to_bytes(), public.as_bytes())?
-            }
-            Curve::P384 => {
-                let secret = p384::SecretKey::from_slice(key.private_key).map_err(|_| PrivateKeyError::Key)?;
-                let public = secret.public_key().to_sec1_point(false);
-                ecdsa_pair(&ECDSA_P384_SHA384_FIXED_SIGNING, &secret.to_bytes(), public.as_bytes())?
-            }
+    fn from_numbers(numbers: EcNumbers) -> Result<Self, PrivateKeyError> {
+        let (scalar, point) = (&numbers.scalar, numbers.point());
+        let pair = match numbers.curve {
+            Curve::P192 => Pair::P192(P192Key::from_scalar(scalar)?),
+            Curve::P256 => ecdsa_pair(&ECDSA_P256_SHA256_FIXED_SIGNING, scalar, &point)?,
+            Curve::P384 => ecdsa_pair(&ECDSA_P384_SHA384_FIXED_SIGNING, scalar, &point)?,
         };
-        let scalar = Some(Zeroizing::new(key.private_key.to_vec()));
-        let ours = Self { scalar, ..Self::of(pair, Some(curve))? };
-        if let Some(public) = key.public_key {
-            let claimed = EcdsaPublicKey::from_sec1(curve, public).map_err(|_| PrivateKeyError::Key)?;
-            if ours.public != PublicKey::Ecdsa(claimed) {
-                return Err(PrivateKeyError::Key);
-            }
-        }
-        Ok(ours)
+        Ok(Self { pair, public: PublicKey::Ecdsa(numbers.public), scalar: Some(numbers.scalar) })
     }
 
     fn of(pair: Pair, curve: Option<Curve>) -> Result<Self, PrivateKeyError> {
@@ -196,24 +179,6 @@ impl PrivateKey {
         }))
     }
 
-    /// The symmetric key of Secure Boot V1 that follows from this one: SHA-256 of the scalar, big-endian.
-    /// The ESP32's reflashable bootloader digest is made with it.
-    ///
-    /// # Errors
-    /// [`PrivateKeyError::NotSecureBootV1`] for keys other than P-256.
-    #[doc(alias = "digest_private_key")]
-    pub fn secure_boot_v1_key(&self) -> Result<Zeroizing<[u8; 32]>, PrivateKeyError> {
-        let kind = self.public.kind();
-        match &self.pair {
-            Pair::Ecdsa(key) if kind == KeyKind::Ecdsa(Curve::P256) => {
-                let scalar: EcPrivateKeyBin<'_> =
-                    key.private_key().as_be_bytes().map_err(|_| PrivateKeyError::Library)?;
-                Ok(Zeroizing::new(Sha256::digest(scalar.as_ref()).into()))
-            }
-            _ => Err(PrivateKeyError::NotSecureBootV1(kind)),
-        }
-    }
-
     /// A signature over `message` as X.509 has it: PKCS#1 v1.5 with SHA-256 for RSA, for ECDSA (SHA-256 on P-256, SHA-384
     /// on P-384) the DER of both numbers.
     ///
@@ -266,43 +231,6 @@ impl PrivateKey {
             Pair::P192(key) => key.sign(&digests.sha256),
         };
         Ok(public.block(digests, &signature)?)
-    }
-}
-
-/// What a PEM file holds, decrypted.
-pub(crate) enum PrivateDer {
-    /// `PrivateKeyInfo`.
-    Pkcs8(Zeroizing<Vec<u8>>),
-    /// `RSAPrivateKey`.
-    Pkcs1(Zeroizing<Vec<u8>>),
-    /// `ECPrivateKey`.
-    Sec1(Zeroizing<Vec<u8>>),
-}
-
-/// The first private key of a PEM file; blocks before it (EC PARAMETERS) are skipped.
-pub(crate) fn private_der(pem: &[u8], password: Option<&[u8]>) -> Result<PrivateDer, PrivateKeyError> {
-    let text = str::from_utf8(pem).map_err(|_| PrivateKeyError::NotPem)?;
-    let key = text
-        .match_indices("-----BEGIN ")
-        .map(|(at, _)| &text[at..])
-        .find(|block| block.lines().next().is_some_and(|line| line.ends_with("PRIVATE KEY-----")))
-        .ok_or(PrivateKeyError::NotPem)?;
-    if key.lines().nth(1).is_some_and(|line| line.starts_with("Proc-Type:")) {
-        return Err(PrivateKeyError::LegacyEncryption);
-    }
-    let (label, der) = pem_rfc7468::decode_vec(key.as_bytes()).map_err(|_| PrivateKeyError::NotPem)?;
-    let der = Zeroizing::new(der);
-    match label {
-        "PRIVATE KEY" => Ok(PrivateDer::Pkcs8(der)),
-        "RSA PRIVATE KEY" => Ok(PrivateDer::Pkcs1(der)),
-        "EC PRIVATE KEY" => Ok(PrivateDer::Sec1(der)),
-        "ENCRYPTED PRIVATE KEY" => {
-            let info = EncryptedPrivateKeyInfoRef::from_der(&der).map_err(|_| PrivateKeyError::Encryption)?;
-            let password = password.ok_or(PrivateKeyError::PasswordNeeded)?;
-            let plain = info.decrypt(password).map_err(|_| PrivateKeyError::Password)?;
-            Ok(PrivateDer::Pkcs8(Zeroizing::new(plain.as_bytes().to_vec())))
-        }
-        _ => Err(PrivateKeyError::NotPem),
     }
 }
 
@@ -365,9 +293,6 @@ pub enum PrivateKeyError {
     /// The cryptographic library refused; it gives no reason.
     #[error("the cryptographic library refused the operation")]
     Library,
-    /// Secure Boot V1 has one curve.
-    #[error("{0} is no Secure Boot V1 key: those are ECDSA P-256")]
-    NotSecureBootV1(KeyKind),
     /// No randomness to be had.
     #[error(transparent)]
     Random(#[from] SigningError),

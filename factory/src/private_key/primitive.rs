@@ -1,14 +1,12 @@
 //! The bare operations of a private key, for formats other than signature blocks.
 
-use super::{Pair, PrivateKey, PrivateKeyError, ecdsa_pair};
+use super::{EcNumbers, Pair, PrivateKey, PrivateKeyError};
 use aws_lc_rs::agreement::{self, ECDH_P256, UnparsedPublicKey};
 use aws_lc_rs::digest::{Digest, SHA256};
 use aws_lc_rs::encoding::{AsBigEndian, AsDer, EcPrivateKeyBin, Pkcs8V1Der};
 use aws_lc_rs::rsa::{Pkcs1PrivateDecryptingKey, PrivateDecryptingKey};
-use aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
 use cotter_formats::secret::Secret;
 use cotter_formats::secure_boot::v2::Curve;
-use p256::elliptic_curve::sec1::ToSec1Point;
 use zeroize::Zeroizing;
 
 impl PrivateKey {
@@ -17,10 +15,7 @@ impl PrivateKey {
     /// # Errors
     /// [`PrivateKeyError::Key`] if the scalar is 0 or not below the order of the curve.
     pub(crate) fn from_p256_scalar(scalar: &Secret<32>) -> Result<Self, PrivateKeyError> {
-        let secret = p256::SecretKey::from_slice(scalar.expose()).map_err(|_| PrivateKeyError::Key)?;
-        let public = secret.public_key().to_sec1_point(false);
-        let pair = ecdsa_pair(&ECDSA_P256_SHA256_FIXED_SIGNING, scalar.expose(), public.as_bytes())?;
-        Self::of(pair, Some(Curve::P256))
+        Self::from_numbers(EcNumbers::new(Curve::P256, scalar.expose())?)
     }
 
     /// RSAES-PKCS1-v1_5 of 32 bytes, without an oracle: whatever is wrong with the ciphertext, `substitute` comes out, and

@@ -1,4 +1,4 @@
-//! What a P-256 key does for Secure Boot V1: it signs.
+//! What a P-256 key does for Secure Boot V1: it signs, and a symmetric key follows from it.
 //!
 //! Source: espsecure 5.6.0 as observed.
 
@@ -9,6 +9,7 @@ use cotter_formats::secure_boot::v1::{Signature, SignedFile};
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 impl PrivateKey {
     /// Signs content for Secure Boot V1. Deterministic (RFC 6979), so the same bytes as espsecure's. The signature is
@@ -25,6 +26,16 @@ impl PrivateKey {
         let signature = Signature { numbers: signature.to_bytes().into() };
         public.verify(&SignedFile { content, signature })?;
         Ok(signature)
+    }
+
+    /// The symmetric key of Secure Boot V1 that follows from this one: SHA-256 of the scalar, big-endian.
+    /// The ESP32's reflashable bootloader digest is made with it.
+    ///
+    /// # Errors
+    /// [`PrivateKeyError::Public`] unless the key is ECDSA P-256.
+    #[doc(alias = "digest_private_key")]
+    pub fn secure_boot_v1_key(&self) -> Result<Zeroizing<[u8; 32]>, PrivateKeyError> {
+        Ok(Zeroizing::new(Sha256::digest(self.p256_scalar()?.expose()).into()))
     }
 
     fn p256_scalar(&self) -> Result<Secret<32>, PrivateKeyError> {
