@@ -13,11 +13,11 @@ mod show;
 use crate::file::File;
 use crate::output::{Format, Help};
 use anyhow::Context;
-use cotter_factory::pki::{Certificate, DateTime, Validity};
-use cotter_factory::private_key::PrivateKey;
+use cotter_factory::pki::name::NameError;
+use cotter_factory::pki::{Certificate, DateTime, PkiError, Purpose, Validity};
+use cotter_factory::private_key::{PrivateKey, PrivateKeyError};
 use cotter_factory::public_key::KeyKind;
 use cotter_formats::secure_boot::v2::Curve;
-use zeroize::Zeroizing;
 
 /// Make certificate authorities, issue certificates, verify chains, fetch trust anchors, build bundles, pack partitions.
 #[derive(clap::Args)]
@@ -58,7 +58,8 @@ enum Kind {
     P256,
     /// ECDSA P-384
     P384,
-    /// ECDSA P-192: refused
+    /// ECDSA P-192, to refuse it with the reason
+    #[value(hide = true)]
     P192,
     /// RSA-2048
     Rsa2048,
@@ -69,15 +70,36 @@ enum Kind {
 }
 
 impl Kind {
-    fn generate(self) -> anyhow::Result<PrivateKey> {
-        Ok(PrivateKey::generate(match self {
+    fn generate(self) -> Result<PrivateKey, PrivateKeyError> {
+        PrivateKey::generate(match self {
             Self::P256 => KeyKind::Ecdsa(Curve::P256),
             Self::P384 => KeyKind::Ecdsa(Curve::P384),
             Self::P192 => KeyKind::Ecdsa(Curve::P192),
             Self::Rsa2048 => KeyKind::Rsa(2048),
             Self::Rsa3072 => KeyKind::Rsa(3072),
             Self::Rsa4096 => KeyKind::Rsa(4096),
-        })?)
+        })
+    }
+}
+
+/// What a certificate is for.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum For {
+    /// A device: TLS client
+    Device,
+    /// A server: TLS server
+    Server,
+    /// Anything: no extended key usage
+    Any,
+}
+
+impl For {
+    const fn purpose(self) -> Option<Purpose> {
+        match self {
+            Self::Device => Some(Purpose::Client),
+            Self::Server => Some(Purpose::Server),
+            Self::Any => None,
+        }
     }
 }
 
@@ -108,69 +130,6 @@ impl Life {
     }
 }
 
-/// Where the password of a private key comes from: never from the command line, which other users can read.
-#[derive(clap::Args)]
-struct Password {
-    /// Password of the private key: the first line of this file.
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<File>,
-    /// Password of the private key: the value of this environment variable.
-    #[arg(long, value_name = "VARIABLE", conflicts_with = "password_file")]
-    password_env: Option<String>,
-}
-
-impl Password {
-    /// The password, if one is named.
-    fn named(&self) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>> {
-        if let Some(variable) = &self.password_env {
-            let value = std::env::var(variable).with_context(|| format!("environment variable {variable}"))?;
-            return Ok(Some(Zeroizing::new(value.into_bytes())));
-        }
-        let Some(file) = &self.password_file else { return Ok(None) };
-        let text = Zeroizing::new(file.read()?);
-        Ok(Some(Zeroizing::new(first_line(&text).to_vec())))
-    }
-
-    /// Reads a private key; asks for its password on a terminal if it needs one that nobody named.
-    fn read_key(&self, file: &File) -> anyhow::Result<PrivateKey> {
-        use cotter_factory::private_key::PrivateKeyError;
-        let pem = Zeroizing::new(file.read()?);
-        let named = self.named()?;
-        match PrivateKey::from_pem(&pem, named.as_ref().map(|password| password.as_slice())) {
-            Err(PrivateKeyError::PasswordNeeded) => {
-                let password = ask(&format!("Password of {file}: "))?;
-                Ok(PrivateKey::from_pem(&pem, Some(&password)).with_context(|| file.to_string())?)
-            }
-            other => other.with_context(|| file.to_string()),
-        }
-    }
-}
-
-/// The password of a key that is about to be written.
-fn new_password(named: &Password) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let password = match named.named()? {
-        Some(password) => password,
-        None => {
-            let first = ask("New password: ")?;
-            anyhow::ensure!(first == ask("The same again: ")?, "the two passwords differ");
-            first
-        }
-    };
-    anyhow::ensure!(!password.is_empty(), "the password is empty");
-    Ok(password)
-}
-
-fn ask(question: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    crate::output::secret(question)
-        .context("no terminal to ask for the password on")
-        .context(Help("name where it is with --password-file or --password-env"))
-}
-
-fn first_line(text: &[u8]) -> &[u8] {
-    let line = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    line.strip_suffix(b"\r").unwrap_or(line)
-}
-
 /// The name beside `file` for what belongs to it: `ca.pem` gives `ca.key.pem` for `key`.
 fn beside(file: &File, what: &str) -> anyhow::Result<File> {
     let File::Path(path) = file else {
@@ -179,6 +138,26 @@ fn beside(file: &File, what: &str) -> anyhow::Result<File> {
     };
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("certificate");
     Ok(File::Path(path.with_file_name(format!("{stem}.{what}.pem"))))
+}
+
+/// A refusal with the next step.
+fn explained(refused: PkiError) -> anyhow::Error {
+    let help = match &refused {
+        PkiError::Expired(_) => "make a new CA: `cotter cert ca --key` keeps the key",
+        PkiError::NotYet(_) => "compare this machine's clock with the CA's dates: `cotter cert chain CA`",
+        PkiError::PathLength(_) => "make the parent with a larger --path-length, or this CA with a smaller one",
+        PkiError::OtherKey => {
+            "name the two files that belong together, as `cotter cert ca` wrote them: ca.pem, ca.key.pem"
+        }
+        PkiError::NotAuthority(_) => "name the certificate of the CA itself; `cotter cert ca` makes one",
+        PkiError::Weak(..) => "take p256, p384, or RSA from 2048 bits on",
+        PkiError::Possession(_) => "have it made again, by whoever holds the key: `cotter cert csr --key KEY`",
+        PkiError::WantsAuthority(_) => "a CA below this one is made with `cotter cert ca --parent`",
+        PkiError::RequestedName(_) => "say with --san which names the certificate is to have",
+        PkiError::Name(NameError::Order(_)) => "make the CA anew: devices could not find it by that name",
+        _ => return refused.into(),
+    };
+    anyhow::Error::new(refused).context(Help(help))
 }
 
 /// Reads every certificate of a file.

@@ -10,7 +10,6 @@ use crate::output::Format;
 use anyhow::Context;
 use clap::Subcommand;
 use cotter_formats::secure_debug::{ChipInfo, SessionCounter};
-use zeroize::Zeroizing;
 
 /// Permissions to debug one ESP32-S31 in one session (Secure Debug Controller).
 #[derive(Subcommand)]
@@ -71,12 +70,7 @@ impl PublicKeyFile {
 
 /// What is burned for the key in `file`.
 fn key_digest(file: &File, password: &Password) -> anyhow::Result<[u8; 32]> {
-    use cotter_factory::public_key::{PublicKey, PublicKeyError};
-    let pem = Zeroizing::new(file.read()?);
-    let key = match PublicKey::from_pem(&pem) {
-        Err(PublicKeyError::NotPem) => crate::key::private_key(&pem, password, file)?.public().clone(),
-        other => other.with_context(|| file.to_string())?,
-    };
+    let key = crate::key::public_key(file, password)?;
     cotter_factory::debug_certificate::digest(&key).with_context(|| file.to_string())
 }
 

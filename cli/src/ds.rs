@@ -6,8 +6,6 @@ mod encrypt;
 use crate::file::File;
 use crate::output::{Format, Help};
 use anyhow::Context;
-use cotter_factory::device_key::DeviceKey;
-use cotter_factory::private_key::PrivateKeyError;
 use cotter_formats::chip::Chip;
 use cotter_formats::ds::EfuseKeyId;
 use cotter_formats::hmac_key::HmacKey;
@@ -49,22 +47,7 @@ pub(crate) fn key_block(text: &str) -> anyhow::Result<EfuseKeyId> {
 /// Reads the 32 bytes of an HMAC key.
 pub(crate) fn read_hmac_key(file: &File) -> anyhow::Result<HmacKey> {
     let bytes = Zeroizing::new(file.read()?);
-    HmacKey::from_slice(&bytes).with_context(|| format!("{file} is {} bytes, an HMAC key has 32", bytes.len()))
-}
-
-/// Reads a device's private key, PEM or DER; the password is the first line of its file.
-pub(crate) fn read_device_key(file: &File, password_file: Option<&File>) -> anyhow::Result<DeviceKey> {
-    let bytes = Zeroizing::new(file.read()?);
-    let password = password_file.map(|file| file.read().map(Zeroizing::new)).transpose()?;
-    let line = password.as_deref().map(|text| text.split(|&byte| byte == b'\n').next().unwrap_or_default());
-    let line = line.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    DeviceKey::read(&bytes, line).map_err(|refused| {
-        let needs_password = matches!(refused, PrivateKeyError::PasswordNeeded);
-        let error = anyhow::Error::new(refused).context(file.to_string());
-        if needs_password {
-            error.context(Help("name the file that holds the password with --password-file"))
-        } else {
-            error
-        }
-    })
+    HmacKey::from_slice(&bytes)
+        .with_context(|| format!("{file} is {} bytes, an HMAC key has 32", bytes.len()))
+        .context(Help("it is raw bytes, as `cotter key generate hmac` and `cotter ds encrypt --hmac-key-out` write it"))
 }

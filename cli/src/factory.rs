@@ -2,7 +2,7 @@
 
 use crate::ds::{chip, key_block};
 use crate::file::File;
-use crate::key::{Password, private_key};
+use crate::key::{Password, read_private_key};
 use crate::nvs::folder;
 use crate::output::{self, Format, Help};
 use anyhow::Context;
@@ -17,7 +17,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
-use zeroize::Zeroizing;
 
 /// Make what many devices carry.
 #[derive(clap::Args)]
@@ -150,8 +149,7 @@ impl fmt::Display for Report {
 }
 
 fn batch(args: &BatchArgs, format: Format) -> anyhow::Result<bool> {
-    let key = Zeroizing::new(args.ca_key.read()?);
-    let key = private_key(&key, &args.password, &args.ca_key)?;
+    let key = read_private_key(&args.ca_key, &args.password)?;
     let ca = ProductCa::load(&args.ca.read()?, key).with_context(|| args.ca.to_string())?;
     let template = args.nvs.as_ref().map(File::read).transpose()?;
     let template = template.map(String::from_utf8).transpose().context("the NVS template is not UTF-8")?;

@@ -4,15 +4,17 @@ mod digest;
 mod generate;
 mod header;
 mod inspect;
+mod password;
 mod token;
 
+pub(crate) use password::{Password, Protection};
 pub(crate) use token::TokenArgs;
 
 use crate::file::File;
-use crate::output::{self, Format};
-use crate::prompt::Secret;
+use crate::output::{Format, Help};
 use anyhow::Context;
 use clap::Subcommand;
+use cotter_factory::device_key::DeviceKey;
 use cotter_factory::private_key::{PrivateKey, PrivateKeyError};
 use cotter_factory::public_key::PublicKey;
 use zeroize::Zeroizing;
@@ -86,14 +88,7 @@ impl KeySource {
             Held::Token(public) => return Ok((public.clone(), Half::OnToken)),
             Held::Pem(bytes) | Held::Raw(bytes) => bytes,
         };
-        match self.private(bytes) {
-            Ok(key) => Ok((key.public().clone(), Half::Private)),
-            Err(refused) if matches!(refused.downcast_ref(), Some(PrivateKeyError::NotPem)) => {
-                let key = PublicKey::from_pem(bytes).with_context(|| self.file().to_string())?;
-                Ok((key, Half::Public))
-            }
-            Err(refused) => Err(refused),
-        }
+        either_half(bytes, &self.password, &self.file())
     }
 
     pub(crate) fn private(&self, pem: &[u8]) -> anyhow::Result<PrivateKey> {
@@ -102,7 +97,7 @@ impl KeySource {
 
     /// True if a password is there without asking for one.
     pub(crate) fn has_password(&self) -> bool {
-        self.password.password_file.is_some() || std::env::var_os(PASSWORD).is_some()
+        self.password.is_given()
     }
 
     /// Where the key is; stdin if a token has it.
@@ -111,28 +106,18 @@ impl KeySource {
     }
 }
 
-/// Where the password of an encrypted private key is.
-#[derive(clap::Args, Default)]
-pub(crate) struct Password {
-    /// Password of an encrypted private key: the first line of this file. Else COTTER_KEY_PASSWORD, or it is asked for.
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<File>,
-}
-
-impl Password {
-    /// The file whose first line it is, if one was named.
-    pub(crate) const fn file(&self) -> Option<&File> {
-        self.password_file.as_ref()
-    }
-}
-
 /// The public key in a file, or the public half of the private key in it.
 pub(crate) fn public_key(file: &File, password: &Password) -> anyhow::Result<PublicKey> {
-    let pem = Zeroizing::new(file.read()?);
-    match private_key(&pem, password, file) {
-        Ok(key) => Ok(key.public().clone()),
+    Ok(either_half(&Zeroizing::new(file.read()?), password, file)?.0)
+}
+
+/// The public key in `pem`, which came from `name`, or the public half of the private key, and which of both.
+pub(crate) fn either_half(pem: &[u8], password: &Password, name: &File) -> anyhow::Result<(PublicKey, Half)> {
+    match private_key(pem, password, name) {
+        Ok(key) => Ok((key.public().clone(), Half::Private)),
         Err(refused) if matches!(refused.downcast_ref(), Some(PrivateKeyError::NotPem)) => {
-            PublicKey::from_pem(&pem).with_context(|| file.to_string())
+            let key = PublicKey::from_pem(pem).with_context(|| name.to_string()).context(Help(NOT_PEM))?;
+            Ok((key, Half::Public))
         }
         Err(refused) => Err(refused),
     }
@@ -147,36 +132,20 @@ pub(crate) enum Half {
     OnToken,
 }
 
-/// Reads a private key. A password is the first line of its file, else in the environment, else asked for.
-pub(crate) fn private_key(pem: &[u8], from: &Password, name: &File) -> anyhow::Result<PrivateKey> {
-    let help = |refused: &PrivateKeyError| match refused {
-        PrivateKeyError::LegacyEncryption => Some("convert it: `openssl pkcs8 -topk8 -in OLD.pem -out NEW.pem`"),
-        _ => None,
-    };
-    let password = match PrivateKey::from_pem(pem, None) {
-        Err(PrivateKeyError::PasswordNeeded) => {
-            Some(password(&format!("password of {name}"), from.password_file.as_ref()).get()?)
-        }
-        _ => None,
-    };
-    PrivateKey::from_pem(pem, password.as_ref().map(|password| password.as_bytes())).map_err(|refused| {
-        let help = help(&refused);
-        let error = anyhow::Error::new(refused).context(name.to_string());
-        match help {
-            Some(help) => error.context(output::Help(help)),
-            None => error,
-        }
-    })
+/// Reads a private key.
+pub(crate) fn read_private_key(file: &File, password: &Password) -> anyhow::Result<PrivateKey> {
+    private_key(&Zeroizing::new(file.read()?), password, file)
 }
 
-/// The password of a key file.
-fn password<'a>(name: &'a str, file: Option<&'a File>) -> Secret<'a> {
-    Secret {
-        name,
-        file,
-        variable: PASSWORD,
-        help: "name the file that holds the password with --password-file, or set COTTER_KEY_PASSWORD",
-    }
+/// The private key in `pem`, which came from `name`.
+pub(crate) fn private_key(pem: &[u8], password: &Password, name: &File) -> anyhow::Result<PrivateKey> {
+    password.open(name, |password| PrivateKey::from_pem(pem, password))
 }
 
-const PASSWORD: &str = "COTTER_KEY_PASSWORD";
+/// Reads a device's private key, PEM or DER.
+pub(crate) fn read_device_key(file: &File, password: &Password) -> anyhow::Result<DeviceKey> {
+    let bytes = Zeroizing::new(file.read()?);
+    password.open(file, |password| DeviceKey::read(&bytes, password))
+}
+
+const NOT_PEM: &str = "`cotter key inspect FILE` says what a key file is";

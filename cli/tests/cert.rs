@@ -8,8 +8,14 @@ use tempfile::TempDir;
 
 /// Runs in `folder`; returns exit code, stdout and stderr.
 fn cotter(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output =
-        Command::cargo_bin("cotter").unwrap().current_dir(folder).arg("cert").args(arguments).output().unwrap();
+    let output = Command::cargo_bin("cotter")
+        .unwrap()
+        .current_dir(folder)
+        .env_remove("COTTER_KEY_PASSWORD")
+        .arg("cert")
+        .args(arguments)
+        .output()
+        .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -113,22 +119,37 @@ fn keys_are_for_their_owner_only_and_nothing_is_replaced() {
 }
 
 #[test]
-fn passwords_come_from_a_file_or_the_environment() {
+fn passwords_come_from_a_file_or_the_environment_and_a_file_is_enough_to_encrypt() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     std::fs::write(at.join("password"), "correct horse\nsecond line\n").unwrap();
-    accepted(at, "ca --subject CN=Root --encrypt --password-file password -o ca.pem");
-    let pem = std::fs::read_to_string(at.join("ca.key.pem")).unwrap();
-    assert!(pem.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
+    accepted(at, "ca --subject CN=Root --path-length 1 --encrypt --password-file password -o ca.pem");
+    let is_encrypted = |file: &str| {
+        std::fs::read_to_string(at.join(file)).unwrap().starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    };
+    assert!(is_encrypted("ca.key.pem"));
     openssl(at, &["pkey", "-in", "ca.key.pem", "-passin", "pass:correct horse", "-noout"]);
+    accepted(at, "csr --subject CN=device --password-file password -o device.csr");
+    assert!(is_encrypted("device.key.pem"));
     let issue = "issue --ca ca.pem --ca-key ca.key.pem --subject CN=device";
     accepted(at, &format!("{issue} --password-file password -o one.pem"));
-    let mut command = Command::cargo_bin("cotter").unwrap();
-    command.current_dir(at).env("CA_PASSWORD", "correct horse").arg("cert").args(words(issue));
-    command.args(["--password-env", "CA_PASSWORD", "-o", "two.pem"]).assert().success();
+    assert!(!is_encrypted("one.key.pem"), "the password is that of the CA");
+    let with_variable = |line: &str| {
+        let mut command = Command::cargo_bin("cotter").unwrap();
+        command.current_dir(at).env("COTTER_KEY_PASSWORD", "correct horse").arg("cert").args(words(line));
+        command.assert().success();
+    };
+    with_variable(&format!("{issue} -o two.pem"));
+    assert!(!is_encrypted("two.key.pem"));
+    with_variable("ca --subject CN=Line --encrypt --parent ca.pem --parent-key ca.key.pem -o line.pem");
+    assert!(is_encrypted("line.key.pem"));
     std::fs::write(at.join("password"), "wrong").unwrap();
-    assert!(refused(at, &format!("{issue} --password-file password -o three.pem")).contains("does not decrypt"));
-    assert!(!at.join("three.pem").exists());
+    let wrong = refused(at, &format!("{issue} --password-file password -o three.pem"));
+    assert!(wrong.contains("does not decrypt") && wrong.contains("first line of --password-file"), "{wrong}");
+    let below =
+        "ca --subject CN=B --parent ca.pem --parent-key ca.key.pem --parent-password-file password -o below.pem";
+    assert!(refused(at, below).contains("ca.key.pem: the key does not decrypt"));
+    assert!(!at.join("three.pem").exists() && !at.join("below.pem").exists());
 }
 
 #[test]

@@ -111,3 +111,23 @@ fn refuses_chips_and_keys_by_name() {
     let (code, _, error) = cotter(&["encrypt", "--chip", "esp32c3", "--key", "keys/rsa2048_dev.pem", "-o", "-"]);
     assert!(code == 2 && error.contains("--hmac-key-out"), "{error}");
 }
+
+#[test]
+fn an_encrypted_key_opens_with_its_password_from_a_file_or_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (key, password) = (at("device.pem"), at("password"));
+    std::fs::write(&password, "correct horse\n").unwrap();
+    let make = ["key", "generate", "rsa2048", "--password-file", &password, "-o", &key];
+    Command::cargo_bin("cotter").unwrap().args(make).assert().success();
+    let data = at("ds.bin");
+    let encrypt = ["encrypt", "--chip", "esp32c3", "--hmac-key", "ds/hmac_key.bin", "--key", &key, "-o", &data];
+    let (code, _, error) = cotter(&[&encrypt[..], &["--password-file", &password]].concat());
+    assert_eq!(code, 0, "{error}");
+    let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors");
+    let mut command = Command::cargo_bin("cotter").unwrap();
+    command.current_dir(vectors).env("COTTER_KEY_PASSWORD", "correct horse").arg("ds").args(encrypt).assert().success();
+    std::fs::write(&password, "wrong\n").unwrap();
+    let (code, _, error) = cotter(&[&encrypt[..], &["--password-file", &password]].concat());
+    assert!(code == 1 && error.contains("does not decrypt") && error.contains("COTTER_KEY_PASSWORD"), "{error}");
+}

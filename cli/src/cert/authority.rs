@@ -1,9 +1,10 @@
 //! `cotter cert ca`: a root CA, or an intermediate below one.
 
 use super::show::Shown;
-use super::{Kind, Life, Password};
+use super::{Kind, Life, explained};
 use crate::file::File;
-use crate::output::{self, Format, Help};
+use crate::key::{Password, Protection, read_private_key};
+use crate::output::{self, Format};
 use anyhow::Context;
 use cotter_factory::output::Visibility;
 use cotter_factory::pki::{AuthorityPlan, Name, ProductCa};
@@ -35,7 +36,7 @@ pub(crate) struct Args {
     /// The private key of --parent.
     #[arg(long, value_name = "PEM", requires = "parent")]
     parent_key: Option<File>,
-    /// Password of --parent-key: the first line of this file.
+    /// Password of --parent-key: the first line of this file. Else COTTER_KEY_PASSWORD, or it is asked for.
     #[arg(long, value_name = "FILE", requires = "parent")]
     parent_password_file: Option<File>,
     /// How many CAs may stand between this one and a device's certificate; `any` for no limit.
@@ -43,11 +44,8 @@ pub(crate) struct Args {
     path_length: PathLength,
     #[command(flatten)]
     life: Life,
-    /// Encrypt the fresh key with a password: from --password-file, --password-env, or asked for.
-    #[arg(long)]
-    encrypt: bool,
     #[command(flatten)]
-    password: Password,
+    protection: Protection,
     /// Where to write the certificate; its name ends in .der for DER.
     #[arg(short, long, value_name = "FILE")]
     output: File,
@@ -80,16 +78,9 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         file.refuse_existing(args.force)?;
     }
     let parent = args.parent.as_ref().zip(args.parent_key.as_ref());
-    let parent = parent.map(|(certificate, key)| load(certificate, key, &args.parent_password())).transpose()?;
-    let key = match &args.key {
-        Some(file) => args.password.read_key(file)?,
-        None => args.kind.generate()?,
-    };
-    let key_pem = match &key_file {
-        Some(_) if args.encrypt => Some(key.to_encrypted_pem(&super::new_password(&args.password)?)?),
-        Some(_) => Some(key.to_pem()?),
-        None => None,
-    };
+    let parent_password = Password::in_file(args.parent_password_file.clone());
+    let parent = parent.map(|(certificate, key)| load(certificate, key, &parent_password)).transpose()?;
+    let (key, pem) = args.protection.existing_or(args.key.as_ref(), || args.kind.generate())?;
     let plan = AuthorityPlan {
         subject: args.subject.clone(),
         path_length: args.path_length.0,
@@ -97,7 +88,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     };
     let ca = make(key, &plan, parent.as_ref())?;
     // The key first: a certificate whose key is lost is worse than a key without one.
-    if let (Some(file), Some(pem)) = (&key_file, &key_pem) {
+    if let (Some(file), Some(pem)) = (&key_file, &pem) {
         file.write_new(pem.as_bytes(), Visibility::Secret, args.force)?;
     }
     let bytes = super::encoding(&args.output, ca.certificate_pem(), ca.certificate_der());
@@ -112,7 +103,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         let made = Made {
             file: args.output.to_string(),
             key_file: key_file.map(|file| file.to_string()),
-            encrypted: args.encrypt,
+            encrypted: args.protection.is_wanted(),
             certificate: Shown::of(ca.certificate()),
         };
         output::value(&made, format)?;
@@ -120,30 +111,19 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-impl Args {
-    fn parent_password(&self) -> Password {
-        Password { password_file: self.parent_password_file.clone(), password_env: None }
-    }
-}
-
 fn make(key: PrivateKey, plan: &AuthorityPlan, parent: Option<&ProductCa>) -> anyhow::Result<ProductCa> {
-    use cotter_factory::pki::PkiError;
     let made = match parent {
         Some(parent) => parent.intermediate(key, plan),
         None => ProductCa::root(key, plan),
     };
-    made.map_err(|refused| match refused {
-        PkiError::PathLength(_) => anyhow::Error::new(refused)
-            .context(Help("make the parent with a larger --path-length, or this CA with a smaller one")),
-        other => other.into(),
-    })
+    made.map_err(explained)
 }
 
 /// A CA from its two files.
 pub(super) fn load(certificate: &File, key: &File, password: &Password) -> anyhow::Result<ProductCa> {
     let pem = Zeroizing::new(certificate.read()?);
-    let key = password.read_key(key)?;
-    ProductCa::load(&pem, key).with_context(|| certificate.to_string())
+    let key = read_private_key(key, password)?;
+    ProductCa::load(&pem, key).map_err(explained).with_context(|| certificate.to_string())
 }
 
 /// Ten years, as the getting-started guide's `-days 3650`.

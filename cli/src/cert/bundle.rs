@@ -2,8 +2,9 @@
 
 mod filter;
 
-use super::show::{hex, key};
+use super::show::key;
 use crate::file::File;
+use crate::image::hex;
 use crate::output::{self, Format, Help};
 use anyhow::Context;
 use cotter_factory::output::Visibility;

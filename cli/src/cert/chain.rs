@@ -1,13 +1,13 @@
 //! `cotter cert chain`: leaf, intermediates, root, and which link does not hold.
 
+use super::For;
 use super::show::key;
 use crate::file::File;
 use crate::output::{self, Format};
 use anyhow::Context;
-use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use cotter_factory::pki::chain::{Chain, End, Question};
-use cotter_factory::pki::{Certificate, DateTime, Purpose};
+use cotter_factory::pki::{Certificate, DateTime};
 use serde::Serialize;
 use std::fmt;
 
@@ -37,16 +37,6 @@ pub(crate) struct Args {
     files: Vec<File>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum For {
-    /// Whatever it says
-    Any,
-    /// A TLS client
-    Device,
-    /// A TLS server
-    Server,
-}
-
 fn moment(text: &str) -> Result<DateTime, String> {
     let full = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
     full.parse().map_err(|_| "2030-01-01 or 2030-01-01T12:00:00Z".to_owned())
@@ -59,11 +49,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let (presented, trusted) = (read(&args.files)?, read(&args.root)?);
     let question = Question {
         at: args.at.map_or_else(cotter_factory::pki::now, Ok)?,
-        purpose: match args.purpose {
-            For::Any => None,
-            For::Device => Some(Purpose::Client),
-            For::Server => Some(Purpose::Server),
-        },
+        purpose: args.purpose.purpose(),
         host: args.host.as_deref(),
     };
     let chain = Chain::find(&presented, &trusted, &question).context("no certificate")?;

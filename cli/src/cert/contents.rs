@@ -6,12 +6,11 @@ mod legacy;
 use crate::ds::{chip, read_hmac_key};
 use crate::file::File;
 use crate::image::hex;
+use crate::key::{Password, public_key};
 use crate::output::{self, Format, Help};
 use anyhow::Context;
 use cotter_factory::certificate::Certificates;
 use cotter_factory::output::Visibility;
-use cotter_factory::private_key::PrivateKey;
-use cotter_factory::public_key::PublicKey;
 use cotter_factory::secure_cert::open;
 use cotter_formats::chip::Chip;
 use cotter_formats::hmac_key::HmacKey;
@@ -38,6 +37,8 @@ pub(crate) struct Args {
     /// A signature must be by this key: PEM, public or private. May be given several times.
     #[arg(long, value_name = "PEM")]
     trust: Vec<File>,
+    #[command(flatten)]
+    password: Password,
     /// A signature must be by a key with this eFuse digest: 64 hex digits. May be given several times.
     #[arg(long, value_name = "HEX", value_parser = digest)]
     trust_digest: Vec<[u8; 32]>,
@@ -172,10 +173,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
 fn entries(args: &Args, bytes: &[u8], read: &Inspection<'_>, hmac_key: Option<&HmacKey>) -> anyhow::Result<Report> {
     let mut trusted = args.trust_digest.clone();
     for file in &args.trust {
-        let pem = zeroize::Zeroizing::new(file.read()?);
-        let key = PublicKey::from_pem(&pem)
-            .or_else(|_| PrivateKey::from_pem(&pem, None).map(|key| key.public().clone()))
-            .with_context(|| file.to_string())?;
+        let key = public_key(file, &args.password)?;
         trusted.push(key.secure_boot_digest().with_context(|| file.to_string())?);
     }
     let signatures: Vec<_> = open::signatures(bytes, read)

@@ -1,7 +1,8 @@
 //! `cotter cert csr`: a request for a certificate, made for a key.
 
-use super::{Kind, Password};
+use super::{Kind, explained};
 use crate::file::File;
+use crate::key::Protection;
 use crate::output::{self, Format};
 use cotter_factory::output::Visibility;
 use cotter_factory::pki::{AlternativeName, Name, Request};
@@ -16,10 +17,10 @@ use std::fmt;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The private key; a fresh one without this.
-    #[arg(long, value_name = "PEM")]
+    #[arg(long, value_name = "PEM", conflicts_with = "encrypt")]
     key: Option<File>,
     #[command(flatten)]
-    password: Password,
+    protection: Protection,
     /// The kind of fresh key.
     #[arg(long, value_name = "KIND", default_value = "p256", conflicts_with = "key")]
     kind: Kind,
@@ -42,13 +43,10 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     for file in [Some(&args.output), key_file.as_ref()].into_iter().flatten() {
         file.refuse_existing(args.force)?;
     }
-    let key = match &args.key {
-        Some(file) => args.password.read_key(file)?,
-        None => args.kind.generate()?,
-    };
-    let request = Request::create(&key, &args.subject, &args.san)?;
-    if let Some(file) = &key_file {
-        file.write_new(key.to_pem()?.as_bytes(), Visibility::Secret, args.force)?;
+    let (key, pem) = args.protection.existing_or(args.key.as_ref(), || args.kind.generate())?;
+    let request = Request::create(&key, &args.subject, &args.san).map_err(explained)?;
+    if let (Some(file), Some(pem)) = (&key_file, &pem) {
+        file.write_new(pem.as_bytes(), Visibility::Secret, args.force)?;
     }
     let pem = request.to_pem();
     args.output.write_new(super::encoding(&args.output, &pem, request.as_der()), Visibility::Public, args.force)?;

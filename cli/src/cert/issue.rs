@@ -2,13 +2,13 @@
 
 use super::authority::load;
 use super::show::Shown;
-use super::{Kind, Life, Password};
+use super::{For, Kind, Life, explained};
 use crate::file::File;
+use crate::key::{Password, read_private_key};
 use crate::output::{self, Format, Help};
 use anyhow::Context;
-use clap::ValueEnum;
 use cotter_factory::output::Visibility;
-use cotter_factory::pki::{AlternativeName, Certificate, Leaf, Name, PkiError, Purpose, Request};
+use cotter_factory::pki::{AlternativeName, Certificate, Leaf, Name, Request};
 use cotter_factory::private_key::PrivateKey;
 use cotter_factory::public_key::PublicKey;
 use serde::Serialize;
@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// An alternative name, again and again: a host, an address, URI:..., email:...
     #[arg(long, value_name = "NAME")]
     san: Vec<AlternativeName>,
-    /// What it is for.
+    /// What it is for; a server needs a host or an address.
     #[arg(long, value_name = "PURPOSE", value_delimiter = ',', default_value = "device")]
     purpose: Vec<For>,
     #[command(flatten)]
@@ -70,16 +70,6 @@ pub(crate) struct Args {
     force: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum For {
-    /// A device: TLS client
-    Device,
-    /// A server: TLS server; needs a host or an address
-    Server,
-    /// Whatever the verifier thinks: no extended key usage
-    Any,
-}
-
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let key_file = match (args.is_fresh(), &args.key_out) {
         (false, _) => None,
@@ -92,12 +82,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let ca = load(&args.ca, &args.ca_key, &args.password)?;
     let source = args.source()?;
     let leaf = args.leaf(&source, ca.certificate())?;
-    let certificate = ca.issue(&source.public, &leaf).map_err(|refused| match refused {
-        PkiError::Expired(_) => {
-            anyhow::Error::new(refused).context(Help("make a new CA: `cotter cert ca --key` keeps the key"))
-        }
-        other => other.into(),
-    })?;
+    let certificate = ca.issue(&source.public, &leaf).map_err(explained)?;
     if let (Some(file), Some(key)) = (&key_file, &source.fresh) {
         file.write_new(key.to_pem()?.as_bytes(), Visibility::Secret, args.force)?;
     }
@@ -142,11 +127,11 @@ impl Args {
     fn source(&self) -> anyhow::Result<Source> {
         if let Some(file) = &self.csr {
             let request = Request::read(&file.read()?).with_context(|| file.to_string())?;
-            let public = request.judge().with_context(|| file.to_string())?;
+            let public = request.judge().map_err(explained).with_context(|| file.to_string())?;
             return Ok(Source { public, fresh: None, request: Some(request) });
         }
         if let Some(file) = &self.key {
-            let public = self.password.read_key(file)?.public().clone();
+            let public = read_private_key(file, &self.password)?.public().clone();
             return Ok(Source { public, fresh: None, request: None });
         }
         if let Some(file) = &self.public_key {
@@ -166,7 +151,7 @@ impl Args {
             (None, None) => anyhow::bail!("the certificate needs a --subject"),
         };
         let alternative_names = match request {
-            Some(request) if self.san.is_empty() => request.alternative_names()?,
+            Some(request) if self.san.is_empty() => request.alternative_names().map_err(explained)?,
             _ => self.san.clone(),
         };
         if subject.is_empty() && alternative_names.is_empty() {
@@ -181,15 +166,10 @@ impl Args {
             ))
             .context(Help("say which with --san example.com"));
         }
-        let purposes = self.purpose.iter().filter_map(|purpose| match purpose {
-            For::Device => Some(Purpose::Client),
-            For::Server => Some(Purpose::Server),
-            For::Any => None,
-        });
         Ok(Leaf {
             subject,
             alternative_names,
-            purposes: purposes.collect(),
+            purposes: self.purpose.iter().filter_map(|purpose| purpose.purpose()).collect(),
             validity: self.life.validity(DAYS, Some(ca))?,
         })
     }

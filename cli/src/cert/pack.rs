@@ -1,8 +1,8 @@
 //! `cotter cert pack`: an esp_secure_cert partition, and the keys to burn for it.
 
-use crate::ds::{chip, key_block, read_device_key, read_hmac_key};
+use crate::ds::{chip, key_block, read_hmac_key};
 use crate::file::File;
-use crate::key::{Password, private_key};
+use crate::key::{Password, read_device_key, read_private_key};
 use crate::nvs::folder;
 use crate::output::{self, Format, Help};
 use anyhow::Context;
@@ -163,7 +163,7 @@ impl fmt::Display for Report {
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let wanted = wanted(args)?;
-    let signers = args.sign_key.iter().map(|file| private_key(&Zeroizing::new(file.read()?), &args.password, file));
+    let signers = args.sign_key.iter().map(|file| read_private_key(file, &args.password));
     let signers = signers.collect::<anyhow::Result<Vec<_>>>()?;
     let options = Options {
         chip: args.chip,
@@ -242,7 +242,10 @@ fn wanted(args: &Args) -> anyhow::Result<Vec<Wanted>> {
         let bytes = Zeroizing::new(File::Path(path.clone()).read()?);
         wanted.push(Wanted { kind: *kind, subtype: *subtype, content: Content::Data(bytes) });
     }
-    anyhow::ensure!(!wanted.is_empty(), "nothing to pack");
+    if wanted.is_empty() {
+        return Err(anyhow::anyhow!("nothing to pack"))
+            .context(Help("say what goes in: --device-cert, --ca-cert, --key, --data, or --csv"));
+    }
     Ok(wanted)
 }
 
@@ -266,7 +269,7 @@ fn protected(args: &Args) -> anyhow::Result<Option<Protected>> {
         anyhow::ensure!(args.mode == Mode::Plain, "this mode needs the device's private key: --key FILE");
         return Ok(None);
     };
-    let key = read_device_key(file, args.password.file())?;
+    let key = read_device_key(file, &args.password)?;
     Ok(Some(match args.mode {
         Mode::Plain => Protected::Plain(key),
         Mode::Ds => Protected::RsaDs { key, block, hmac_key: hmac_key()? },

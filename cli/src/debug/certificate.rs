@@ -3,7 +3,7 @@
 use super::{PublicKeyFile, Session, configuration};
 use crate::file::File;
 use crate::image::hex;
-use crate::key::{Password, private_key};
+use crate::key::{Password, read_private_key};
 use crate::output::{self, Format};
 use anyhow::Context;
 use cotter_factory::debug_certificate::sign;
@@ -12,7 +12,6 @@ use cotter_factory::signing::random;
 use cotter_formats::secure_debug::{Feature, Unlock};
 use serde::Serialize;
 use std::fmt;
-use zeroize::Zeroizing;
 
 /// Sign the permission to debug one ESP32-S31 in one session.
 ///
@@ -62,7 +61,7 @@ pub(crate) struct DigestArgs {
 }
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
-    let key = private_key(&Zeroizing::new(args.key.read()?), &args.password, &args.key)?;
+    let key = read_private_key(&args.key, &args.password)?;
     let chip = args.session.chip_info(|| {
         let mut nonce = [0; 32];
         random(&mut nonce)?;

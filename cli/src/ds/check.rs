@@ -3,11 +3,11 @@
 use super::{chip, read_hmac_key};
 use crate::file::File;
 use crate::image::hex;
+use crate::key::{Password, either_half};
 use crate::output::{self, Format, Help};
 use anyhow::Context;
 use cotter_factory::certificate::Certificates;
 use cotter_factory::ds;
-use cotter_factory::private_key::PrivateKey;
 use cotter_factory::public_key::{PublicKey, RsaNumbers};
 use cotter_formats::chip::Chip;
 use cotter_formats::ds::{DsData, Width};
@@ -15,6 +15,7 @@ use cotter_formats::secure_cert::{TlvType, inspect};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// Open parameters with the HMAC key, sign with them as the peripheral does, and verify the signatures.
 ///
@@ -30,6 +31,8 @@ pub(crate) struct Args {
     /// What the signatures must verify with: a certificate, a public or a private key.
     #[arg(long, value_name = "FILE")]
     public: Option<File>,
+    #[command(flatten)]
+    password: Password,
     /// The chip; its peripheral must read ciphertexts of this length.
     #[arg(long, value_parser = chip)]
     chip: Option<Chip>,
@@ -83,7 +86,7 @@ impl fmt::Display for Report {
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let hmac_key = read_hmac_key(&args.hmac_key)?;
-    let public = args.public.as_ref().map(read_public).transpose()?;
+    let public = args.public.as_ref().map(|file| read_public(file, &args.password)).transpose()?;
     let bytes = args.file.read()?;
     let iv = args.iv.as_ref().map(File::read).transpose()?;
     let try_one = |subtype: Option<u8>, data: &DsData<'_>| {
@@ -132,16 +135,14 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
 }
 
 /// The RSA public key in a certificate, a public or a private key file.
-fn read_public(file: &File) -> anyhow::Result<RsaNumbers> {
-    let bytes = zeroize::Zeroizing::new(file.read()?);
-    let key = Certificates::read(&bytes)
-        .ok()
-        .and_then(|certificates| certificates.public_key().ok())
-        .or_else(|| PublicKey::from_pem(&bytes).ok())
-        .or_else(|| PrivateKey::from_pem(&bytes, None).ok().map(|key| key.public().clone()));
+fn read_public(file: &File, password: &Password) -> anyhow::Result<RsaNumbers> {
+    let bytes = Zeroizing::new(file.read()?);
+    let key = match Certificates::read(&bytes) {
+        Ok(certificates) => certificates.public_key().with_context(|| file.to_string())?,
+        Err(_) => either_half(&bytes, password, file)?.0,
+    };
     match key {
-        Some(PublicKey::Rsa(numbers)) => Ok(numbers),
-        Some(other) => anyhow::bail!("{file} is a key of kind {}, the peripheral does RSA", other.kind()),
-        None => anyhow::bail!("{file} is neither a certificate nor a key"),
+        PublicKey::Rsa(numbers) => Ok(numbers),
+        other => anyhow::bail!("{file} is a key of kind {}, the peripheral does RSA", other.kind()),
     }
 }

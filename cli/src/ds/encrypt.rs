@@ -1,8 +1,9 @@
 //! `cotter ds encrypt`: an RSA key that only one chip can use.
 
-use super::{chip, key_block, read_device_key, read_hmac_key};
+use super::{chip, key_block, read_hmac_key};
 use crate::file::File;
 use crate::image::hex;
+use crate::key::{Password, read_device_key};
 use crate::output::{self, Format, Help};
 use anyhow::Context;
 use cotter_factory::ds::{Parameters, fresh_hmac_key};
@@ -30,9 +31,8 @@ pub(crate) struct Args {
     /// The RSA private key, PEM or DER.
     #[arg(long, value_name = "FILE")]
     key: File,
-    /// Password of an encrypted private key: the first line of this file.
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<File>,
+    #[command(flatten)]
+    password: Password,
     /// The key block for the HMAC key.
     #[arg(long, value_name = "0..5", value_parser = key_block, default_value = "1")]
     key_block: EfuseKeyId,
@@ -96,7 +96,7 @@ impl fmt::Display for Report {
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let width = ds_width(args.chip, args.tool_width)?;
-    let key = read_device_key(&args.key, args.password_file.as_ref())?;
+    let key = read_device_key(&args.key, &args.password)?;
     if key.public().kind() == KeyKind::Rsa(1024) && !args.allow_rsa_1024 {
         return Err(PackError::Rsa1024).context(Help("use RSA-2048 or longer, or say --allow-rsa-1024"));
     }

@@ -1,13 +1,13 @@
 //! `cotter image encrypt`, `decrypt` and `encryption-key`: images that a device decrypts while it downloads them.
 
 use crate::file::File;
-use crate::key::{Password, private_key};
+use crate::key::{Password, public_key, read_private_key};
 use crate::output::{self, Format};
 use anyhow::Context;
 use cotter_factory::encrypted_image::{DecryptError, decrypt, device_key, encrypt};
 use cotter_factory::output::Visibility;
 use cotter_factory::private_key::PrivateKey;
-use cotter_factory::public_key::{PublicKey, PublicKeyError};
+use cotter_factory::public_key::PublicKey;
 use cotter_formats::encrypted_image::MAGIC;
 use cotter_formats::secret::Secret;
 use serde::Serialize;
@@ -82,26 +82,17 @@ struct Key {
 impl Key {
     fn private(&self) -> anyhow::Result<PrivateKey> {
         match (&self.which.key, &self.which.hmac_key) {
-            (Some(file), _) => self.read(file, &Zeroizing::new(file.read()?)),
+            (Some(file), _) => read_private_key(file, &self.password),
             (None, Some(file)) => derived(file),
             (None, None) => anyhow::bail!("no key is named"),
         }
     }
 
     fn public(&self) -> anyhow::Result<PublicKey> {
-        if let Some(file) = &self.which.key {
-            let pem = Zeroizing::new(file.read()?);
-            match PublicKey::from_pem(&pem) {
-                Err(PublicKeyError::NotPem) => {}
-                other => return other.with_context(|| file.to_string()),
-            }
-            return Ok(self.read(file, &pem)?.public().clone());
+        match &self.which.key {
+            Some(file) => public_key(file, &self.password),
+            None => Ok(self.private()?.public().clone()),
         }
-        Ok(self.private()?.public().clone())
-    }
-
-    fn read(&self, file: &File, pem: &[u8]) -> anyhow::Result<PrivateKey> {
-        private_key(pem, &self.password, file)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::file::File;
 use crate::image::hex;
-use crate::key::{Password, TokenArgs, private_key};
+use crate::key::{Password, TokenArgs, read_private_key};
 use crate::output::{self, Format};
 use anyhow::Context;
 use cotter_factory::output::Visibility;
@@ -180,7 +180,7 @@ impl<'a> Signer<'a> {
     fn all(args: &'a Args) -> anyhow::Result<Vec<Self>> {
         let mut signers = Vec::new();
         for file in &args.key {
-            let key = private_key(&file.read()?, &args.password, file)?;
+            let key = read_private_key(file, &args.password)?;
             key.public().secure_boot()?;
             signers.push(Self::Key(key));
         }

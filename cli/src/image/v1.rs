@@ -4,7 +4,7 @@ use super::sign::{self, Signed};
 use super::signatures::hex;
 use super::verify;
 use crate::file::File;
-use crate::key::{private_key, public_key};
+use crate::key::{public_key, read_private_key};
 use crate::output::{self, Format, Help};
 use anyhow::{Context, bail, ensure};
 use cotter_factory::output::Visibility;
@@ -24,7 +24,7 @@ pub(super) fn sign(args: &sign::Args, format: Format) -> anyhow::Result<bool> {
     signable(&content, &args.file)?;
     let (signature, key) = match (args.key.as_slice(), &args.signature, &args.public_key) {
         ([file], ..) => {
-            let key = private_key(&file.read()?, &args.password, file)?;
+            let key = read_private_key(file, &args.password)?;
             (key.sign_v1(&content).with_context(|| file.to_string())?, key.public().secure_boot_v1()?)
         }
         ([], Some(signature), Some(public)) => {

@@ -1,5 +1,6 @@
 //! `cotter key generate`: keys from the system's CSPRNG.
 
+use super::Protection;
 use crate::file::File;
 use crate::image::chip;
 use crate::output::{self, Format};
@@ -31,12 +32,8 @@ pub(crate) struct Args {
     /// Where to write it, `-` for stdout.
     #[arg(short, long, value_name = "FILE")]
     output: File,
-    /// Encrypt a private key with a password, which is asked for unless COTTER_KEY_PASSWORD has it.
-    #[arg(long)]
-    encrypt: bool,
-    /// Encrypt it with the password in the first line of this file.
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<File>,
+    #[command(flatten)]
+    protection: Protection,
     /// The chip that is to use it: a kind that it has no use for is refused.
     #[arg(long, value_parser = chip)]
     chip: Option<Chip>,
@@ -108,7 +105,7 @@ impl Kind {
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let (bytes, key) = match args.kind.private() {
         Some(kind) => private(kind, args)?,
-        None if args.encrypt || args.password_file.is_some() => {
+        None if args.protection.is_wanted() => {
             return Err(anyhow::anyhow!("a symmetric key has no format that a password could protect")).context(
                 output::Help("keep the file (mode 0600) where only its owner reads it, or on encrypted disk"),
             );
@@ -170,16 +167,8 @@ fn other(kind: Kind) -> anyhow::Result<(Zeroizing<Vec<u8>>, String)> {
 }
 
 fn private(kind: KeyKind, args: &Args) -> anyhow::Result<(Zeroizing<Vec<u8>>, String)> {
-    let secret = if args.encrypt || args.password_file.is_some() {
-        Some(super::password("new password", args.password_file.as_ref()).get_new()?)
-    } else {
-        None
-    };
-    let key = PrivateKey::generate(kind)?;
-    let (pem, words) = match secret {
-        Some(password) => (key.to_encrypted_pem(password.as_bytes())?, "encrypted private key"),
-        None => (key.to_pem()?, "private key"),
-    };
+    let (_, pem) = args.protection.fresh(|| PrivateKey::generate(kind))?;
+    let words = if args.protection.is_wanted() { "encrypted private key" } else { "private key" };
     Ok((Zeroizing::new(pem.as_bytes().to_vec()), format!("{kind} {words}")))
 }
 
