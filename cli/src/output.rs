@@ -3,8 +3,7 @@
 
 use serde::Serialize;
 use std::fmt::Display;
-use std::io::{Read, Write};
-use zeroize::{Zeroize, Zeroizing};
+use std::io::Write;
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,35 +49,6 @@ pub(crate) fn piecewise<T>(produce: impl FnOnce(&mut dyn Write) -> anyhow::Resul
     Ok(produced)
 }
 
-/// Asks on the terminal, without showing what is typed.
-pub(crate) fn secret(question: &str) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-    let mut terminal = std::fs::File::options().read(true).write(true).open("/dev/tty")?;
-    let shown = tcgetattr(&terminal)?;
-    let mut hidden = shown.clone();
-    hidden.local_modes.remove(LocalModes::ECHO);
-    terminal.write_all(question.as_bytes())?;
-    tcsetattr(&terminal, OptionalActions::Flush, &hidden)?;
-    let mut answer = Zeroizing::new(Vec::with_capacity(256));
-    let read = read_line(&terminal, &mut answer);
-    tcsetattr(&terminal, OptionalActions::Flush, &shown)?;
-    terminal.write_all(b"\n")?;
-    read.map(|()| answer)
-}
-
-/// Byte by byte, so that no buffer keeps a copy.
-fn read_line(mut terminal: &std::fs::File, line: &mut Vec<u8>) -> std::io::Result<()> {
-    let mut byte = [0];
-    while terminal.read(&mut byte)? == 1 && byte != *b"\n" {
-        if line.len() == line.capacity() {
-            return Err(std::io::Error::other("longer than 256 bytes"));
-        }
-        line.push(byte[0]);
-    }
-    byte.zeroize();
-    Ok(())
-}
-
 /// Prints a line of progress: stdout for people, nothing in JSON mode.
 pub(crate) fn progress(line: impl Display, format: Format) {
     if format == Format::Text {
@@ -99,8 +69,9 @@ pub(crate) fn error(error: &anyhow::Error) {
         (anstyle::Style::new().bold(), anstyle::AnsiColor::Red.on_default().bold(), anstyle::Reset);
     let mut err = anstream::stderr();
     let help = error.downcast_ref::<Help>();
-    // A help is the outermost context, and is no cause.
-    let causes: Vec<String> = error.chain().skip(usize::from(help.is_some())).map(ToString::to_string).collect();
+    // A help is a context among the others, and is no cause.
+    let is_help = |cause: &String| help.is_some_and(|Help(help)| cause == help);
+    let causes: Vec<String> = error.chain().map(ToString::to_string).filter(|cause| !is_help(cause)).collect();
     let _ = writeln!(err, "{red}error:{reset} {}", causes.join(": "));
     if let Some(Help(help)) = help {
         let _ = writeln!(err, "{bold}help:{reset} {help}");
