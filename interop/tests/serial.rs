@@ -1,0 +1,333 @@
+//! Unmodified esptool and espefuse 5.6.0 on virtual chips, over a socket and over a pseudo-terminal.
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+use cotter_chip::board::VirtualChip;
+use cotter_chip::uart::{Strap, Uart};
+use cotter_formats::addr::FlashAddr;
+use cotter_formats::chip::Chip;
+use cotter_formats::efuse::{ChipRevision, EfuseImage, Family};
+use cotter_formats::flash_encryption::esp32::CryptConfig;
+use cotter_formats::flash_encryption::key::{FlashKey, KeyHolder};
+use cotter_interop::{Generator, ToolRun, temp_dir, tools};
+use cotter_twin::serial_port::{LineEvent, SerialPort};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const MAC: [u8; 6] = [0x58, 0xcf, 0x79, 0xaa, 0xbb, 0xcc];
+
+/// The chips, and the ESP32 once more as it was before v3.
+fn boards() -> Vec<VirtualChip> {
+    let simulated = Chip::ALL.into_iter().filter_map(|chip| VirtualChip::new(chip, MAC).ok());
+    let boards: Vec<_> = simulated.chain(VirtualChip::of_revision(Chip::Esp32, ChipRevision(100), MAC)).collect();
+    assert_eq!(boards.len(), 11);
+    boards
+}
+
+/// A chip in download mode on a line.
+struct Bench {
+    board: VirtualChip,
+    port: String,
+    quit: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Bench {
+    fn on_a_socket(board: &VirtualChip) -> Self {
+        let port = SerialPort::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let name = format!("socket://{}", port.address().unwrap());
+        Self::serve(board, port, name)
+    }
+
+    fn on_a_terminal(board: &VirtualChip, link: &Path) -> Self {
+        Self::serve(board, SerialPort::terminal(link).unwrap(), link.display().to_string())
+    }
+
+    fn serve(board: &VirtualChip, mut port: SerialPort, name: String) -> Self {
+        let quit = Arc::new(AtomicBool::new(false));
+        let asked = quit.clone();
+        let mut uart = Uart::new(board.clone(), Strap::Download);
+        let thread = std::thread::spawn(move || {
+            let mut buffer = [0; 0x1000];
+            while !asked.load(Ordering::Relaxed) {
+                let mut rest: &[u8] = match port.wait(&mut buffer, Duration::from_millis(20)).unwrap() {
+                    LineEvent::Opened => {
+                        uart.reset();
+                        &[]
+                    }
+                    LineEvent::Bytes(count) => &buffer[..count],
+                    LineEvent::Closed | LineEvent::Quiet => &[],
+                };
+                loop {
+                    let taken = uart.receive(rest);
+                    rest = &rest[taken..];
+                    port.write(&uart.send().0).unwrap();
+                    if rest.is_empty() {
+                        break;
+                    }
+                }
+            }
+        });
+        Self { board: board.clone(), port: name, quit, thread: Some(thread) }
+    }
+
+    fn esptool(&self, command: &str) -> ToolRun {
+        tools().esptool(["-p", &self.port].into_iter().chain(command.split(' ')))
+    }
+
+    fn espefuse(&self, command: &str) -> ToolRun {
+        let chip = self.board.chip().name();
+        tools().espefuse(["--chip", chip, "-p", &self.port, "--do-not-confirm"].into_iter().chain(command.split(' ')))
+    }
+
+    fn flash(&self, addr: usize, len: usize) -> Vec<u8> {
+        self.board.external_readout()[addr..addr + len].to_vec()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.quit.store(true, Ordering::Relaxed);
+        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
+            && !std::thread::panicking()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// Two files: one that compresses and one that does not.
+fn contents(random: &mut Generator, directory: &Path) -> (Vec<u8>, String, Vec<u8>, String) {
+    let repeated = b"what compresses well ".repeat(1000);
+    let noise = random.bytes(0x4100);
+    let write = |name: &str, content: &[u8]| {
+        let path = directory.join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let names = (write("repeated.bin", &repeated), write("noise.bin", &noise));
+    (repeated, names.0, noise, names.1)
+}
+
+#[test]
+fn esptool_works_on_every_chip() {
+    let directory = temp_dir();
+    let (repeated, repeated_file, noise, noise_file) = contents(&mut Generator::seeded(), directory.path());
+    let read = directory.path().join("read.bin").display().to_string();
+    for board in boards() {
+        let chip = board.chip();
+        let bench = Bench::on_a_socket(&board);
+        // With the stub: deflated, and raw because it would not get shorter; both are verified by the tool.
+        let done = bench.esptool(&format!("write-flash 0x10000 {repeated_file} 0x20000 {noise_file}")).accepted();
+        assert_eq!(done.matches("Hash of data verified.").count(), 2, "{chip}: {done}");
+        assert!(done.contains("Stub flasher running."), "{chip}: {done}");
+        assert!(done.contains("58:cf:79:aa:bb:cc"), "{chip}: {done}");
+        assert!(bench.flash(0x10000, repeated.len()) == repeated && bench.flash(0x20000, noise.len()) == noise);
+        bench.esptool(&format!("read-flash 0x20000 0x1800 {read}")).accepted();
+        assert!(std::fs::read(&read).unwrap() == noise[..0x1800], "{chip}");
+        bench.esptool("erase-region 0x21000 0x1000").accepted();
+        assert!(bench.flash(0x20000, 0x1000) == noise[..0x1000] && bench.flash(0x21000, 0x1000) == [0xff; 0x1000]);
+        // With the ROM alone.
+        let done = bench.esptool(&format!("--no-stub write-flash 0x30000 {noise_file}")).accepted();
+        assert_eq!(done.matches("Hash of data verified.").count(), 1, "{chip}: {done}");
+        assert!(bench.flash(0x30000, noise.len()) == noise, "{chip}");
+        bench.esptool(&format!("--no-stub read-flash 0x30010 100 {read}")).accepted();
+        assert_eq!(std::fs::read(&read).unwrap(), noise[0x10..0x10 + 100], "{chip}");
+    }
+}
+
+#[test]
+fn esptool_identifies_every_chip() {
+    for board in boards() {
+        let chip = board.chip();
+        let told = board.efuses().image().unwrap().revision();
+        // The file of a v1 does not tell that it is one, see `EfuseImage::revision`; the chip does.
+        let revision = if told == ChipRevision(0) { ChipRevision(100) } else { told };
+        let bench = Bench::on_a_socket(&board);
+        let done = bench.esptool("--no-stub flash-id").accepted();
+        assert!(done.contains("Detected flash size: 4MB"), "{chip}: {done}");
+        assert!(done.contains(&format!("(revision {revision})")), "{chip} {revision}: {done}");
+        if chip == Chip::Esp32 {
+            continue;
+        }
+        let done = bench.esptool("--no-stub get-security-info").accepted();
+        let id = format!("Chip ID: {}", chip.image_chip_id());
+        assert!(done.contains(&id) || chip == Chip::Esp32S2, "{chip}: {done}");
+        assert!(done.contains("Flash Encryption: Disabled"), "{chip}: {done}");
+    }
+}
+
+/// Command lines of espefuse that burn keys with their protection, settings and bits, and protect more, as far as a chip
+/// has them. `first.key` is the flash encryption key. (espefuse 5.6.0 takes a protection only at the end of a line.)
+fn burns(image: &EfuseImage, directory: &Path, random: &mut Generator) -> Vec<String> {
+    let key = |name: &str, content: &[u8]| {
+        let path = directory.join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let first = key("first.key", &random.array::<32>());
+    let second = key("second.key", &random.array::<32>());
+    let mut lines = match image.map().family {
+        Family::Esp32 => vec![
+            format!(
+                "burn-key flash_encryption {first} secure_boot_v1 {second} burn-bit BLOCK3 3 77 255 \
+                 burn-efuse FLASH_CRYPT_CONFIG 0xf JTAG_DISABLE 1 FLASH_CRYPT_CNT 1 write-protect-efuse JTAG_DISABLE"
+            ),
+            "read-protect-efuse BLOCK3".to_owned(),
+        ],
+        Family::Esp32C2 => vec![format!(
+            "burn-key BLOCK_KEY0 {first} XTS_AES_128_KEY burn-bit BLOCK1 3 77 \
+             burn-efuse DIS_PAD_JTAG 1 SPI_BOOT_CRYPT_CNT 1 write-protect-efuse SPI_BOOT_CRYPT_CNT"
+        )],
+        Family::Many => vec![format!(
+            "burn-key BLOCK_KEY0 {first} XTS_AES_128_KEY BLOCK_KEY1 {second} SECURE_BOOT_DIGEST0 \
+             burn-bit BLOCK3 3 77 255 burn-efuse SPI_BOOT_CRYPT_CNT 1 DIS_PAD_JTAG 1 SECURE_BOOT_AGGRESSIVE_REVOKE 1 \
+             write-protect-efuse SPI_BOOT_CRYPT_CNT"
+        )],
+    };
+    if image.map().chip == Chip::Esp32C3 {
+        lines.push(format!("burn-key BLOCK_KEY3 {second} HMAC_UP --no-read-protect"));
+        lines.push("read-protect-efuse BLOCK_KEY3".to_owned());
+    }
+    if let Some(line) = lines.first_mut()
+        && image.map().field("DIS_PAD_JTAG").is_none()
+    {
+        *line = line.replace(" DIS_PAD_JTAG 1", "");
+    }
+    lines
+}
+
+/// The blocks of a register file; what a burn leaves beside them the real controller forgets at a reset.
+fn blocks(image: &EfuseImage) -> Vec<Vec<u8>> {
+    image.map().block_numbers().map(|block| image.block(block).unwrap().to_vec()).collect()
+}
+
+#[test]
+fn espefuse_burns_the_same_on_every_chip_as_on_its_own() {
+    let directory = temp_dir();
+    let mut random = Generator::seeded();
+    for board in boards() {
+        let chip = board.chip();
+        let before = board.efuses().image().unwrap();
+        let file = directory.path().join("virtual.bin");
+        std::fs::write(&file, &*before.to_virtual_file()).unwrap();
+        let commands = burns(&before, directory.path(), &mut random);
+        let file_name = file.display().to_string();
+        let bench = Bench::on_a_socket(&board);
+        for line in &commands {
+            let virtually =
+                ["--chip", chip.name(), "--virt", "--do-not-confirm", "--path-efuse-file", &file_name].into_iter();
+            tools().espefuse(virtually.chain(line.split(' '))).accepted();
+            let done = bench.espefuse(line).accepted();
+            assert!(done.contains("Successful."), "{chip}: {done}");
+        }
+        let found = bench.espefuse("check-error").accepted();
+        assert!(found.contains("No errors detected."), "{chip}: {found}");
+        let expected = EfuseImage::from_virtual_file(chip, &std::fs::read(&file).unwrap()).unwrap();
+        let burned = board.efuses().image().unwrap();
+        assert_ne!(blocks(&burned), blocks(&before));
+        assert_eq!(blocks(&burned), blocks(&expected), "{chip}: {commands:?}");
+        // The chip has what its registers do not show: what esptool encrypts, the key opens.
+        let image = random.bytes(0x1000);
+        let plain = directory.path().join("plain.bin");
+        std::fs::write(&plain, &image).unwrap();
+        let done = bench.esptool(&format!("write-flash --encrypt 0x40000 {}", plain.display())).accepted();
+        assert!(done.contains("Wrote 4096 bytes"), "{chip}: {done}");
+        let mut stored = bench.flash(0x40000, image.len());
+        let key = std::fs::read(directory.path().join("first.key")).unwrap();
+        let config = (chip == Chip::Esp32).then(|| CryptConfig::new(0xf).unwrap());
+        let key = FlashKey::for_chip(chip, KeyHolder::Efuse, config, &key).unwrap();
+        key.decrypt(FlashAddr(0x40000), &mut stored).unwrap();
+        assert!(stored == image, "{chip}");
+    }
+}
+
+#[test]
+fn espefuse_refuses_and_finds_on_the_line_what_it_does_on_its_own_chip() {
+    let directory = temp_dir();
+    let board = VirtualChip::new(Chip::Esp32C3, MAC).unwrap();
+    let bench = Bench::on_a_socket(&board);
+    let pem = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/keys/rsa3072_a.pem");
+    bench.espefuse(&format!("burn-key-digest BLOCK_KEY2 {pem} SECURE_BOOT_DIGEST0")).accepted();
+    let summary = bench.espefuse("summary").accepted();
+    assert!(summary.contains("SECURE_BOOT_DIGEST0"), "{summary}");
+    let digest = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/efuse/digest-rsa3072_a.bin")).unwrap();
+    let image = board.efuses().image().unwrap();
+    assert_eq!(image.block(image.map().key_block(2).unwrap()).unwrap(), digest);
+
+    let key = directory.path().join("key.bin");
+    std::fs::write(&key, [7; 32]).unwrap();
+    let refused = bench.espefuse(&format!("burn-key BLOCK_KEY2 {} USER", key.display())).refused();
+    assert!(refused.contains("BLOCK_KEY2"), "{refused}");
+    // A torn burn, which the check bytes tell.
+    let damaged = image.map().key_block(4).unwrap();
+    board.efuses().program_word(damaged, &[1]).unwrap();
+    let found = bench.espefuse("check-error").refused();
+    assert!(found.contains("Error(s) in BLOCK8 [ERRORS:7 FAIL:True]"), "{found}");
+}
+
+#[test]
+fn secure_download_mode_refuses_what_the_rom_refuses() {
+    let directory = temp_dir();
+    let (repeated, repeated_file, ..) = contents(&mut Generator::seeded(), directory.path());
+    for chip in [Chip::Esp32C3, Chip::Esp32S2, Chip::Esp32H2] {
+        let board = VirtualChip::new(chip, MAC).unwrap();
+        let bench = Bench::on_a_socket(&board);
+        // espefuse notices that it has locked itself out, and that this was asked for.
+        let done = bench.espefuse("burn-efuse ENABLE_SECURITY_DOWNLOAD 1").accepted();
+        assert!(done.contains("ENABLE_SECURITY_DOWNLOAD is enabled."), "{chip}: {done}");
+        let refused = bench.esptool("flash-id").refused();
+        assert!(refused.contains("not available in Secure Download Mode"), "{chip}: {refused}");
+        let refused = bench.espefuse("summary").refused();
+        assert!(refused.contains("Secure Download Mode is enabled"), "{chip}: {refused}");
+        bench.esptool(&format!("--no-stub write-flash --flash-size 4MB 0x10000 {repeated_file}")).accepted();
+        assert!(bench.flash(0x10000, repeated.len()) == repeated, "{chip}");
+        let info = bench.esptool("--no-stub get-security-info").accepted();
+        assert!(info.contains("in Secure Download Mode"), "{chip}: {info}");
+    }
+}
+
+#[test]
+fn disabling_download_mode_is_the_last_that_espefuse_does() {
+    let board = VirtualChip::new(Chip::Esp32C6, MAC).unwrap();
+    let bench = Bench::on_a_socket(&board);
+    let done = bench.espefuse("burn-efuse DIS_DOWNLOAD_MODE 1").accepted();
+    assert!(done.contains("DIS_DOWNLOAD_MODE is enabled."), "{done}");
+    let refused = bench.esptool("--connect-attempts 1 flash-id").refused();
+    assert!(refused.contains("Failed to connect"), "{refused}");
+}
+
+#[test]
+fn a_pseudo_terminal_serves_as_a_serial_port() {
+    let directory = temp_dir();
+    let (repeated, repeated_file, noise, noise_file) = contents(&mut Generator::seeded(), directory.path());
+    let link = directory.path().join("ttyChip");
+    for board in [Chip::Esp32, Chip::Esp32S3, Chip::Esp32C3].map(|chip| VirtualChip::new(chip, MAC).unwrap()) {
+        let chip = board.chip();
+        let bench = Bench::on_a_terminal(&board, &link);
+        let done =
+            bench.esptool(&format!("-b 921600 write-flash 0x1000 {repeated_file} 0x9000 {noise_file}")).accepted();
+        assert!(done.contains("Changing baud rate to 921600"), "{chip}: {done}");
+        assert_eq!(done.matches("Hash of data verified.").count(), 2, "{chip}: {done}");
+        assert!(bench.flash(0x1000, repeated.len()) == repeated && bench.flash(0x9000, noise.len()) == noise);
+        let read = directory.path().join("read.bin").display().to_string();
+        bench.esptool(&format!("read-flash 0 0x20000 {read}")).accepted();
+        assert!(std::fs::read(&read).unwrap() == bench.flash(0, 0x20000), "{chip}");
+        bench.espefuse("burn-bit BLOCK3 3 check-error").accepted();
+        bench.esptool("erase-flash").accepted();
+        assert!(bench.flash(0, 4 << 20).iter().all(|byte| *byte == 0xff), "{chip}");
+    }
+    assert!(!link.exists(), "the link goes away with the port");
+}
+
+#[test]
+fn esptool_loads_an_image_into_ram() {
+    let board = VirtualChip::new(Chip::Esp32C3, MAC).unwrap();
+    let bench = Bench::on_a_socket(&board);
+    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/image/esp32c3-bootloader.bin");
+    let done = bench.esptool(&format!("--no-stub load-ram {image}")).accepted();
+    assert!(done.contains("Exiting immediately."), "{done}");
+    assert!(board.external_readout().iter().all(|byte| *byte == 0xff), "flash was left alone");
+}
