@@ -256,14 +256,24 @@ pub(crate) fn span(from: u32, to: u32) -> Result<FlashLen, FlashError> {
 
 /// Replaces a file in one step: a temporary neighbour is written whole, then renamed over it.
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_os_string();
-    name.push(".new");
-    let neighbour = path.with_file_name(name);
+    fs::rename(stage_file(path, content)?, path)
+}
+
+/// The first half of [`replace_file`]: writes the neighbour whole, and returns its name.
+pub(crate) fn stage_file(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
+    let neighbour = staged_name(path).ok_or(io::ErrorKind::InvalidInput)?;
     // For its owner only: flash and cells may hold keys.
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&neighbour)?;
     file.write_all(content)?;
     file.sync_all()?;
-    fs::rename(&neighbour, path)
+    Ok(neighbour)
+}
+
+/// The temporary neighbour of a file.
+pub(crate) fn staged_name(path: &Path) -> Option<PathBuf> {
+    let mut name = path.file_name()?.to_os_string();
+    name.push(".new");
+    Some(path.with_file_name(name))
 }
 
 fn bounds(cells: &[u8], addr: FlashAddr, len: usize) -> Result<std::ops::Range<usize>, FlashError> {

@@ -13,6 +13,8 @@ use crate::rom::DownloadMode;
 pub struct Uart {
     board: VirtualChip,
     strap: Strap,
+    /// In reset, as long as the peer says.
+    held: bool,
     state: State,
     out: Vec<u8>,
     lines: Vec<String>,
@@ -69,7 +71,7 @@ impl Uart {
     pub fn new(board: VirtualChip, strap: Strap) -> Self {
         let seen = Seen { operations: board.fault().operations(), burns: 0 };
         let changes = Changes::default();
-        Self { board, strap, state: State::Off, out: Vec::new(), lines: Vec::new(), seen, changes }
+        Self { board, strap, held: false, state: State::Off, out: Vec::new(), lines: Vec::new(), seen, changes }
     }
 
     /// The board.
@@ -98,6 +100,16 @@ impl Uart {
     /// Switches power on if it is off, and resets.
     pub fn reset(&mut self) -> Start {
         self.start(self.strap)
+    }
+
+    /// The peer drives DTR and RTS, as the two transistors of development boards turn them into buttons: RTS without DTR
+    /// holds the chip in reset; when RTS lets go, DTR holds the boot button.
+    pub fn set_modem_lines(&mut self, dtr: bool, rts: bool) -> Option<Start> {
+        self.held |= rts && !dtr;
+        if rts || !std::mem::take(&mut self.held) {
+            return None;
+        }
+        Some(self.start(if dtr { Strap::Download } else { Strap::Run }))
     }
 
     /// Cuts the power, between two operations.
@@ -188,5 +200,63 @@ impl Uart {
         }
         self.lines.extend(lines);
         start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cotter_formats::chip::Chip;
+    use cotter_formats::efuse::EfuseBlock;
+
+    fn uart(strap: Strap) -> Uart {
+        Uart::new(VirtualChip::new(Chip::Esp32C3, [2; 6]).unwrap(), strap)
+    }
+
+    #[test]
+    fn dtr_and_rts_are_the_two_buttons_of_a_board() {
+        let mut uart = uart(Strap::Download);
+        // esptool's classic sequence, then its hard reset.
+        let lines = [(true, true), (false, true), (true, true), (true, false), (false, false), (false, true)];
+        let starts: Vec<_> = lines.into_iter().filter_map(|(dtr, rts)| uart.set_modem_lines(dtr, rts)).collect();
+        assert_eq!(starts, [Start::Download(Ok(DownloadMode::Full))]);
+        let Some(Start::Flash(report)) = uart.set_modem_lines(false, false) else { panic!("not reset") };
+        assert_eq!(report.refusal(), Some(RefusalCode::InvalidHeader));
+        assert_eq!(uart.lines().last().unwrap(), "invalid header: 0xffffffff");
+    }
+
+    #[test]
+    fn a_chip_without_power_says_nothing() {
+        let mut uart = uart(Strap::Download);
+        uart.reset();
+        assert!(String::from_utf8(uart.send().0).unwrap().ends_with("waiting for download\r\n"));
+        uart.power_off();
+        assert_eq!((uart.receive(&[0xc0; 100]), uart.send().0.len(), uart.is_off()), (100, 0, true));
+    }
+
+    #[test]
+    fn changes_are_told_once() {
+        let mut uart = uart(Strap::Download);
+        uart.reset();
+        assert_eq!(uart.changes(), Changes::default());
+        uart.board()
+            .raw_flash()
+            .erase_at(cotter_formats::addr::FlashAddr(0), cotter_formats::addr::FlashLen(0x1000))
+            .unwrap();
+        assert_eq!(uart.changes(), Changes { efuses: false, flash: true });
+        assert_eq!(uart.changes(), Changes::default());
+        uart.board().efuses().program(EfuseBlock(3), &[1; 32]).unwrap();
+        uart.reset();
+        assert!(uart.changes().flash, "a change that no loader made is taken for one of either");
+    }
+
+    #[test]
+    fn disabled_download_mode_is_told_and_nobody_answers() {
+        let mut uart = uart(Strap::Download);
+        let mut data = [0; 32];
+        cotter_formats::efuse::esp32c3::DIS_DOWNLOAD_MODE.merge(1, &mut data).unwrap();
+        uart.board().efuses().program(EfuseBlock::SETTINGS, &data).unwrap();
+        assert_eq!(uart.reset(), Start::Download(Err(RefusalCode::DownloadModeDisabled)));
+        assert!(uart.lines().iter().any(|line| line == "Download boot modes disabled"));
     }
 }

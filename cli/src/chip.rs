@@ -1,11 +1,12 @@
 //! `cotter chip`: a virtual chip that is kept alive for other tools, or booted once.
 
+mod boot;
 mod run;
 
 use crate::output::{Format, Help};
 use anyhow::{Context, anyhow};
 use cotter_chip::board::VirtualChip;
-use cotter_chip::efuse::Efuses;
+use cotter_chip::efuse::{Efuses, cells_file};
 use cotter_chip::fault::Fault;
 use cotter_chip::flash::Flash;
 use cotter_formats::addr::FlashLen;
@@ -15,11 +16,13 @@ use std::path::{Path, PathBuf};
 /// Keep a virtual chip alive for esptool, espefuse and others, or boot one.
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
+    Boot(boot::Args),
     Run(run::Args),
 }
 
 pub(crate) fn run(verb: &Verb, format: Format) -> anyhow::Result<bool> {
     match verb {
+        Verb::Boot(args) => boot::run(args, format),
         Verb::Run(args) => run::run(args, format),
     }
 }
@@ -35,10 +38,16 @@ impl BoardFiles {
     /// The board that they hold; what is not there yet is fresh from the factory.
     fn load(&self, flash_size: FlashLen) -> anyhow::Result<VirtualChip> {
         let fault = Fault::default();
-        let fresh = VirtualChip::new(self.chip, FACTORY_MAC).context(Help("--chip esp32c3 is simulated"))?;
-        let efuses = match existing(self.efuse.as_deref()) {
-            Some(path) => Efuses::load_from(self.chip, path, fault.clone())?,
-            None => Efuses::from_image(&fresh.efuses().image()?, fault.clone()),
+        // Refuses a chip that is not simulated.
+        VirtualChip::new(self.chip, FACTORY_MAC).context(Help(SIMULATED))?;
+        let efuses = match (existing(self.efuse.as_deref()), self.efuse.as_deref().map(cells_file)) {
+            (Some(path), _) => Efuses::load_from(self.chip, path, fault.clone())
+                .context(Help("delete the cells file beside it to go on with what the eFuse file itself says"))?,
+            (None, Some(cells)) if cells.exists() => {
+                return Err(anyhow!("{} exists, but not the eFuse file that belongs to it", cells.display()))
+                    .context(Help("delete it, or name another eFuse file"));
+            }
+            (None, _) => Efuses::fresh(self.chip, FACTORY_MAC, fault.clone()),
         };
         let flash = match existing(self.flash.as_deref()) {
             Some(path) => Flash::load(path, fault.clone())?,
@@ -58,6 +67,9 @@ impl BoardFiles {
 
 /// What a chip gets whose eFuse file is not there yet: a locally administered address.
 const FACTORY_MAC: [u8; 6] = [0x02, 0xc0, 0x77, 0xe8, 0x00, 0x01];
+
+const SIMULATED: &str =
+    "esp32, esp32s2, esp32s3, esp32c2, esp32c3, esp32c5, esp32c6, esp32c61, esp32h2, esp32p4 are simulated";
 
 fn existing(path: Option<&Path>) -> Option<&Path> {
     path.filter(|path| path.exists())

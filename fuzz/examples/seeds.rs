@@ -72,6 +72,7 @@ fn main() -> Outcome {
     secure_boot_v1()?;
     secure_cert()?;
     secure_cert_csv()?;
+    serial_loader()?;
     session()?;
     signature_block()
 }
@@ -477,6 +478,56 @@ fn secure_cert_csv() -> Outcome {
 fn vector(path: &str) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors").join(path);
     std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+/// Requests as esptool sends them, each behind the byte that picks the chip.
+fn serial_loader() -> Outcome {
+    let esp32c3 = u8::try_from(Chip::ALL.iter().position(|chip| *chip == Chip::Esp32C3).ok_or("no ESP32-C3")?)?;
+    let request = |op: u8, checksum: u8, words: &[u32], rest: &[u8]| -> Vec<u8> {
+        let data: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).chain(rest.iter().copied()).collect();
+        let len = u16::try_from(data.len()).unwrap_or(0).to_le_bytes();
+        let header = [0, op, len[0], len[1], checksum, 0, 0, 0];
+        let mut frame = vec![0xc0];
+        for byte in header.into_iter().chain(data) {
+            match byte {
+                0xc0 => frame.extend([0xdb, 0xdc]),
+                0xdb => frame.extend([0xdb, 0xdd]),
+                byte => frame.push(byte),
+            }
+        }
+        frame.push(0xc0);
+        frame
+    };
+    let block = |op: u8, content: &[u8]| -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+        let checksum = content.iter().fold(0xef, |sum, byte| sum ^ byte);
+        Ok(request(op, checksum, &[u32::try_from(content.len())?, 0, 0, 0], content))
+    };
+    let stub = [
+        request(5, 0, &[4, 1, 0x1800, 0x4038_0000], &[]),
+        block(7, &[1, 2, 3, 4])?,
+        request(6, 0, &[0, 0x4038_0000], &[]),
+    ]
+    .concat();
+    let deflated: &[u8] = &[0x78, 0x9c, 0x4b, 0x4c, 0x4a, 0x06, 0, 2, 0x4d, 1, 0x27];
+    let burn = [
+        request(9, 0, &[0x6000_8800, 1, u32::MAX, 0], &[]),
+        request(9, 0, &[0x6000_89cc, 0x5a5a, u32::MAX, 0], &[]),
+        request(9, 0, &[0x6000_89d4, 2 | 3 << 2, u32::MAX, 0], &[]),
+        request(10, 0, &[0x6000_8878], &[]),
+    ]
+    .concat();
+    let seeds = [
+        ("sync", request(8, 0, &[0x2012_0707], &[0x55; 32])),
+        ("flash_id", request(9, 0, &[0x6000_2020, 0x7000_009f, u32::MAX, 0, 0x6000_2000, 1 << 18, u32::MAX, 0], &[])),
+        ("write", [request(2, 0, &[4, 1, 0x400, 0x1000, 0], &[]), block(3, &[1, 2, 3, 4])?].concat()),
+        ("deflated", [request(0x10, 0, &[3, 1, 0x400, 0], &[]), block(0x11, deflated)?].concat()),
+        ("burn", burn),
+        ("stub_read", [stub, request(0xd2, 0, &[0, 0x1800, 0x1000, 2], &[])].concat()),
+    ];
+    for (name, bytes) in seeds {
+        seed("serial_loader", name, &[&[esp32c3][..], &bytes].concat())?;
+    }
+    Ok(())
 }
 
 fn seed(target: &str, name: &str, bytes: &[u8]) -> Outcome {

@@ -35,6 +35,7 @@
 //! | `secure_boot_v1` | formats `secure_boot::v1` |
 //! | `secure_cert` | formats and factory `secure_cert`, the legacy format too |
 //! | `secure_cert_csv` | factory `secure_cert::table` |
+//! | `serial_loader` | chip `loader` and `uart`: frames, commands, registers, streams |
 //! | `session` | wire `session`, both ends |
 //! | `signature_block` | formats `secure_boot::v2` |
 //!
@@ -76,6 +77,7 @@ mod register_map;
 mod secure_boot_v1;
 mod secure_cert;
 mod secure_cert_csv;
+mod serial_loader;
 mod session;
 mod signature_block;
 
@@ -111,6 +113,7 @@ pub use register_map::register_map;
 pub use secure_boot_v1::secure_boot_v1;
 pub use secure_cert::secure_cert;
 pub use secure_cert_csv::secure_cert_csv;
+pub use serial_loader::serial_loader;
 pub use session::session;
 pub use signature_block::signature_block;
 
@@ -151,6 +154,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("secure_boot_v1", secure_boot_v1),
     ("secure_cert", secure_cert),
     ("secure_cert_csv", secure_cert_csv),
+    ("serial_loader", serial_loader),
     ("session", session),
     ("signature_block", signature_block),
 ];

@@ -31,7 +31,7 @@ struct Bench {
     board: VirtualChip,
     port: String,
     quit: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Vec<String>>>,
 }
 
 impl Bench {
@@ -51,10 +51,15 @@ impl Bench {
         let mut uart = Uart::new(board.clone(), Strap::Download);
         let thread = std::thread::spawn(move || {
             let mut buffer = [0; 0x1000];
+            let mut printed = Vec::new();
             while !asked.load(Ordering::Relaxed) {
                 let mut rest: &[u8] = match port.wait(&mut buffer, Duration::from_millis(20)).unwrap() {
                     LineEvent::Opened => {
                         uart.reset();
+                        &[]
+                    }
+                    LineEvent::Lines(lines) => {
+                        uart.set_modem_lines(lines.dtr, lines.rts);
                         &[]
                     }
                     LineEvent::Bytes(count) => &buffer[..count],
@@ -68,9 +73,17 @@ impl Bench {
                         break;
                     }
                 }
+                printed.extend(uart.lines());
             }
+            printed
         });
         Self { board: board.clone(), port: name, quit, thread: Some(thread) }
+    }
+
+    /// Ends it; returns what the chip has printed.
+    fn stop(&mut self) -> Vec<String> {
+        self.quit.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap()
     }
 
     fn esptool(&self, command: &str) -> ToolRun {
@@ -320,6 +333,22 @@ fn a_pseudo_terminal_serves_as_a_serial_port() {
         assert!(bench.flash(0, 4 << 20).iter().all(|byte| *byte == 0xff), "{chip}");
     }
     assert!(!link.exists(), "the link goes away with the port");
+}
+
+#[test]
+fn esptool_resets_the_chip_where_the_line_carries_dtr_and_rts() {
+    let directory = temp_dir();
+    let (repeated, repeated_file, ..) = contents(&mut Generator::seeded(), directory.path());
+    let board = VirtualChip::new(Chip::Esp32C3, MAC).unwrap();
+    let mut bench = Bench::on_a_socket(&board);
+    bench.port = bench.port.replace("socket:", "rfc2217:");
+    let done = bench.esptool(&format!("write-flash 0x10000 {repeated_file}")).accepted();
+    assert!(done.contains("Hash of data verified.") && !done.contains("NOT reset"), "{done}");
+    assert!(bench.flash(0x10000, repeated.len()) == repeated);
+    let printed = bench.stop();
+    // On opening, into download mode for the tool, and out of it at the end.
+    assert_eq!(printed.iter().filter(|line| *line == "waiting for download").count(), 2, "{printed:?}");
+    assert_eq!(printed.last().unwrap(), "invalid header: 0xffffffff", "{printed:?}");
 }
 
 #[test]

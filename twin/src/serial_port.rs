@@ -1,12 +1,17 @@
-//! A serial line that tools on this machine can open: a TCP port (`socket://host:port` of pyserial) or a pseudo-terminal.
+//! A serial line that tools on this machine can open: a TCP port (`socket://host:port` and `rfc2217://host:port` of
+//! pyserial) or a pseudo-terminal.
 //!
-//! One peer at a time; a second TCP peer is turned away. Neither carries DTR and RTS: Linux has no modem lines on
+//! One peer at a time; a second TCP peer is turned away. Only RFC 2217 carries DTR and RTS: Linux has no modem lines on
 //! pseudo-terminals. That the line was opened is told, and may stand for them.
 
+mod rfc2217;
+
+use rfc2217::Telnet;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,14 +20,27 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub use rfc2217::ModemLines;
+
 /// A line with room for one peer.
 #[derive(Debug)]
 pub struct SerialPort(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Tcp { listener: TcpListener, peer: Option<TcpStream> },
+    Tcp { listener: TcpListener, peer: Option<Peer> },
     Terminal(Terminal),
+}
+
+#[derive(Debug)]
+struct Peer {
+    stream: TcpStream,
+    telnet: Telnet,
+    /// What was received and not told yet.
+    lines: VecDeque<ModemLines>,
+    data: VecDeque<u8>,
+    /// What RFC 2217 answers.
+    reply: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -41,6 +59,8 @@ pub enum LineEvent {
     Opened,
     /// Bytes came: so many are in the buffer.
     Bytes(usize),
+    /// DTR or RTS changed.
+    Lines(ModemLines),
     /// The peer is gone.
     Closed,
     /// Nothing, for as long as was allowed.
@@ -103,7 +123,13 @@ impl SerialPort {
     /// What the system says; that a peer went away is no error.
     pub fn wait(&mut self, buffer: &mut [u8], timeout: Duration) -> io::Result<LineEvent> {
         match &mut self.0 {
-            Kind::Tcp { listener, peer } => wait_tcp(listener, peer, buffer, timeout),
+            Kind::Tcp { listener, peer } => {
+                let told = peer.as_mut().and_then(|peer| peer.told(buffer));
+                let event = told.map_or_else(|| wait_tcp(listener, peer, buffer, timeout), Ok)?;
+                let reply = peer.as_mut().map(|peer| std::mem::take(&mut peer.reply)).unwrap_or_default();
+                self.write_raw(&reply)?;
+                Ok(event)
+            }
             Kind::Terminal(terminal) => terminal.wait(buffer, timeout),
         }
     }
@@ -112,14 +138,24 @@ impl SerialPort {
     ///
     /// # Errors
     /// What the system says; that a peer went away is no error.
-    pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &self.0 {
+            Kind::Tcp { peer: Some(peer), .. } => {
+                let encoded = peer.telnet.encode(bytes);
+                self.write_raw(&encoded)
+            }
+            _ => self.write_raw(bytes),
+        }
+    }
+
+    fn write_raw(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         let start = Instant::now();
         while !bytes.is_empty() {
             let (file, written) = match &self.0 {
                 Kind::Tcp { peer: None, .. } => return Ok(()),
                 Kind::Tcp { peer: Some(peer), .. } => {
-                    let mut stream = peer;
-                    (peer.as_fd(), stream.write(bytes))
+                    let mut stream = &peer.stream;
+                    (peer.stream.as_fd(), stream.write(bytes))
                 }
                 Kind::Terminal(terminal) if !terminal.is_open => return Ok(()),
                 Kind::Terminal(terminal) => {
@@ -137,7 +173,7 @@ impl SerialPort {
                 Err(_) => {
                     if let Kind::Tcp { peer: Some(peer), .. } = &self.0 {
                         // Noticed by the next wait.
-                        let _gone = peer.shutdown(std::net::Shutdown::Both);
+                        let _gone = peer.stream.shutdown(std::net::Shutdown::Both);
                     }
                     return Ok(());
                 }
@@ -152,19 +188,25 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 fn wait_tcp(
     listener: &TcpListener,
-    peer: &mut Option<TcpStream>,
+    peer: &mut Option<Peer>,
     buffer: &mut [u8],
     timeout: Duration,
 ) -> io::Result<LineEvent> {
     let mut ends = vec![PollFd::new(listener, PollFlags::IN)];
-    ends.extend(peer.as_ref().map(|peer| PollFd::new(peer, PollFlags::IN)));
+    ends.extend(peer.as_ref().map(|peer| PollFd::new(&peer.stream, PollFlags::IN)));
     poll_for(&mut ends, timeout)?;
     let [knocks, speaks] = [0, 1].map(|index| ends.get(index).is_some_and(|end| !end.revents().is_empty()));
     drop(ends);
-    if speaks && let Some(stream) = peer {
-        match stream.read(buffer) {
+    if speaks && let Some(speaker) = peer {
+        match speaker.stream.read(buffer) {
             Ok(0) => {}
-            Ok(count) => return Ok(LineEvent::Bytes(count)),
+            Ok(count) => {
+                let received = speaker.telnet.receive(buffer.get(..count).unwrap_or_default());
+                speaker.data.extend(received.data);
+                speaker.lines.extend(received.lines);
+                speaker.reply.extend(received.reply);
+                return Ok(speaker.told(buffer).unwrap_or(LineEvent::Quiet));
+            }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
                 return Ok(LineEvent::Quiet);
             }
@@ -179,10 +221,23 @@ fn wait_tcp(
         }
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        *peer = Some(stream);
+        let (lines, data) = (VecDeque::new(), VecDeque::new());
+        *peer = Some(Peer { stream, telnet: Telnet::default(), lines, data, reply: Vec::new() });
         return Ok(LineEvent::Opened);
     }
     Ok(LineEvent::Quiet)
+}
+
+impl Peer {
+    /// The next of what was received. Modem lines go first: tools wait after they have changed them.
+    fn told(&mut self, buffer: &mut [u8]) -> Option<LineEvent> {
+        if let Some(lines) = self.lines.pop_front() {
+            return Some(LineEvent::Lines(lines));
+        }
+        let count = self.data.len().min(buffer.len());
+        buffer.iter_mut().zip(self.data.drain(..count)).for_each(|(to, from)| *to = from);
+        (count > 0).then_some(LineEvent::Bytes(count))
+    }
 }
 
 impl Terminal {

@@ -2,11 +2,12 @@
 
 use super::{Efuses, Silicon};
 use crate::fault::Fault;
-use crate::flash::replace_file;
+use crate::flash::{replace_file, stage_file, staged_name};
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::{EfuseBlock, EfuseImage, EfuseImageError};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
+use zeroize::Zeroizing;
 
 /// The readable registers, in the format of `espefuse --virt --path-efuse-file`.
 pub const REGISTERS_FILE: &str = "efuse.bin";
@@ -25,7 +26,9 @@ impl Efuses {
         self.save_as(&directory.join(REGISTERS_FILE))
     }
 
-    /// As [`Self::save`], into a file of that name and its [`cells_file`].
+    /// As [`Self::save`], into a file of that name and its [`cells_file`]. If this is interrupted, they load as what
+    /// they were, or as what they should have become: the cells are written beside their file, then the registers are
+    /// replaced, then the cells.
     ///
     /// # Errors
     /// [`EfuseFileError::Io`].
@@ -35,8 +38,11 @@ impl Efuses {
             silicon.reset_controller();
             (silicon.image().to_virtual_file(), silicon.cells())
         };
-        write(&cells_file(path), &cells)?;
-        write(path, &registers)
+        let cells_path = cells_file(path);
+        let io = |source| EfuseFileError::Io { path: cells_path.clone(), source };
+        let staged = stage_file(&cells_path, &cells).map_err(io)?;
+        write(path, &registers)?;
+        fs::rename(staged, &cells_path).map_err(io)
     }
 
     /// Reads both files, and burns what espefuse has burned into the first since they were written.
@@ -73,13 +79,36 @@ impl Efuses {
                 return Err(EfuseFileError::CellsLength { path, expected, got });
             }
             silicon.set_cells(&cells);
-            silicon.merge_registers(&registers)?;
+            // A save that was interrupted: its cells are those of this chip with nothing taken back.
+            let staged = staged_name(&path).and_then(|staged| fs::read(staged).ok()).map(Zeroizing::new);
+            let grown = |staged: &Zeroizing<Vec<u8>>| {
+                staged.len() == expected && cells.iter().zip(staged.iter()).all(|(cell, staged)| cell & !staged == 0)
+            };
+            match staged.filter(grown) {
+                Some(staged) => {
+                    silicon.set_cells(&staged);
+                    silicon.merge_new_registers(&registers);
+                }
+                None => silicon.merge_registers(&registers)?,
+            }
         }
         Ok(efuses)
     }
 }
 
 impl Silicon {
+    /// Burns what the registers have more than the cells.
+    fn merge_new_registers(&mut self, registers: &EfuseImage) {
+        for block in registers.map().block_numbers() {
+            let burned = self.image();
+            let (Some(before), Some(after)) = (burned.block(block), registers.block(block)) else { continue };
+            if before.iter().zip(after).any(|(before, after)| after & !before != 0) {
+                let word = self.code_word(block, after);
+                self.merge(block, &word);
+            }
+        }
+    }
+
     fn merge_registers(&mut self, registers: &EfuseImage) -> Result<(), EfuseFileError> {
         // Block 0 first: it says which blocks are zero in the file only because they are hidden.
         for block in registers.map().block_numbers() {

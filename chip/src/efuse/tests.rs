@@ -312,3 +312,35 @@ proptest! {
         prop_assert_eq!(image.block(key_block(index)), Some(&[0; 32][..]));
     }
 }
+
+#[test]
+fn a_save_cut_anywhere_loads_as_the_old_or_the_new() {
+    let directory = std::env::temp_dir().join(format!("cotter-efuse-cut-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let [registers, cells] = [REGISTERS_FILE, CELLS_FILE].map(|name| directory.join(name));
+    let staged = directory.join(format!("{CELLS_FILE}.new"));
+    let efuses = burned(&BurnSet::new(Chip::Esp32C3));
+    efuses.save(&directory).unwrap();
+    let old = [&registers, &cells].map(|path| std::fs::read(path).unwrap());
+    efuses.burn(&production()).unwrap();
+    efuses.save(&directory).unwrap();
+    let new = [&registers, &cells].map(|path| std::fs::read(path).unwrap());
+    let put = |path: &std::path::Path, content: &[u8]| std::fs::write(path, content).unwrap();
+    let load = || Efuses::load(Chip::Esp32C3, &directory, Fault::default()).unwrap().silicon().cells().to_vec();
+
+    // While the cells are staged: cut short, or of the right length and empty.
+    for torn in [&new[1][..100], &vec![0; new[1].len()]] {
+        put(&registers, &old[0]);
+        put(&cells, &old[1]);
+        put(&staged, torn);
+        assert_eq!(load(), old[1]);
+    }
+    // Before the registers are replaced, and before the cells are.
+    for replaced in [&old[0], &new[0]] {
+        put(&registers, replaced);
+        put(&cells, &old[1]);
+        put(&staged, &new[1]);
+        assert_eq!(load(), new[1]);
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
+}

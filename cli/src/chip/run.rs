@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 
 /// Keep a virtual chip alive, so that esptool, espefuse and others can work on it as if it were on a serial port.
 ///
-/// Opening the port resets the chip, as a development board does. Neither a socket nor a pseudo-terminal carries DTR
-/// and RTS, so a reset that a tool asks for with them does not happen; type `reset` here instead.
+/// Opening the port resets the chip, as a development board does. A plain socket and a pseudo-terminal do not carry DTR
+/// and RTS, so a reset that a tool asks for with them does not happen: type `reset` here, or have the tool speak RFC 2217
+/// to the same TCP port, which carries them.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -65,6 +66,7 @@ Examples:
   cotter chip run --chip esp32c3 --flash flash.bin --efuse efuse.bin --listen 127.0.0.1:5333
   esptool -p socket://127.0.0.1:5333 flash-id
   espefuse -p socket://127.0.0.1:5333 summary
+  esptool -p rfc2217://127.0.0.1:5333 flash-id        (with resets by DTR and RTS)
 
 Commands on standard input:
   reset             reset the chip with the strap pins as they are
@@ -135,6 +137,12 @@ impl Live {
                         let taken = self.uart.receive(rest);
                         rest = rest.get(taken..).unwrap_or_default();
                         self.answer(port)?;
+                    }
+                }
+                LineEvent::Lines(lines) => {
+                    if let Some(start) = self.uart.set_modem_lines(lines.dtr, lines.rts) {
+                        self.save_changes()?;
+                        self.report(&start);
                     }
                 }
                 LineEvent::Closed => self.save_flash()?,

@@ -1,0 +1,95 @@
+//! `cotter chip boot`: one power-on of a virtual chip, step by step.
+
+use super::BoardFiles;
+use crate::output::{self, Format, Help};
+use anyhow::Context;
+use cotter_chip::report::{BootReport, Outcome, Stage};
+use cotter_formats::addr::FlashLen;
+use cotter_formats::chip::Chip;
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Switch a virtual chip on once: what ROM and second stage check, what they print, and what runs or why nothing does.
+///
+/// What the boot itself changes (otadata, flash that it encrypts, eFuses that it burns) is written back to the files.
+/// Ends with 1 if nothing boots.
+///
+/// Example: cotter chip boot --chip esp32c3 --flash flash.bin --efuse efuse.bin
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The chip.
+    #[arg(long, value_parser = super::chip)]
+    chip: Chip,
+    /// Its flash contents, from address 0.
+    #[arg(long, value_name = "FILE")]
+    flash: PathBuf,
+    /// Its eFuses, in espefuse's --virt format. What software cannot read is in F-cells.bin beside F.bin; without that
+    /// file, keys that are hidden are lost. Without any file the chip is fresh from the factory.
+    #[arg(long, value_name = "FILE")]
+    efuse: Option<PathBuf>,
+    /// Leave the files as they are.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
+    for path in [Some(&args.flash), args.efuse.as_ref()].into_iter().flatten() {
+        anyhow::ensure!(path.exists(), "{} does not exist", path.display());
+    }
+    let files = BoardFiles { chip: args.chip, flash: Some(args.flash.clone()), efuse: args.efuse.clone() };
+    let board = files
+        .load(FlashLen(0))
+        .context(Help("a flash file is the whole flash from address 0: esptool merge-bin --pad-to-size makes one"))?;
+    let report = board.power_on();
+    let changed = board.fault().operations() > 0;
+    if changed && !args.dry_run {
+        files.save_flash(&board)?;
+        files.save_efuses(&board)?;
+    }
+    let boots = report.booted().is_some();
+    output::value(&Shown { report, saved: changed && !args.dry_run }, format)?;
+    Ok(boots)
+}
+
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    report: BootReport,
+    /// The boot changed flash or eFuses, and the files have it.
+    saved: bool,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.report.lines {
+            writeln!(f, "| {line}")?;
+        }
+        for step in &self.report.steps {
+            let stage = match step.stage {
+                Stage::Rom => "ROM",
+                Stage::SecondStage => "second stage",
+            };
+            write!(f, "{stage:<12}  {}", step.what)?;
+            if let Some(slot) = step.slot {
+                write!(f, " {slot}")?;
+            }
+            write!(f, ": {}", step.found)?;
+            match step.refusal {
+                Some(code) => writeln!(f, " [{code}]")?,
+                None => writeln!(f)?,
+            }
+        }
+        if self.saved {
+            writeln!(f, "the boot changed flash or eFuses, and the files have it")?;
+        }
+        match &self.report.outcome {
+            Outcome::Booted(booted) => {
+                let verified = if booted.is_verified { "verified" } else { "not verified" };
+                let (name, version, slot) = (&booted.project_name, &booted.version, booted.slot);
+                write!(f, "boots {name} {version} from {slot} at {:#x}, {verified}", booted.offset.0)
+            }
+            Outcome::Refused(code) => write!(f, "does not boot: {code}"),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! `cotter chip` as a person types it.
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+use assert_cmd::Command;
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Stdio};
+
+fn cotter(directory: &Path, arguments: &str) -> Command {
+    let mut command = Command::cargo_bin("cotter").unwrap();
+    command.current_dir(directory).arg("chip").args(arguments.split_whitespace());
+    command
+}
+
+fn vector(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors")).join(name)).unwrap()
+}
+
+/// A chip that runs until it is dropped.
+struct Running {
+    process: Child,
+    output: BufReader<ChildStdout>,
+    address: String,
+}
+
+impl Running {
+    fn start(directory: &Path, arguments: &str) -> Self {
+        let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_cotter"))
+            .current_dir(directory)
+            .args(["chip", "run"])
+            .args(arguments.split_whitespace())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let first = line(&mut output);
+        let address = first.rsplit("socket://").next().unwrap().to_owned();
+        Self { process, output, address }
+    }
+
+    fn say(&mut self, command: &str) {
+        writeln!(self.process.stdin.as_mut().unwrap(), "{command}").unwrap();
+    }
+
+    fn wait_for(&mut self, text: &str) {
+        while !line(&mut self.output).contains(text) {}
+    }
+
+    fn quit(mut self) {
+        self.say("quit");
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+fn line(output: &mut BufReader<ChildStdout>) -> String {
+    let mut line = String::new();
+    assert!(output.read_line(&mut line).unwrap() > 0, "it has ended");
+    line.trim_end().to_owned()
+}
+
+/// Writes a word into block 3 by the register sequence that espefuse uses, and returns when it is acknowledged.
+fn burn_word(address: &str, value: u32) {
+    let mut line = TcpStream::connect(address).unwrap();
+    for [register, value] in [
+        [0x6000_8800, value],
+        [0x6000_8820, 0],
+        [0x6000_89cc, 0x5a5a],
+        [0x6000_89d4, 2 | 3 << 2],
+        [0x6000_89cc, 0x5aa5],
+        [0x6000_89d4, 1],
+    ] {
+        let words = [register, value, u32::MAX, 0].into_iter().flat_map(u32::to_le_bytes);
+        let request = [0, 9, 16, 0, 0, 0, 0, 0].into_iter().chain(words);
+        let mut frame = vec![0xc0];
+        request.for_each(|byte| match byte {
+            0xc0 => frame.extend([0xdb, 0xdc]),
+            0xdb => frame.extend([0xdb, 0xdd]),
+            byte => frame.push(byte),
+        });
+        frame.push(0xc0);
+        line.write_all(&frame).unwrap();
+        // The banner of the ROM comes first; then each answer has two delimiters.
+        let mut ends = 0;
+        while ends < 2 {
+            let mut byte = [0];
+            line.read_exact(&mut byte).unwrap();
+            ends += usize::from(byte == [0xc0]);
+        }
+    }
+}
+
+#[test]
+fn help_names_the_tools_command_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let help = cotter(directory.path(), "run --help").assert().success();
+    let help = String::from_utf8_lossy(&help.get_output().stdout).into_owned();
+    assert!(help.contains("esptool -p socket://127.0.0.1:5333 flash-id"), "{help}");
+}
+
+#[test]
+fn what_is_burned_is_in_the_file_before_it_is_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let chip = Running::start(directory.path(), "--chip esp32c3 --efuse e.bin --flash f.bin --listen 127.0.0.1:0");
+    burn_word(&chip.address, 0x51);
+    // espefuse's file is the register file backwards; block 3 begins at 0x7c.
+    let file = std::fs::read(directory.path().join("e.bin")).unwrap();
+    assert_eq!(file[512 - 1 - 0x7c], 0x51);
+    assert_eq!(std::fs::metadata(directory.path().join("f.bin")).unwrap().len(), 4 << 20);
+    chip.quit();
+}
+
+#[test]
+fn commands_reset_and_switch_the_chip() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut chip = Running::start(directory.path(), "--chip esp32c3 --listen 127.0.0.1:0");
+    chip.wait_for("waiting for download");
+    chip.say("reset run");
+    chip.wait_for("invalid header: 0xffffffff");
+    chip.wait_for("nothing runs: invalid-header");
+    chip.say("power off");
+    chip.say("reset download");
+    chip.wait_for("waiting for download");
+    chip.quit();
+}
+
+#[test]
+fn boot_tells_why_nothing_boots() {
+    let directory = tempfile::tempdir().unwrap();
+    let put = |name: &str, content: &[u8]| std::fs::write(directory.path().join(name), content).unwrap();
+    put("blank.bin", &[0xff; 0x1_0000]);
+    let mut flash = vector("image/esp32c3-bootloader.bin");
+    flash.resize(0x1_0000, 0xff);
+    put("boot.bin", &flash);
+
+    let refused = cotter(directory.path(), "boot --chip esp32c3 --flash blank.bin").assert().code(1);
+    let text = String::from_utf8_lossy(&refused.get_output().stdout).into_owned();
+    assert!(text.contains("| invalid header: 0xffffffff") && text.contains("does not boot: invalid-header"), "{text}");
+
+    let refused = cotter(directory.path(), "boot --chip esp32c3 --flash boot.bin --json").assert().code(1);
+    let value: Value = serde_json::from_slice(&refused.get_output().stdout).unwrap();
+    assert_eq!(value["outcome"]["refused"], "partition-table-invalid");
+    assert_eq!(value["steps"][0]["stage"], "rom");
+    assert_eq!(value["saved"], false);
+
+    cotter(directory.path(), "boot --chip esp32c3 --flash none.bin").assert().code(1);
+}
+
+#[test]
+fn a_cells_file_without_its_efuse_file_is_not_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("e-cells.bin"), [1; 484]).unwrap();
+    let refused = cotter(directory.path(), "run --chip esp32c3 --efuse e.bin --listen 127.0.0.1:0").assert().code(1);
+    let text = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    assert!(text.contains("e-cells.bin exists, but not the eFuse file"), "{text}");
+    assert_eq!(std::fs::read(directory.path().join("e-cells.bin")).unwrap(), [1; 484]);
+}
