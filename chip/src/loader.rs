@@ -31,6 +31,7 @@ mod slip;
 mod spi_registers;
 
 use crate::board::{SecurityInfo, VirtualChip};
+use crate::efuse::Setting;
 use crate::fault::PowerLost;
 use command::{Answer, Failure, Request, Speaker};
 use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
@@ -137,7 +138,7 @@ impl Loader {
             return self.stream();
         }
         let Some(request) = Request::parse(frame) else { return };
-        if self.is_locked("DIS_DOWNLOAD_MODE") || self.is_locked("UART_DOWNLOAD_DIS") {
+        if self.is_locked(Setting::DownloadDisabled) {
             return;
         }
         let speaker = self.speaker;
@@ -158,7 +159,7 @@ impl Loader {
     }
 
     fn answer(&mut self, request: &Request<'_>) -> Result<Answer, Failure> {
-        if self.is_locked("ENABLE_SECURITY_DOWNLOAD") && !request.op.is_known_to_secure_mode() {
+        if self.is_locked(Setting::SecureDownload) && !request.op.is_known_to_secure_mode() {
             return Err(Failure::UnknownCommand);
         }
         match request.op {
@@ -231,7 +232,7 @@ impl Loader {
             data = rest;
         }
         // What that may have burned and read back counts at once.
-        if self.is_locked("ENABLE_SECURITY_DOWNLOAD") { Err(Failure::UnknownCommand) } else { Ok(Answer::DONE) }
+        if self.is_locked(Setting::SecureDownload) { Err(Failure::UnknownCommand) } else { Ok(Answer::DONE) }
     }
 
     fn security_info(&self) -> Result<Answer, Failure> {
@@ -276,8 +277,7 @@ impl Loader {
 
     /// What the chip does not do it refuses at the beginning. Not observed: with which code.
     fn may_encrypt(&self) -> Result<(), Failure> {
-        let is_forbidden = self.is_locked("DIS_DOWNLOAD_MANUAL_ENCRYPT") || self.is_locked("DISABLE_DL_ENCRYPT");
-        if is_forbidden { Err(Failure::Forbidden) } else { Ok(()) }
+        if self.is_locked(Setting::ManualEncryptDisabled) { Err(Failure::Forbidden) } else { Ok(()) }
     }
 
     fn begin_ram(&mut self, request: &Request<'_>) -> Result<Answer, Failure> {
@@ -301,7 +301,7 @@ impl Loader {
 
     fn end_ram(&mut self, request: &Request<'_>) -> Result<Answer, Failure> {
         let [stays, _entry] = request.words()?;
-        let secure_boot_blocks_it = self.board.chip() == Chip::Esp32S3 && self.is_locked("SECURE_BOOT_EN");
+        let secure_boot_blocks_it = self.board.chip() == Chip::Esp32S3 && self.is_locked(Setting::SecureBoot);
         if stays == 0 && !secure_boot_blocks_it {
             self.ram.take().ok_or(Failure::NotWriting)?;
             self.speaker = Speaker::Stub;
@@ -358,9 +358,9 @@ impl Loader {
         }
     }
 
-    /// True if the eFuse of that name is set, as far as the registers tell. A chip without it never has it set.
-    fn is_locked(&self, name: &str) -> bool {
-        self.registers.efuses().value_named(name).is_some_and(|value| value != 0)
+    /// True if the setting is on, as far as the registers tell.
+    fn is_locked(&self, setting: Setting) -> bool {
+        setting.read(self.registers.efuses()) != 0
     }
 }
 

@@ -1,7 +1,7 @@
 //! A serial line that tools on this machine can open: a TCP port (`socket://host:port` and `rfc2217://host:port` of
 //! pyserial) or a pseudo-terminal.
 //!
-//! One peer at a time; a second TCP peer is turned away. Only RFC 2217 carries DTR and RTS: Linux has no modem lines on
+//! One peer at a time; a second TCP peer is turned away, unless the first has said nothing for [`SILENCE`]. Only RFC 2217 carries DTR and RTS: Linux has no modem lines on
 //! pseudo-terminals. That the line was opened is told, and may stand for them.
 
 mod rfc2217;
@@ -41,6 +41,8 @@ struct Peer {
     data: VecDeque<u8>,
     /// What RFC 2217 answers.
     reply: Vec<u8>,
+    /// When it last said something.
+    heard: Instant,
 }
 
 #[derive(Debug)]
@@ -183,6 +185,9 @@ impl SerialPort {
     }
 }
 
+/// How long a TCP peer may say nothing before another one can take its place.
+pub const SILENCE: Duration = Duration::from_secs(60);
+
 /// How long a peer may leave unread what was sent to it.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -201,6 +206,7 @@ fn wait_tcp(
         match speaker.stream.read(buffer) {
             Ok(0) => {}
             Ok(count) => {
+                speaker.heard = Instant::now();
                 let received = speaker.telnet.receive(buffer.get(..count).unwrap_or_default());
                 speaker.data.extend(received.data);
                 speaker.lines.extend(received.lines);
@@ -216,13 +222,14 @@ fn wait_tcp(
         return Ok(LineEvent::Closed);
     }
     if knocks && let Ok((stream, _)) = listener.accept() {
-        if peer.is_some() {
+        if peer.as_ref().is_some_and(|peer| peer.heard.elapsed() < SILENCE) {
             return Ok(LineEvent::Quiet);
         }
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         let (lines, data) = (VecDeque::new(), VecDeque::new());
-        *peer = Some(Peer { stream, telnet: Telnet::default(), lines, data, reply: Vec::new() });
+        let (telnet, reply, heard) = (Telnet::default(), Vec::new(), Instant::now());
+        *peer = Some(Peer { stream, telnet, lines, data, reply, heard });
         return Ok(LineEvent::Opened);
     }
     Ok(LineEvent::Quiet)

@@ -1,6 +1,6 @@
 //! The eFuses that ROM and hardware look at, by what they mean: chips call them differently, or lack them.
 
-use cotter_formats::efuse::{EfuseMap, Field};
+use cotter_formats::efuse::{EfuseImage, EfuseMap, Field};
 
 macro_rules! settings {
     ($($(#[$doc:meta])* $setting:ident [$($name:literal)+])+) => {
@@ -64,6 +64,14 @@ settings! {
     XtsKey256 ["XTS_KEY_LENGTH_256"]
     /// The highest revision that an image names does not count.
     RevisionUnlimited ["DISABLE_WAFER_VERSION_MAJOR"]
+}
+
+impl Setting {
+    /// Its value as registers tell it; 0 if the chip has none.
+    pub(crate) fn read(self, registers: &EfuseImage) -> u32 {
+        let value = |name: &&'static str| registers.value_named(name);
+        self.names().iter().find_map(value).unwrap_or(0)
+    }
 }
 
 /// The fields of one chip that are settings.
