@@ -168,7 +168,7 @@ impl VirtualChip {
 
     fn reset(&self) {
         self.fault.restore_power();
-        self.efuses.reset_controller();
+        self.efuses.reset();
     }
 }
 

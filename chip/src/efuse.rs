@@ -198,7 +198,7 @@ impl Efuses {
     }
 
     /// A reset: the controller forgets what the last program command left in its registers.
-    pub(crate) fn reset_controller(&self) {
+    pub fn reset(&self) {
         self.silicon().reset_controller();
     }
 

@@ -27,14 +27,24 @@ pub fn burn<W: Workpiece>(
 ) -> Result<(), BurnFailure<W::Error>> {
     let chip = plan.get().chip();
     journal.record(&Entry::Begun { device, chip: chip.name(), steps: plan.get().steps().len() })?;
-    apply(plan.get(), workpiece, |entry| journal.record(entry))?;
+    apply(plan.get(), workpiece, Manner::Fresh, |entry| journal.record(entry))?;
     Ok(journal.record(&Entry::Finished { device })?)
+}
+
+/// Whether a birth was begun before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// The chip is fresh.
+    Fresh,
+    /// A birth by the same plan was cut short: what is burned already is left alone.
+    Resume,
 }
 
 /// The steps themselves: the very code that the rehearsal runs, too.
 pub(crate) fn apply<W: Workpiece>(
     plan: &Plan,
     workpiece: &mut W,
+    manner: Manner,
     mut record: impl FnMut(&Entry<'_>) -> io::Result<()>,
 ) -> Result<(), BurnFailure<W::Error>> {
     if workpiece.chip() != plan.chip() {
@@ -43,7 +53,7 @@ pub(crate) fn apply<W: Workpiece>(
     for (index, step) in plan.steps().iter().enumerate() {
         let number = index + 1;
         record(&Entry::Started { step: number, title: step.title(), irreversible: matches!(step, Step::Burn { .. }) })?;
-        let outcome = perform(step, workpiece);
+        let outcome = perform(step, workpiece, manner);
         match &outcome {
             Ok(()) => record(&Entry::Done { step: number })?,
             Err(failure) => record(&Entry::Failed { step: number, reason: &failure.to_string() })?,
@@ -53,18 +63,27 @@ pub(crate) fn apply<W: Workpiece>(
     Ok(())
 }
 
-fn perform<W: Workpiece>(step: &Step, workpiece: &mut W) -> Result<(), BurnFailure<W::Error>> {
+/// One step.
+pub(crate) fn perform<W: Workpiece>(
+    step: &Step,
+    workpiece: &mut W,
+    manner: Manner,
+) -> Result<(), BurnFailure<W::Error>> {
     match step {
         Step::Burn { title, set, .. } => {
-            workpiece.burn(set).map_err(|source| BurnFailure::Chip { step: title, source })
+            let burned = match manner {
+                Manner::Fresh => workpiece.burn(set),
+                Manner::Resume => workpiece.resume(set),
+            };
+            burned.map_err(|source| BurnFailure::Chip { step: (*title).to_owned(), source })
         }
         Step::Write(piece) => {
-            let chip = |source| BurnFailure::Chip { step: piece.what, source };
+            let chip = |source| BurnFailure::Chip { step: piece.what.clone(), source };
             workpiece.write_flash(piece.at, &piece.bytes).map_err(chip)?;
             let len = FlashLen(u32::try_from(piece.bytes.len()).expect("checked against the layout"));
             match workpiece.read_flash(piece.at, len).map_err(chip)? {
                 Some(stored) if stored != *piece.bytes => {
-                    Err(BurnFailure::NotReadBack { what: piece.what, at: piece.at })
+                    Err(BurnFailure::NotReadBack { what: piece.what.clone(), at: piece.at })
                 }
                 _ => Ok(()),
             }
@@ -90,7 +109,7 @@ pub enum BurnFailure<E: std::error::Error + 'static> {
     #[error("{step}: {source}")]
     Chip {
         /// The step.
-        step: &'static str,
+        step: String,
         /// What the chip said.
         source: E,
     },
@@ -98,7 +117,7 @@ pub enum BurnFailure<E: std::error::Error + 'static> {
     #[error("{what} at {at} does not read back as written")]
     NotReadBack {
         /// What.
-        what: &'static str,
+        what: String,
         /// Where.
         at: FlashAddr,
     },

@@ -2,7 +2,7 @@
 
 use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
 use cotter_formats::chip::Chip;
-use cotter_formats::flash_encryption::xts::{self, XtsError, XtsKey};
+use cotter_formats::flash_encryption::key::{FlashCryptError, FlashKey};
 use cotter_formats::nvs::keys::KEYS_PARTITION_SIZE;
 use cotter_formats::partition::{
     self, Label, Partition, PartitionError, PartitionFlags, PartitionTable, PartitionType, Subtype, is_flash_encrypted,
@@ -59,7 +59,7 @@ impl Layout {
     ///
     /// # Errors
     /// [`LayoutError`] if something is missing in the table or does not fit.
-    pub fn pieces(&self, content: &Content<'_>, key: Option<&XtsKey>) -> Result<Vec<Piece>, LayoutError> {
+    pub fn pieces(&self, content: &Content<'_>, key: Option<&FlashKey>) -> Result<Vec<Piece>, LayoutError> {
         let boot = self.chip.bootloader_offset();
         let table_at = partition::DEFAULT_OFFSET;
         fits("boot image", content.boot.len(), FlashLen(table_at.0 - boot.0))?;
@@ -80,7 +80,7 @@ impl Layout {
             if let (true, Some(key)) = (piece.encrypted, key) {
                 let whole = piece.bytes.len().next_multiple_of(16);
                 piece.bytes.resize(whole, 0xff);
-                xts::encrypt(key, piece.at, &mut piece.bytes)?;
+                key.encrypt(piece.at, &mut piece.bytes)?;
             }
         }
         Ok(pieces)
@@ -102,7 +102,7 @@ pub struct Content<'a> {
 /// Bytes for one place in flash, as the part stores them.
 pub struct Piece {
     /// What it is, for people.
-    pub what: &'static str,
+    pub what: String,
     /// Where it begins.
     pub at: FlashAddr,
     /// The bytes, encrypted if [`Self::encrypted`] and a key was given.
@@ -112,8 +112,8 @@ pub struct Piece {
 }
 
 impl Piece {
-    fn new(what: &'static str, at: FlashAddr, bytes: Vec<u8>, encrypted: bool) -> Self {
-        Self { what, at, bytes: Zeroizing::new(bytes), encrypted }
+    pub(crate) fn new(what: &str, at: FlashAddr, bytes: Vec<u8>, encrypted: bool) -> Self {
+        Self { what: what.to_owned(), at, bytes: Zeroizing::new(bytes), encrypted }
     }
 
     /// The whole sectors that this piece lies in.
@@ -158,12 +158,13 @@ pub enum LayoutError {
     },
     /// The encryption refused the address or length.
     #[error(transparent)]
-    Encryption(#[from] XtsError),
+    Encryption(#[from] FlashCryptError),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cotter_formats::flash_encryption::xts::XtsKey;
     use cotter_formats::secret::Secret;
 
     #[test]
@@ -172,7 +173,7 @@ mod tests {
         let keys = Zeroizing::new([0x33; KEYS_PARTITION_SIZE]);
         let content = Content { boot: &[1; 8192], app: &[2; 8192], nvs: &[3; 4096], nvs_keys: &keys };
         let plain = layout.pieces(&content, None).unwrap();
-        let key = XtsKey::Aes128(Secret::filled_by(|key| key.fill(7)));
+        let key = FlashKey::Xts(XtsKey::Aes128(Secret::filled_by(|key| key.fill(7))));
         let stored = layout.pieces(&content, Some(&key)).unwrap();
         for (plain, stored) in plain.iter().zip(&stored) {
             assert_eq!(plain.bytes == stored.bytes, plain.what == "NVS", "{}", plain.what);

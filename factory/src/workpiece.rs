@@ -21,6 +21,13 @@ pub trait Workpiece {
     /// If the set is refused nothing was burned.
     fn burn(&mut self, set: &BurnSet) -> Result<(), Self::Error>;
 
+    /// Finishes a burn of the same set that was cut short: what is burned already is left alone, a key that is hidden
+    /// already is taken for burned.
+    ///
+    /// # Errors
+    /// As [`Self::burn`].
+    fn resume(&mut self, set: &BurnSet) -> Result<(), Self::Error>;
+
     /// Erases the sectors and writes `bytes` as they are.
     ///
     /// # Errors

@@ -7,11 +7,11 @@ use cotter_factory::identity::{Identity, Product};
 use cotter_factory::journal::Journal;
 use cotter_factory::layout::{Content, Layout};
 use cotter_factory::pki::ProductCa;
-use cotter_factory::plan::{Keys, Plan};
-use cotter_factory::policy::Policy;
-use cotter_factory::rehearse::{RehearsalError, rehearse};
+use cotter_factory::plan::{KeyFiles, Plan};
+use cotter_factory::rehearse::{Depth, Fate, RehearsalError, rehearse, rehearse_with};
 use cotter_factory::signing::{ManifestKey, SecureBootKey};
 use cotter_formats::chip::Chip;
+use cotter_formats::flash_encryption::key::FlashKey;
 use cotter_formats::flash_encryption::xts::XtsKey;
 use cotter_formats::secret::Secret;
 use cotter_wire::ids::Nonce;
@@ -32,24 +32,26 @@ fn plan(boot_key: &SecureBootKey, app_key: &SecureBootKey, trusted: &SecureBootK
         nonce_floor: Nonce(10_000),
     };
     let nvs = identity.nvs_partition(layout.table.find("nvs").unwrap(), &product).unwrap();
-    let flash_key = Secret::filled_by(|key| cotter_factory::signing::random(key).unwrap());
+    let flash_key: Secret<32> = Secret::filled_by(|key| cotter_factory::signing::random(key).unwrap());
     let content = Content {
         boot: &boot_key.sign(BOOT).unwrap(),
         app: &app_key.sign(APP).unwrap(),
         nvs: &nvs,
         nvs_keys: &identity.nvs_keys_partition(),
     };
-    let key = XtsKey::Aes128(Secret::filled_by(|key| key.copy_from_slice(flash_key.expose())));
+    let key = FlashKey::Xts(XtsKey::Aes128(Secret::filled_by(|key| key.copy_from_slice(flash_key.expose()))));
     let pieces = layout.pieces(&content, Some(&key)).unwrap();
-    let keys = Keys { secure_boot_digest: trusted.digest().unwrap(), flash_encryption: &flash_key };
-    Plan::new(&Policy::release(Chip::Esp32C3), &keys, pieces).unwrap()
+    let mut keys = KeyFiles::default();
+    keys.insert("digest0", &trusted.digest().unwrap());
+    keys.insert("flash", flash_key.expose());
+    Plan::release(Chip::Esp32C3, &keys, pieces).unwrap()
 }
 
 #[test]
 fn a_rehearsed_plan_burns_and_boots() {
     let key = SecureBootKey::generate().unwrap();
     let rehearsed = rehearse(plan(&key, &key, &key), "1.0.0").unwrap();
-    assert_eq!(rehearsed.trials().len(), 10);
+    assert_eq!(rehearsed.trials().len(), 13);
     let folder = tempfile::tempdir().unwrap();
     let journal = folder.path().join("journal.jsonl");
     let chip = VirtualChip::new(Chip::Esp32C3, [2, 0, 0, 0, 0, 9]).unwrap();
@@ -67,7 +69,7 @@ fn a_rehearsed_plan_burns_and_boots() {
 fn an_application_signed_by_another_key_never_reaches_silicon() {
     let (key, other) = (SecureBootKey::generate().unwrap(), SecureBootKey::generate().unwrap());
     let refused = rehearse(plan(&key, &other, &key), "1.0.0").unwrap_err();
-    assert!(matches!(refused, RehearsalError::Trials(_)));
+    assert!(matches!(refused, RehearsalError::Failed(_)));
     assert!(refused.to_string().contains("power on: expected verified and booted 1.0.0, saw no-bootable-app"));
 }
 
@@ -76,4 +78,16 @@ fn a_digest_of_another_key_never_reaches_silicon() {
     let (key, other) = (SecureBootKey::generate().unwrap(), SecureBootKey::generate().unwrap());
     let refused = rehearse(plan(&key, &key, &other), "1.0.0").unwrap_err();
     assert!(refused.to_string().contains("power on: expected verified and booted 1.0.0, saw untrusted-key"));
+}
+
+#[test]
+fn a_whole_rehearsal_tries_wrong_orders_and_power_cuts() {
+    let key = SecureBootKey::generate().unwrap();
+    let rehearsed = rehearse_with(plan(&key, &key, &key), None, "1.0.0", Depth::Full, &mut |_| ()).unwrap();
+    let verdict = rehearsed.verdict();
+    println!("{:#?}\n{:#?}", verdict.cuts, verdict.orders);
+    assert!(verdict.passed());
+    assert_eq!(verdict.cuts.finished + verdict.cuts.unprotected.len(), verdict.cuts.burns + verdict.cuts.writes);
+    let fate = |first: &str| verdict.orders.iter().find(|order| order.steps[0] == first).unwrap().fate;
+    assert_eq!(fate("content"), Fate::Works);
 }

@@ -49,7 +49,12 @@ impl BurnSet {
     /// Nothing to burn yet.
     #[must_use]
     pub fn new(chip: Chip) -> Self {
-        let map = EfuseMap::of(chip);
+        Self::for_map(EfuseMap::of(chip))
+    }
+
+    /// As [`Self::new`], for the revision of that map.
+    #[must_use]
+    pub fn for_map(map: EfuseMap) -> Self {
         Self { map, blocks: map.blocks.iter().map(|_| Zeroizing::new([0; BLOCK_MAX])).collect() }
     }
 

@@ -11,11 +11,11 @@ use cotter_factory::journal::Journal;
 use cotter_factory::layout::{Content, Layout};
 use cotter_factory::output::{Visibility, write_whole};
 use cotter_factory::pki::{Issued, ProductCa};
-use cotter_factory::plan::{Keys, Plan, Step};
-use cotter_factory::policy::Policy;
+use cotter_factory::plan::{KeyFiles, Plan, Step};
 use cotter_factory::rehearse::{Rehearsed, rehearse};
 use cotter_factory::signing::{ManifestKey, SecureBootKey, random};
 use cotter_formats::chip::Chip;
+use cotter_formats::flash_encryption::key::FlashKey;
 use cotter_formats::flash_encryption::xts::XtsKey;
 use cotter_formats::image::Image;
 use cotter_formats::secret::Secret;
@@ -132,7 +132,7 @@ impl Workshop {
         stage.done("encrypted NVS", format!("{} bytes: identity, trust anchor, nonce floor {NONCE_FLOOR}", nvs.len()));
         let nvs_keys = self.device.nvs_keys_partition();
         let content = Content { boot: &boot, app: &app, nvs: &nvs, nvs_keys: &nvs_keys };
-        let key = XtsKey::Aes128(Secret::filled_by(|key| key.copy_from_slice(self.flash_key.expose())));
+        let key = FlashKey::Xts(XtsKey::Aes128(Secret::filled_by(|key| key.copy_from_slice(self.flash_key.expose()))));
         let pieces = self.layout.pieces(&content, Some(&key))?;
         let encrypted: usize = pieces.iter().filter(|piece| piece.encrypted).map(|piece| piece.bytes.len()).sum();
         for piece in &pieces {
@@ -140,8 +140,10 @@ impl Workshop {
             write_whole(&folder.join(name), &piece.bytes, Visibility::Secret)?;
         }
         stage.done("flash content encrypted", format!("{encrypted} bytes, XTS-AES-128 by address"));
-        let keys = Keys { secure_boot_digest: self.secure_boot_digest, flash_encryption: &self.flash_key };
-        let plan = Plan::new(&Policy::release(CHIP), &keys, pieces)?;
+        let mut keys = KeyFiles::default();
+        keys.insert("digest0", &self.secure_boot_digest);
+        keys.insert("flash", self.flash_key.expose());
+        let plan = Plan::release(CHIP, &keys, pieces)?;
         Ok((plan, stage.end()))
     }
 
@@ -149,7 +151,7 @@ impl Workshop {
     pub(crate) fn birth(&self, plan: Plan, folder: &Path, format: Format) -> anyhow::Result<(VirtualChip, Stage)> {
         let mut stage = Running::start("Birth", format);
         for item in plan.burns() {
-            stage.done(format!("plan: {} = {}", item.name, item.value), item.meaning);
+            stage.done(format!("plan: {} = {}", item.name, item.value), &item.meaning);
         }
         let rehearsed: Rehearsed<Plan> = rehearse(plan, "1.0.0")?;
         for trial in rehearsed.trials() {

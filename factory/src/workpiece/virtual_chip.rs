@@ -17,6 +17,10 @@ impl Workpiece for Download {
         Self::burn(self, set)
     }
 
+    fn resume(&mut self, set: &BurnSet) -> Result<(), DownloadError> {
+        self.resume_burn(set)
+    }
+
     fn write_flash(&mut self, at: FlashAddr, bytes: &[u8]) -> Result<(), DownloadError> {
         Self::write_flash(self, at, bytes)
     }

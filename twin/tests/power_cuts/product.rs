@@ -6,12 +6,12 @@ use cotter_factory::identity::{Identity, Product as ProductData};
 use cotter_factory::journal::Journal;
 use cotter_factory::layout::{Content, Layout};
 use cotter_factory::pki::ProductCa;
-use cotter_factory::plan::{Keys, Plan};
-use cotter_factory::policy::Policy;
+use cotter_factory::plan::{KeyFiles, Plan};
 use cotter_factory::rehearse::rehearse;
 use cotter_factory::release::Release;
 use cotter_factory::signing::{ManifestKey, SecureBootKey, random};
 use cotter_formats::chip::Chip;
+use cotter_formats::flash_encryption::key::FlashKey;
 use cotter_formats::flash_encryption::xts::XtsKey;
 use cotter_formats::image::{AppDescriptor, BuildOptions, build_app};
 use cotter_formats::secret::Secret;
@@ -80,17 +80,19 @@ impl Product {
             trust_anchor: self.ca.certificate_der(),
             nonce_floor: Nonce(NONCE_FLOOR),
         };
-        let flash_key = Secret::filled_by(|key| random(key).unwrap());
+        let flash_key: Secret<32> = Secret::filled_by(|key| random(key).unwrap());
         let content = Content {
             boot: &self.secure_boot.sign(BOOT).unwrap(),
             app: self.image("1.0.0"),
             nvs: &self.identity.nvs_partition(layout.table.find("nvs").unwrap(), &product).unwrap(),
             nvs_keys: &self.identity.nvs_keys_partition(),
         };
-        let key = XtsKey::Aes128(Secret::filled_by(|key| key.copy_from_slice(flash_key.expose())));
+        let key = FlashKey::Xts(XtsKey::Aes128(Secret::filled_by(|key| key.copy_from_slice(flash_key.expose()))));
         let pieces = layout.pieces(&content, Some(&key)).unwrap();
-        let keys = Keys { secure_boot_digest: self.secure_boot.digest().unwrap(), flash_encryption: &flash_key };
-        let plan = Plan::new(&Policy::release(Chip::Esp32C3), &keys, pieces).unwrap();
+        let mut keys = KeyFiles::default();
+        keys.insert("digest0", &self.secure_boot.digest().unwrap());
+        keys.insert("flash", flash_key.expose());
+        let plan = Plan::release(Chip::Esp32C3, &keys, pieces).unwrap();
         let rehearsed = rehearse(plan, "1.0.0").unwrap();
 
         let chip = VirtualChip::new(Chip::Esp32C3, [2, 0, 0, 0, 0, 9]).unwrap();
