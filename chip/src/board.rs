@@ -56,6 +56,15 @@ impl VirtualChip {
         Ok(Self { flash, efuses, fault })
     }
 
+    /// The same chip on a board with an erased flash part of that size.
+    ///
+    /// # Errors
+    /// [`BoardError::FlashFile`] if the size is no whole number of sectors.
+    pub fn with_flash(self, size: FlashLen) -> Result<Self, BoardError> {
+        let flash = Flash::erased(size, self.fault.clone())?;
+        Ok(Self { flash, ..self })
+    }
+
     /// A board from its parts, which should hang on the same supply.
     #[must_use]
     pub const fn from_parts(flash: Flash, efuses: Efuses, fault: Fault) -> Self {

@@ -16,6 +16,7 @@ mod otadata;
 mod output;
 mod partition;
 mod prompt;
+mod rehearse;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -55,6 +56,7 @@ enum Verb {
     Nvs(nvs::Verb),
     Otadata(otadata::Args),
     Partition(partition::Args),
+    Rehearse(rehearse::Args),
     Serve(serve::Args),
 }
 
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Verb::Nvs(verb) => nvs::run(&verb, format),
         Verb::Otadata(args) => otadata::run(&args, format),
         Verb::Partition(args) => partition::run(&args, format),
+        Verb::Rehearse(args) => rehearse::run(&args, format),
         Verb::Serve(args) => serve::run(&args),
     };
     match outcome {

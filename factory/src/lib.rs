@@ -19,6 +19,7 @@
 //! | `identity` | what one device gets that no other has |
 //! | `release` | a signed image, its manifest, its content key |
 //! | `efuse` | which eFuses a product burns, on any chip |
+//! | `policy` | a product's policy file, and the birth that follows from it |
 //! | `layout` | what lies where in flash, encrypted for its place |
 //! | `plan` | a birth as steps, each with its meaning |
 //! | `rehearse` | the plan on a fresh virtual chip, which is then attacked |
@@ -41,6 +42,7 @@ pub mod nvs;
 pub mod output;
 pub mod pki;
 pub mod plan;
+pub mod policy;
 pub mod private_key;
 pub mod public_key;
 pub mod rehearse;

@@ -66,7 +66,11 @@ impl Plan {
             let mut items = Vec::new();
             for burn in &stage.burns {
                 add(&mut set, &map, keys, burn)?;
-                items.push(Item { name: burn.name().to_owned(), value: value(burn), meaning: burn.meaning().to_owned() });
+                items.push(Item {
+                    name: burn.name().to_owned(),
+                    value: value(burn),
+                    meaning: burn.meaning().to_owned(),
+                });
             }
             steps.push(Step::Burn { title: stage.stage.name(), items, set: Box::new(set) });
         }

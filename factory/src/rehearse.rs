@@ -15,10 +15,12 @@ mod trials;
 
 use crate::burn::{BurnFailure, Manner, apply};
 use crate::plan::Plan;
-use cotter_chip::board::{BoardError, DownloadError, VirtualChip};
+use crate::policy::Birth;
+use cotter_chip::board::{BoardError, DownloadError, FLASH_SIZE, VirtualChip};
 use cotter_chip::efuse::BurnError;
 use cotter_chip::flash::FlashError;
 use cotter_chip::report::{BootReport, RefusalCode};
+use cotter_formats::addr::FlashLen;
 use cotter_formats::efuse::{ChipRevision, EfuseImage};
 use serde::Serialize;
 
@@ -86,20 +88,19 @@ pub enum Depth {
     Full,
 }
 
-/// Applies the plan to a fresh virtual chip, boots it, then attacks copies of it.
-/// `version`: what the booted application must say it is; `progress` is told what comes next.
+/// Applies the plan to a fresh virtual chip, boots it, then attacks copies of it. `progress` is told what comes next.
 ///
 /// # Errors
 /// [`RehearsalError::Failed`] with everything that was seen if anything ended otherwise; the plan is gone then.
 pub fn rehearse_with(
-    plan: Plan,
-    revision: Option<ChipRevision>,
-    version: &str,
+    birth: Birth,
     depth: Depth,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Rehearsed<Plan>, RehearsalError> {
     progress("birth");
-    let reel = Reel { plan: &plan, revision };
+    let Birth { plan, revision, flash, version, .. } = birth;
+    let version = version.as_str();
+    let reel = Reel { plan: &plan, revision, flash };
     let chip = reel.fresh()?;
     reel.birth(&chip, Manner::Fresh)?;
     progress("attacks");
@@ -114,7 +115,11 @@ pub fn rehearse_with(
     let efuses = chip.efuses().image().map_err(|_| FlashError::PowerLost)?;
     let boot = chip.duplicate()?.power_on();
     let verdict = Verdict { boot, trials, orders, cuts, efuses };
-    if verdict.passed() { Ok(Rehearsed { inner: plan, verdict }) } else { Err(RehearsalError::Failed(Box::new(verdict))) }
+    if verdict.passed() {
+        Ok(Rehearsed { inner: plan, verdict })
+    } else {
+        Err(RehearsalError::Failed(Box::new(verdict)))
+    }
 }
 
 /// As [`rehearse_with`], the attacks only, on the revision of the chip that is sold today.
@@ -122,21 +127,25 @@ pub fn rehearse_with(
 /// # Errors
 /// As [`rehearse_with`].
 pub fn rehearse(plan: Plan, version: &str) -> Result<Rehearsed<Plan>, RehearsalError> {
-    rehearse_with(plan, None, version, Depth::Quick, &mut |_| ())
+    let birth = Birth { plan, revision: None, flash: FLASH_SIZE, version: version.to_owned(), made: Vec::new() };
+    rehearse_with(birth, Depth::Quick, &mut |_| ())
 }
 
 /// Where fresh chips come from.
 struct Reel<'a> {
     plan: &'a Plan,
     revision: Option<ChipRevision>,
+    flash: FlashLen,
 }
 
 impl Reel<'_> {
     fn fresh(&self) -> Result<VirtualChip, BoardError> {
-        match self.revision {
-            None => VirtualChip::new(self.plan.chip(), REHEARSAL_MAC),
-            Some(revision) => VirtualChip::of_revision(self.plan.chip(), revision, REHEARSAL_MAC),
-        }
+        let chip = self.plan.chip();
+        let board = match self.revision {
+            None => VirtualChip::new(chip, REHEARSAL_MAC)?,
+            Some(revision) => VirtualChip::of_revision(chip, revision, REHEARSAL_MAC)?,
+        };
+        if board.raw_flash().size() == self.flash { Ok(board) } else { board.with_flash(self.flash) }
     }
 
     /// The whole plan, by the code that burns silicon.

@@ -1,13 +1,14 @@
 //! A whole birth with the real firmware: planned, rehearsed, burned, booted.
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use cotter_chip::board::VirtualChip;
+use cotter_chip::board::{FLASH_SIZE, VirtualChip};
 use cotter_factory::burn::burn;
 use cotter_factory::identity::{Identity, Product};
 use cotter_factory::journal::Journal;
 use cotter_factory::layout::{Content, Layout};
 use cotter_factory::pki::ProductCa;
 use cotter_factory::plan::{KeyFiles, Plan};
+use cotter_factory::policy::Birth;
 use cotter_factory::rehearse::{Depth, Fate, RehearsalError, rehearse, rehearse_with};
 use cotter_factory::signing::{ManifestKey, SecureBootKey};
 use cotter_formats::chip::Chip;
@@ -83,7 +84,9 @@ fn a_digest_of_another_key_never_reaches_silicon() {
 #[test]
 fn a_whole_rehearsal_tries_wrong_orders_and_power_cuts() {
     let key = SecureBootKey::generate().unwrap();
-    let rehearsed = rehearse_with(plan(&key, &key, &key), None, "1.0.0", Depth::Full, &mut |_| ()).unwrap();
+    let plan = plan(&key, &key, &key);
+    let birth = Birth { plan, revision: None, flash: FLASH_SIZE, version: "1.0.0".to_owned(), made: Vec::new() };
+    let rehearsed = rehearse_with(birth, Depth::Full, &mut |_| ()).unwrap();
     let verdict = rehearsed.verdict();
     println!("{:#?}\n{:#?}", verdict.cuts, verdict.orders);
     assert!(verdict.passed());

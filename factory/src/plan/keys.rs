@@ -104,7 +104,11 @@ fn exactly(files: &KeyFiles, wanted: &Wanted<'_>, lengths: &[usize]) -> Result<Z
     let first = lengths.first().copied().unwrap_or(0);
     let missing = || KeyRefusal::Missing { name: wanted.key.to_owned(), bytes: first };
     let bytes = files.get(wanted.key).ok_or_else(missing)?;
-    if lengths.contains(&bytes.len()) { Ok(Zeroizing::new(bytes.to_vec())) } else { Err(length(wanted, first, bytes.len())) }
+    if lengths.contains(&bytes.len()) {
+        Ok(Zeroizing::new(bytes.to_vec()))
+    } else {
+        Err(length(wanted, first, bytes.len()))
+    }
 }
 
 /// The file, an ECDSA key with zeros before the number so that it fills its blocks.

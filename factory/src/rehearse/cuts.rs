@@ -5,13 +5,13 @@ use super::{Reel, RehearsalError, good, outcome};
 use crate::burn::{Manner, perform};
 use crate::plan::Step;
 use cotter_chip::board::VirtualChip;
-use cotter_chip::fault::{CutPoint, Phase};
+use cotter_chip::fault::{CutPoint, Fault, Phase};
 use serde::Serialize;
 
 /// What came of the cuts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Cuts {
-    /// Cuts during eFuse burns: every command, in each phase.
+    /// Cuts during eFuse burns: before and after every command, and eight times in the middle of it.
     pub burns: usize,
     /// Cuts during flash writes: the first, the middle and the last operation of each write, in each phase.
     pub writes: usize,
@@ -28,8 +28,11 @@ pub(super) fn all(reel: &Reel<'_>, finished: &VirtualChip, version: &str) -> Res
     let (good, whole) = (good(reel.plan, version), registers(finished)?);
     let mut cuts = Cuts::default();
     for (name, op, is_burn) in points(reel)? {
-        for phase in Phase::ALL {
-            let chip = reel.fresh()?;
+        // A torn burn leaves any subset of its bits: several are tried.
+        let torn = if is_burn { TORN } else { 1 };
+        let again = std::iter::repeat_n(Phase::Torn, torn - 1);
+        for (seed, phase) in (0..).zip(Phase::ALL.into_iter().chain(again)) {
+            let chip = reel.fresh()?.duplicate_on(Fault::new(seed))?;
             chip.fault().restart_count();
             chip.fault().cut_at(CutPoint { op, phase });
             // It ends at the cut.
@@ -49,6 +52,9 @@ pub(super) fn all(reel: &Reel<'_>, finished: &VirtualChip, version: &str) -> Res
     }
     Ok(cuts)
 }
+
+/// How often a torn burn is tried, each time with other bits.
+const TORN: usize = 8;
 
 /// The operations at which the power goes: their step, their number, and whether they burn.
 fn points(reel: &Reel<'_>) -> Result<Vec<(String, u64, bool)>, RehearsalError> {

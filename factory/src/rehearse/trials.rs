@@ -58,8 +58,11 @@ impl Trials<'_> {
             trials.push(self.unsigned_boot_image()?);
             trials.push(self.signed_by_somebody(BOOT, RefusalCode::UntrustedKey)?);
             trials.push(self.signed_by_somebody(APPLICATION, RefusalCode::NoBootableApp)?);
-            let modified =
-                if self.plan.chip() == Chip::Esp32 { RefusalCode::SignedDigestMismatch } else { RefusalCode::HashMismatch };
+            let modified = if self.plan.chip() == Chip::Esp32 {
+                RefusalCode::SignedDigestMismatch
+            } else {
+                RefusalCode::HashMismatch
+            };
             trials.push(self.modified(BOOT, modified.as_str())?);
             trials.push(self.modified(APPLICATION, RefusalCode::NoBootableApp.as_str())?);
         }
@@ -120,7 +123,8 @@ impl Trials<'_> {
     fn modified(&self, what: &'static str, expected: &str) -> Result<Trial, RehearsalError> {
         let chip = self.chip.duplicate()?;
         let (at, _) = self.piece(what)?;
-        let skipped = if self.plan.policy().secure_boot == SecureBootMode::V1 && what == BOOT && at.0 == 0 { 0x1000 } else { 0 };
+        let skipped =
+            if self.plan.policy().secure_boot == SecureBootMode::V1 && what == BOOT && at.0 == 0 { 0x1000 } else { 0 };
         let target = FlashAddr(at.0 + skipped + INSIDE_FIRST_SEGMENT);
         let mut byte = [0];
         chip.raw_flash().read_at(target, &mut byte)?;

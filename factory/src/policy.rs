@@ -1,0 +1,353 @@
+//! A product's policy file: chip, images, partition table, keys, eFuses. From it follows the birth of each device.
+//!
+//! Paths count from the folder of the file. Where a key is `random`, or a secret one is not named, a rehearsal makes one.
+
+use crate::efuse::{EfusePlan, EfusePolicy, PolicyError, ProductProfile, Refusal, SecureBootMode, Wishes, build};
+use crate::layout::Piece;
+use crate::plan::{KeyFiles, Plan, PlanError};
+use crate::private_key::PrivateKey;
+use crate::public_key::PublicKey;
+use crate::signing::random;
+use cotter_formats::addr::{FlashAddr, FlashLen};
+use cotter_formats::chip::Chip;
+use cotter_formats::efuse::{ChipRevision, EfuseImage, EfuseMap};
+use cotter_formats::flash_encryption::key::{FlashKey, KeyHolder};
+use cotter_formats::image::{Image, ImageHeader};
+use cotter_formats::partition::csv::{self, CsvOptions};
+use cotter_formats::partition::{
+    DEFAULT_OFFSET, Partition, PartitionTable, PartitionType, Subtype, TABLE_LEN, is_flash_encrypted,
+};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// The file, as it is written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ProductPolicy {
+    /// As esptool spells it.
+    pub chip: String,
+    /// Major and minor, `3.0`; else the one that is sold today.
+    pub revision: Option<String>,
+    /// Where the devices go.
+    #[serde(default)]
+    pub workflow: Workflow,
+    /// Such as `4MB`.
+    #[serde(default = "four_megabytes")]
+    pub flash_size: String,
+    /// Where the partition table lies.
+    #[serde(default = "default_table_offset")]
+    pub partition_table_offset: u32,
+    /// Signed, if Secure Boot is wanted; with V1, the file with IV and digest for address 0.
+    pub boot_image: PathBuf,
+    /// CSV or binary.
+    pub partition_table: PathBuf,
+    /// What goes into partitions.
+    #[serde(rename = "image", default)]
+    pub images: Vec<PartitionImage>,
+    /// Files by the names that `cotter efuse plan` has for the keys; `random` makes one.
+    #[serde(default)]
+    pub keys: BTreeMap<String, PathBuf>,
+    /// As in the policy of `cotter efuse plan`; chip and profile stand above.
+    #[serde(default)]
+    pub efuse: Wishes,
+}
+
+/// Where devices go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Workflow {
+    /// On a desk: it can be undone, or flashed again.
+    Development,
+    /// To customers.
+    #[default]
+    Production,
+}
+
+/// What goes into one partition.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PartitionImage {
+    /// The label.
+    pub partition: String,
+    /// The bytes in plain.
+    pub file: PathBuf,
+}
+
+/// A birth, ready to be rehearsed.
+#[derive(Debug)]
+pub struct Birth {
+    /// The steps.
+    pub plan: Plan,
+    /// The chip's revision, if the policy names one.
+    pub revision: Option<ChipRevision>,
+    /// Size of the flash part.
+    pub flash: FlashLen,
+    /// Version in the descriptor of the application that boots first.
+    pub version: String,
+    /// Keys that were made for this birth only.
+    pub made: Vec<String>,
+}
+
+impl ProductPolicy {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`ProductError::Toml`].
+    pub fn from_toml(text: &str) -> Result<Self, ProductError> {
+        Ok(toml::from_str(text)?)
+    }
+
+    /// Reads keys and images from `folder`, and lays out the birth of one device.
+    ///
+    /// # Errors
+    /// [`ProductError`], with the file or the key that it is about.
+    pub fn birth(&self, folder: &Path) -> Result<Birth, ProductError> {
+        let chip = Chip::from_name(&self.chip).ok_or_else(|| ProductError::Chip(self.chip.clone()))?;
+        let revision = self.revision()?;
+        let map = revision.map_or_else(|| EfuseMap::of(chip), |revision| EfuseMap::of_revision(chip, revision));
+        let profile = match self.workflow {
+            Workflow::Development => ProductProfile::Development,
+            Workflow::Production => ProductProfile::Release,
+        };
+        let wishes = self.efuse.clone().or(Wishes { profile: Some(profile), ..Wishes::default() });
+        let policy = EfusePolicy::of(chip, &wishes)?;
+        let efuses = build(&policy, &EfuseImage::blank(chip))?;
+        let mut made = Vec::new();
+        let keys = self.keys(folder, &efuses, &mut made)?;
+        let flash = self.flash()?;
+        let mut files = Files { folder, key: None, chip };
+        if let Some(key) = keys.get("flash") {
+            files.key =
+                Some(FlashKey::for_chip(chip, KeyHolder::Efuse, None, key).map_err(|_| ProductError::FlashKey)?);
+        }
+        let table = self.table(folder, chip)?;
+        table.check_flash(FlashAddr(self.partition_table_offset), flash)?;
+        let (pieces, version) = self.pieces(&files, &table, policy.secure_boot)?;
+        let plan = Plan::new(efuses, map, &keys, pieces)?;
+        Ok(Birth { plan, revision, flash, version, made })
+    }
+
+    fn revision(&self) -> Result<Option<ChipRevision>, ProductError> {
+        let Some(text) = &self.revision else { return Ok(None) };
+        let numbers = text.trim_start_matches('v').split_once('.');
+        let number = |digits: &str| digits.parse().ok().filter(|number: &u16| *number < 100);
+        let revision = numbers.and_then(|(major, minor)| Some(100 * number(major)? + number(minor)?));
+        revision.map(|revision| Some(ChipRevision(revision))).ok_or_else(|| ProductError::Revision(text.clone()))
+    }
+
+    fn flash(&self) -> Result<FlashLen, ProductError> {
+        let text = self.flash_size.strip_suffix(['B', 'b']).unwrap_or(&self.flash_size);
+        let size = csv::number(text).and_then(|size| u32::try_from(size).ok());
+        let whole = size.filter(|size| *size > 0 && size.is_multiple_of(cotter_formats::addr::SECTOR));
+        whole
+            .filter(|size| *size <= MAX_FLASH)
+            .map(FlashLen)
+            .ok_or_else(|| ProductError::FlashSize(self.flash_size.clone()))
+    }
+
+    /// Every key that the plan wants. Digests come from keys in PEM or 32 raw bytes.
+    fn keys(&self, folder: &Path, efuses: &EfusePlan, made: &mut Vec<String>) -> Result<KeyFiles, ProductError> {
+        let mut keys = KeyFiles::default();
+        if let Some(name) = self.keys.keys().find(|name| !efuses.keys.iter().any(|input| input.name == **name)) {
+            return Err(ProductError::UnknownKey(name.clone()));
+        }
+        for input in &efuses.keys {
+            let file = self.keys.get(&input.name).filter(|file| file.as_os_str() != "random");
+            let bytes = match file {
+                Some(file) => key_bytes(&folder.join(file), input.secret)?,
+                None if input.secret => {
+                    made.push(input.name.clone());
+                    let mut bytes = Zeroizing::new(vec![0; input.bytes]);
+                    random(&mut bytes).map_err(|_| ProductError::Random)?;
+                    bytes
+                }
+                None => return Err(ProductError::KeyMissing(input.name.clone())),
+            };
+            keys.insert(&input.name, &bytes);
+        }
+        Ok(keys)
+    }
+
+    fn table(&self, folder: &Path, chip: Chip) -> Result<PartitionTable, ProductError> {
+        let path = folder.join(&self.partition_table);
+        let bytes = read(&path)?;
+        if let Some(table) = bytes.first_chunk::<TABLE_LEN>().filter(|table| table.starts_with(&[0xaa, 0x50])) {
+            return Ok(PartitionTable::parse(table)?);
+        }
+        let text = str::from_utf8(&bytes).map_err(|_| ProductError::Table(path.clone()))?;
+        let options = CsvOptions {
+            table: FlashAddr(self.partition_table_offset),
+            bootloader: Some(chip.bootloader_offset()),
+            recovery: None,
+            variables: None,
+        };
+        let rows = csv::parse(text, &options).map_err(|errors| ProductError::Csv {
+            path,
+            first: errors.first().map_or(String::new(), ToString::to_string),
+        })?;
+        Ok(PartitionTable::new(&rows)?)
+    }
+
+    /// The flash content, and the version of the application that boots first.
+    fn pieces(
+        &self,
+        files: &Files<'_>,
+        table: &PartitionTable,
+        secure_boot: SecureBootMode,
+    ) -> Result<(Vec<Piece>, String), ProductError> {
+        let boot = read(&files.folder.join(&self.boot_image))?;
+        let is_image = boot.first() == Some(&ImageHeader::MAGIC);
+        let boot_at = match (secure_boot, is_image) {
+            (SecureBootMode::V1, false) => FlashAddr(0),
+            (_, true) => files.chip.bootloader_offset(),
+            (_, false) => return Err(ProductError::BootImage(self.boot_image.clone())),
+        };
+        let table_at = FlashAddr(self.partition_table_offset);
+        let mut pieces = vec![
+            files.piece("boot image", boot_at, &boot, table_at, true)?,
+            files.piece("partition table", table_at, &table.encode(), FlashAddr(table_at.0 + 0x1000), true)?,
+        ];
+        let first = table.find_type(PartitionType::APP, Subtype::APP_FACTORY).or_else(|| table.ota_slots().next());
+        let first = first.ok_or(ProductError::NoApplication)?;
+        let mut version = None;
+        for PartitionImage { partition: label, file } in &self.images {
+            let partition = table.find(label).ok_or_else(|| ProductError::NoPartition(label.clone()))?;
+            let bytes = read(&files.folder.join(file))?;
+            let is_first = partition.offset == first.offset;
+            if is_first {
+                version = Some(version_of(&bytes, files.chip).ok_or_else(|| ProductError::Application(file.clone()))?);
+            }
+            let what = if is_first { "application" } else { label };
+            pieces.push(files.in_partition(what, partition, &bytes)?);
+        }
+        let version = version.ok_or_else(|| ProductError::NoImage(first.label.as_str().to_owned()))?;
+        Ok((pieces, version))
+    }
+}
+
+/// Turns files into what the flash part stores.
+struct Files<'a> {
+    folder: &'a Path,
+    key: Option<FlashKey>,
+    chip: Chip,
+}
+
+impl Files<'_> {
+    fn in_partition(&self, what: &str, partition: &Partition, bytes: &[u8]) -> Result<Piece, ProductError> {
+        let end = FlashAddr(u32::try_from(partition.end()).unwrap_or(u32::MAX));
+        self.piece(what, partition.offset, bytes, end, is_flash_encrypted(partition))
+    }
+
+    fn piece(
+        &self,
+        what: &str,
+        at: FlashAddr,
+        bytes: &[u8],
+        end: FlashAddr,
+        coded: bool,
+    ) -> Result<Piece, ProductError> {
+        let room = end.0.saturating_sub(at.0);
+        if bytes.len() > room as usize {
+            return Err(ProductError::TooLarge { what: what.to_owned(), len: bytes.len(), room: FlashLen(room) });
+        }
+        let mut piece = Piece::new(what, at, bytes.to_vec(), coded && self.key.is_some());
+        if let Some(key) = self.key.as_ref().filter(|_| coded) {
+            let whole = piece.bytes.len().next_multiple_of(16);
+            piece.bytes.resize(whole, 0xff);
+            key.encrypt(at, &mut piece.bytes).map_err(|_| ProductError::FlashKey)?;
+        }
+        Ok(piece)
+    }
+}
+
+fn version_of(bytes: &[u8], chip: Chip) -> Option<String> {
+    let image = Image::scan(bytes, chip).ok()?;
+    image.app_descriptor().map(|descriptor| descriptor.version().to_owned())
+}
+
+/// A secret as it is; of a public key its digest.
+fn key_bytes(path: &Path, secret: bool) -> Result<Zeroizing<Vec<u8>>, ProductError> {
+    let bytes = Zeroizing::new(read(path)?);
+    if secret || !bytes.starts_with(b"-----") {
+        return Ok(bytes);
+    }
+    let refused = |reason: String| ProductError::Key { path: path.into(), reason };
+    let public =
+        PublicKey::from_pem(&bytes).or_else(|_| PrivateKey::from_pem(&bytes, None).map(|key| key.public().clone()));
+    let digest = public.map_err(|error| refused(error.to_string()))?.secure_boot_digest();
+    Ok(Zeroizing::new(digest.map_err(|error| refused(error.to_string()))?.to_vec()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ProductError> {
+    let length = |error| ProductError::Io { path: path.into(), source: error };
+    let metadata = std::fs::metadata(path).map_err(length)?;
+    if metadata.len() > u64::from(MAX_FLASH) {
+        return Err(ProductError::TooLong(path.into()));
+    }
+    std::fs::read(path).map_err(length)
+}
+
+/// No flash part on an ESP32-class board is larger.
+const MAX_FLASH: u32 = 128 << 20;
+
+fn four_megabytes() -> String {
+    "4MB".to_owned()
+}
+
+const fn default_table_offset() -> u32 {
+    DEFAULT_OFFSET.0
+}
+
+/// Why a policy is no birth.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum ProductError {
+    #[error("policy: {0}")]
+    Toml(#[from] toml::de::Error),
+    #[error("policy: {0:?} is no chip that esptool knows")]
+    Chip(String),
+    #[error("policy: revision {0:?} is not of the form 3.0")]
+    Revision(String),
+    #[error("policy: flash-size {0:?} is no size such as 4MB, up to 128MB")]
+    FlashSize(String),
+    #[error("policy: {0}")]
+    Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error("policy: the plan has no key {0:?}; `cotter efuse plan` lists the names")]
+    UnknownKey(String),
+    #[error("policy: no file is named for the key {0:?}; add it under [keys]")]
+    KeyMissing(String),
+    #[error("{}: {reason}", path.display())]
+    Key { path: PathBuf, reason: String },
+    #[error("the flash key does not fit the chip, or an address is not a multiple of 16")]
+    FlashKey,
+    #[error("the system's random numbers failed")]
+    Random,
+    #[error("{} is neither a binary partition table nor CSV", .0.display())]
+    Table(PathBuf),
+    #[error("{}: {first}", path.display())]
+    Csv { path: PathBuf, first: String },
+    #[error(transparent)]
+    Partition(#[from] cotter_formats::partition::PartitionError),
+    #[error("{} is no boot image", .0.display())]
+    BootImage(PathBuf),
+    #[error("the partition table has neither a factory application nor an OTA slot")]
+    NoApplication,
+    #[error("the partition table has no partition {0:?}")]
+    NoPartition(String),
+    #[error("no [[image]] is for partition {0:?}, from which the device boots first")]
+    NoImage(String),
+    #[error("{} is no application of this chip, or has no descriptor", .0.display())]
+    Application(PathBuf),
+    #[error("{what} is {len:#x} bytes, its place holds {room}")]
+    TooLarge { what: String, len: usize, room: FlashLen },
+    #[error("{} is larger than any flash part", .0.display())]
+    TooLong(PathBuf),
+    #[error("{}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+}
