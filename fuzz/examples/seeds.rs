@@ -47,6 +47,7 @@ fn main() -> Outcome {
     device_key()?;
     efuse_dump()?;
     efuse_plan()?;
+    product_policy()?;
     ds_data()?;
     efuse_virtual_file()?;
     elf()?;
@@ -420,6 +421,14 @@ fn device_key() -> Outcome {
         let body: String = std::str::from_utf8(&pem)?.lines().filter(|line| !line.starts_with('-')).collect();
         seed("device_key", &format!("{name}.pem"), &pem)?;
         seed("device_key", &format!("{name}.der"), &Base64::decode_vec(&body).map_err(|error| error.to_string())?)?;
+    }
+    Ok(())
+}
+
+fn product_policy() -> Outcome {
+    for name in ["development", "production", "secure-boot-v1"] {
+        let text = std::fs::read(format!("{}/../docs/policies/{name}.toml", env!("CARGO_MANIFEST_DIR")))?;
+        seed("product_policy", name, &text)?;
     }
     Ok(())
 }

@@ -31,6 +31,7 @@
 //! | `partition_table` | formats `partition` |
 //! | `pkcs11_uri` | factory `token::uri` |
 //! | `reading` | wire `reading` and `codec` |
+//! | `product_policy` | factory `policy`, as far as a folder without files goes |
 //! | `register_map` | wire `registers`, the custom descriptor of an application image |
 //! | `secure_boot_v1` | formats `secure_boot::v1` |
 //! | `secure_cert` | formats and factory `secure_cert`, the legacy format too |
@@ -72,6 +73,7 @@ mod packet;
 mod partition_csv;
 mod partition_table;
 mod pkcs11_uri;
+mod product_policy;
 mod reading;
 mod register_map;
 mod secure_boot_v1;
@@ -108,6 +110,7 @@ pub use packet::packet;
 pub use partition_csv::partition_csv;
 pub use partition_table::partition_table;
 pub use pkcs11_uri::pkcs11_uri;
+pub use product_policy::product_policy;
 pub use reading::reading;
 pub use register_map::register_map;
 pub use secure_boot_v1::secure_boot_v1;
@@ -150,6 +153,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("partition_table", partition_table),
     ("pkcs11_uri", pkcs11_uri),
     ("reading", reading),
+    ("product_policy", product_policy),
     ("register_map", register_map),
     ("secure_boot_v1", secure_boot_v1),
     ("secure_cert", secure_cert),

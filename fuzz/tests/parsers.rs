@@ -21,6 +21,7 @@ const PARSERS: &[(&str, Fed)] = &[
     ("factory/src/pki/certificate.rs", Body("certificate")),
     ("factory/src/pki/name.rs", Body("names")),
     ("factory/src/pki/request.rs", Body("certificate")),
+    ("factory/src/policy.rs", Body("product_policy")),
     ("factory/src/private_key.rs", Body("key_file")),
     ("factory/src/public_key.rs", Body("key_file")),
     ("factory/src/secure_cert/open.rs", Body("secure_cert")),
