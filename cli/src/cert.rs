@@ -162,7 +162,9 @@ fn explained(refused: PkiError) -> anyhow::Error {
 
 /// Reads every certificate of a file.
 fn read_certificates(file: &File) -> anyhow::Result<Vec<Certificate>> {
-    Certificate::read_all(&file.read()?).with_context(|| file.to_string())
+    Certificate::read_all(&file.read()?)
+        .with_context(|| file.to_string())
+        .context(Help("a certificate is a block BEGIN CERTIFICATE in PEM, or DER"))
 }
 
 /// Encodes a certificate or request: DER if the file's name says so, else PEM.

@@ -12,11 +12,12 @@ pub(crate) use token::TokenArgs;
 
 use crate::file::File;
 use crate::output::{Format, Help};
-use anyhow::Context;
 use clap::Subcommand;
 use cotter_factory::device_key::DeviceKey;
 use cotter_factory::private_key::{PrivateKey, PrivateKeyError};
-use cotter_factory::public_key::PublicKey;
+use cotter_factory::public_key::{PublicKey, PublicKeyError};
+use cotter_formats::chip::Chip;
+use cotter_formats::secure_boot::v2::{Scheme, Support, support};
 use zeroize::Zeroizing;
 
 /// Make keys, say what a key file is, and take out what may be public.
@@ -116,7 +117,12 @@ pub(crate) fn either_half(pem: &[u8], password: &Password, name: &File) -> anyho
     match private_key(pem, password, name) {
         Ok(key) => Ok((key.public().clone(), Half::Private)),
         Err(refused) if matches!(refused.downcast_ref(), Some(PrivateKeyError::NotPem)) => {
-            let key = PublicKey::from_pem(pem).with_context(|| name.to_string()).context(Help(NOT_PEM))?;
+            let key = PublicKey::from_pem(pem).map_err(|refused| match refused {
+                PublicKeyError::NotPem => anyhow::anyhow!("{name}: neither a private nor a public key in PEM").context(
+                    Help("a key file has a block BEGIN PUBLIC KEY or BEGIN PRIVATE KEY (also RSA, EC, ENCRYPTED)"),
+                ),
+                other => anyhow::Error::new(other).context(name.to_string()),
+            })?;
             Ok((key, Half::Public))
         }
         Err(refused) => Err(refused),
@@ -148,4 +154,13 @@ pub(crate) fn read_device_key(file: &File, password: &Password) -> anyhow::Resul
     password.open(file, |password| DeviceKey::read(&bytes, password))
 }
 
-const NOT_PEM: &str = "`cotter key inspect FILE` says what a key file is";
+/// The refusal of a scheme that the chip's ROM does not know, with those that it knows.
+pub(crate) fn unverified(chip: Chip, scheme: Scheme) -> anyhow::Error {
+    let all = [Scheme::Rsa3072, Scheme::EcdsaP192, Scheme::EcdsaP256, Scheme::EcdsaP384];
+    let known = all.into_iter().filter(|&scheme| support(chip, scheme) != Support::No);
+    let known: Vec<String> = known.map(|scheme| scheme.to_string()).collect();
+    match known.as_slice() {
+        [] => anyhow::anyhow!("the {chip} does not verify {scheme}, nor any other scheme that is known here"),
+        known => anyhow::anyhow!("the {chip} does not verify {scheme}, but {}", known.join(", ")),
+    }
+}

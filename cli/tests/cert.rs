@@ -213,6 +213,9 @@ fn requests_that_ask_for_too_much_or_have_weak_keys_are_refused() {
     assert!(refused(at, "csr --kind p192 --subject CN=x -o x.csr").contains("P-192"));
     let other = refused(at, "issue --ca ca.pem --ca-key device.key.pem --subject CN=x -o no.pem");
     assert!(other.contains("the private key is not that of the CA certificate"), "{other}");
+    assert!(other.contains("help: name the two files that belong together"), "{other}");
+    let no_request = refused(at, "issue --ca ca.pem --ca-key ca.key.pem --csr ca.pem -o no.pem");
+    assert!(no_request.contains("ca.pem: no certification request in it") && no_request.contains("cotter cert csr"));
     let no_ca = refused(at, "issue --ca device.pem --ca-key device.key.pem --subject CN=x -o no.pem");
     assert!(no_ca.contains("not that of a CA"), "{no_ca}");
     let nobody = refused(at, "issue --ca ca.pem --ca-key ca.key.pem --subject CN=x --purpose server -o no.pem");

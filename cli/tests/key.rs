@@ -30,6 +30,8 @@ fn digests_and_public_keys_are_those_of_espsecure() {
             assert_eq!(cotter(&["public", &key]).1, golden(&format!("sbv2/pub-{name}.pem")), "{key}");
         }
     }
+    let (code, _, error) = cotter(&["digest", "keys/ca_cert.pem"]);
+    assert!(code == 1 && error.contains("neither a private nor a public key") && error.contains("help: "), "{error}");
     let (code, _, error) = cotter(&["digest", "keys/rsa2048_dev.pem"]);
     assert!(code == 1 && error.contains("RSA-2048 is no Secure Boot V2 key"), "{error}");
 }
@@ -79,7 +81,7 @@ fn a_kind_that_the_chip_has_no_use_for_is_refused() {
         ("flash-encryption-512", "esp32c3", "esp32c3 takes 32 bytes, not 64 bytes"),
         ("flash-encryption-192", "esp32s3", "esp32s3 takes 32 or 64 bytes, not 24 bytes"),
         ("secure-boot-v1-256", "esp32c3", "the esp32c3 has no Secure Boot V1"),
-        ("p192", "esp32s2", "the esp32s2 does not verify ECDSA P-192"),
+        ("p192", "esp32s2", "the esp32s2 does not verify ECDSA P-192, but RSA-3072"),
         ("rsa3072", "esp32c61", "the esp32c61 does not verify RSA-3072"),
     ] {
         let (code, _, error) = cotter(&["generate", kind, "--chip", chip, "-o", file.to_str().unwrap()]);

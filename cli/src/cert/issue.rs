@@ -126,7 +126,9 @@ impl Args {
 
     fn source(&self) -> anyhow::Result<Source> {
         if let Some(file) = &self.csr {
-            let request = Request::read(&file.read()?).with_context(|| file.to_string())?;
+            let request = Request::read(&file.read()?)
+                .with_context(|| file.to_string())
+                .context(Help("`cotter cert csr` and `openssl req -new` make requests"))?;
             let public = request.judge().map_err(explained).with_context(|| file.to_string())?;
             return Ok(Source { public, fresh: None, request: Some(request) });
         }

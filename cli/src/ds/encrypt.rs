@@ -6,7 +6,7 @@ use crate::image::hex;
 use crate::key::{Password, read_device_key};
 use crate::output::{self, Format, Help};
 use anyhow::Context;
-use cotter_factory::ds::{Parameters, fresh_hmac_key};
+use cotter_factory::ds::{DsMakeError, Parameters, fresh_hmac_key};
 use cotter_factory::output::Visibility;
 use cotter_factory::public_key::KeyKind;
 use cotter_factory::secure_cert::pack::{PackError, ds_width};
@@ -97,6 +97,11 @@ impl fmt::Display for Report {
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let width = ds_width(args.chip, args.tool_width)?;
     let key = read_device_key(&args.key, &args.password)?;
+    if key.rsa_numbers().is_none() {
+        return Err(DsMakeError::NotRsa)
+            .with_context(|| args.key.to_string())
+            .context(Help("make one: `cotter key generate rsa2048`"));
+    }
     if key.public().kind() == KeyKind::Rsa(1024) && !args.allow_rsa_1024 {
         return Err(PackError::Rsa1024).context(Help("use RSA-2048 or longer, or say --allow-rsa-1024"));
     }

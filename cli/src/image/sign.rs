@@ -232,7 +232,7 @@ fn allowed(args: &Args, chip: Chip, scheme: Scheme) -> anyhow::Result<()> {
             "ESP-IDF calls {scheme} on the {chip} insecure: it is \"not functional for certain input vectors\""
         ))
         .context(output::Help("sign with RSA-3072 where the chip has it, or insist with --allow-insecure-ecdsa")),
-        Support::No => Err(anyhow::anyhow!("the {chip} does not verify {scheme}")),
+        Support::No => Err(crate::key::unverified(chip, scheme)),
     }
 }
 

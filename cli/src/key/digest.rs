@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
             Support::Insecure => output::warning(format!(
                 "ESP-IDF calls {scheme} on the {chip} insecure: it is \"not functional for certain input vectors\""
             )),
-            Support::No => anyhow::bail!("the {chip} does not verify {scheme}"),
+            Support::No => return Err(super::unverified(chip, scheme)),
         }
     }
     match &args.output {

@@ -139,7 +139,9 @@ fn fits(kind: Kind, chip: Chip, bytes: &[u8]) -> anyhow::Result<()> {
                 Kind::P192 => Scheme::EcdsaP192,
                 _ => Scheme::EcdsaP384,
             };
-            anyhow::ensure!(support(chip, scheme) != Support::No, "the {chip} does not verify {scheme}");
+            if support(chip, scheme) == Support::No {
+                return Err(super::unverified(chip, scheme));
+            }
         }
         // The server and the firmware verify manifests, and identities need no silicon.
         _ => {}

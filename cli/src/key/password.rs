@@ -110,7 +110,7 @@ fn help(refused: &PrivateKeyError) -> Option<&'static str> {
             "convert it: `openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256 -in OLD.pem -out NEW.pem`"
         }
         PrivateKeyError::Password => "the password is the first line of --password-file, else COTTER_KEY_PASSWORD",
-        PrivateKeyError::NotPem => super::NOT_PEM,
+        PrivateKeyError::NotPem => "a private key file has a block BEGIN PRIVATE KEY (also RSA, EC, ENCRYPTED)",
         _ => return None,
     })
 }
