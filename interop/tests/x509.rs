@@ -133,8 +133,9 @@ fn openssl_believes_and_reads_what_we_issue() {
 fn we_believe_and_read_what_openssl_issues() {
     let (tools, mut random, folder) = (tools(), Generator::seeded(), temp_dir());
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let [ca, ca_key, below, below_key, csr, leaf, leaf_key, extensions] =
-        ["ca.pem", "ca.key", "below.pem", "below.key", "leaf.csr", "leaf.pem", "leaf.key", "ext.cnf"].map(path);
+    let [ca, ca_key, below, below_key, csr, leaf, leaf_key, extensions, config] =
+        ["ca.pem", "ca.key", "below.pem", "below.key", "leaf.csr", "leaf.pem", "leaf.key", "ext.cnf", "ca.cnf"]
+            .map(path);
     // A request is not signed with PSS here, a root may be.
     let generate = |random: &mut Generator, request: bool| -> Vec<&str> {
         let choices: [&[&str]; 4] = [
@@ -154,9 +155,16 @@ fn we_believe_and_read_what_openssl_issues() {
         let subject = format!("/DC=com/DC=example/OU=a/OU=b/CN={}", random.word(9));
         let digest = *random.pick(&["-sha256", "-sha384", "-sha512"]);
         let new = generate(&mut random, false);
+        // UTF8String, PrintableString, TeletexString or BMPString: what CAs of all ages have in their names.
+        let strings = *random.pick(&["utf8only", "default", "MASK:0x4", "MASK:0x800"]);
+        let text = format!(
+            "[req]\nstring_mask={strings}\ndistinguished_name=dn\nx509_extensions=ca\n[dn]\n\
+             [ca]\nbasicConstraints=critical,CA:TRUE\nsubjectKeyIdentifier=hash\n"
+        );
+        fs::write(&config, text).unwrap();
         let root =
             ["req", "-x509", "-nodes", "-days", "100", digest, "-subj", &subject, "-keyout", &ca_key, "-out", &ca];
-        tools.openssl(root.into_iter().chain(new)).accepted();
+        tools.openssl(root.into_iter().chain(["-config", &config]).chain(new)).accepted();
         let new = generate(&mut random, true);
         let request = ["req", "-new", "-nodes", "-subj", "/O=x/CN=below", "-keyout", &below_key, "-out", &csr];
         tools.openssl(request.into_iter().chain(new)).accepted();
@@ -198,6 +206,7 @@ fn we_believe_and_read_what_openssl_issues() {
         };
         assert_eq!(granted.alternative_names.len(), 2);
         let granted = ours.issue(&request.judge().unwrap(), &granted).unwrap();
+        assert_eq!(granted.issuer().as_der(), ours.certificate().subject().as_der(), "{strings}");
         let file = write(folder.path(), "granted.pem", &granted.to_pem());
         let verify = ["verify", "-purpose", "sslserver", "-verify_hostname", "leaf.example", "-CAfile", &ca, &file];
         tools.openssl(verify).accepted();
