@@ -161,6 +161,11 @@ impl Efuses {
         Secret::from_slice(&data[..32]).expect("32 bytes")
     }
 
+    /// The purpose of a key block; `None` if it is no key block, or a chip whose key blocks have none.
+    pub(crate) fn purpose_of(&self, block: EfuseBlock) -> Option<KeyPurpose> {
+        self.silicon().key_purpose(block)
+    }
+
     /// The purposes of the key blocks; the user's for those that the chip does not have.
     pub(crate) fn key_purposes(&self) -> [KeyPurpose; 6] {
         let silicon = self.silicon();

@@ -13,6 +13,7 @@
 //! | `board` | the whole thing: power it on, or write to it in download mode |
 //! | `loader` | download mode on the serial line: ROM and stub, as tools speak with them |
 //! | `uart` | what the chip prints, and who answers on its serial line |
+//! | `peripheral` | HMAC, Digital Signature, the lock of JTAG |
 //! | `report` | what a boot did, with stable refusal codes |
 
 pub mod board;
@@ -25,6 +26,7 @@ mod fixtures;
 pub mod flash;
 mod flash_image;
 pub mod loader;
+pub mod peripheral;
 pub mod report;
 pub mod rom;
 mod trusted_keys;

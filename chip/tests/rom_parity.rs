@@ -1,5 +1,5 @@
 //! What the ROMs do with good and bad boot images and eFuses, row by row; the rows are data, see `vectors/rom`.
-#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
 use cotter_chip::board::VirtualChip;
 use cotter_chip::efuse::session::{KeyOptions, KeyToBurn, Session};
