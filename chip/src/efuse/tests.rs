@@ -245,7 +245,7 @@ fn every_file_of_espefuse_becomes_a_chip_that_reads_like_it() {
     for entry in std::fs::read_dir(VECTORS).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let chip = Chip::ALL.into_iter().filter(|chip| name.starts_with(&format!("{chip}-"))).last();
+        let chip = Chip::ALL.into_iter().find(|chip| name.starts_with(&format!("{chip}-")));
         let Some(chip) = chip.filter(|_| name.ends_with(".bin")) else { continue };
         let Ok(image) = EfuseImage::from_virtual_file(chip, &vector(&name)) else { continue };
         let efuses = Efuses::from_image(&image, Fault::default());

@@ -323,7 +323,7 @@ proptest! {
             start_stub(&mut loader);
         }
         for (op, data, whole) in requests {
-            let bytes = if whole { request(Op(op % 0x20 | op & 0xd0), &data, 0) } else { data };
+            let bytes = if whole { request(Op((op % 0x20) | (op & 0xd0)), &data, 0) } else { data };
             loader.receive(&bytes);
             prop_assert!(loader.out.len() <= OUT_MAX + 0x1_0000);
             if loader.next().is_some() {
