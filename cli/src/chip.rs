@@ -11,6 +11,7 @@ use cotter_chip::fault::Fault;
 use cotter_chip::flash::Flash;
 use cotter_formats::addr::FlashLen;
 use cotter_formats::chip::Chip;
+use cotter_formats::efuse::ChipRevision;
 use std::path::{Path, PathBuf};
 
 /// Keep a virtual chip alive for esptool, espefuse and others, or boot one.
@@ -34,9 +35,17 @@ struct BoardFiles {
     efuse: Option<PathBuf>,
 }
 
+/// What a board is made of where there is no file.
+#[derive(Clone, Copy)]
+struct Fresh {
+    flash_size: FlashLen,
+    /// One that is sold today, unless it is said.
+    revision: Option<ChipRevision>,
+}
+
 impl BoardFiles {
     /// The board that they hold; what is not there yet is fresh from the factory.
-    fn load(&self, flash_size: FlashLen) -> anyhow::Result<VirtualChip> {
+    fn load(&self, fresh: Fresh) -> anyhow::Result<VirtualChip> {
         let fault = Fault::default();
         // Refuses a chip that is not simulated.
         VirtualChip::new(self.chip, FACTORY_MAC).context(Help(SIMULATED))?;
@@ -47,11 +56,14 @@ impl BoardFiles {
                 return Err(anyhow!("{} exists, but not the eFuse file that belongs to it", cells.display()))
                     .context(Help("delete it, or name another eFuse file"));
             }
-            (None, _) => Efuses::fresh(self.chip, FACTORY_MAC, fault.clone()),
+            (None, _) => match fresh.revision {
+                Some(revision) => Efuses::fresh_of(self.chip, revision, FACTORY_MAC, fault.clone()),
+                None => Efuses::fresh(self.chip, FACTORY_MAC, fault.clone()),
+            },
         };
         let flash = match existing(self.flash.as_deref()) {
             Some(path) => Flash::load(path, fault.clone())?,
-            None => Flash::erased(flash_size, fault.clone())?,
+            None => Flash::erased(fresh.flash_size, fault.clone())?,
         };
         Ok(VirtualChip::from_parts(flash, efuses, fault))
     }

@@ -1,6 +1,6 @@
 //! `cotter chip boot`: one power-on of a virtual chip, step by step.
 
-use super::BoardFiles;
+use super::{BoardFiles, Fresh};
 use crate::output::{self, Format, Help};
 use anyhow::Context;
 use cotter_chip::report::{BootReport, Outcome, Stage};
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     }
     let files = BoardFiles { chip: args.chip, flash: Some(args.flash.clone()), efuse: args.efuse.clone() };
     let board = files
-        .load(FlashLen(0))
+        .load(Fresh { flash_size: FlashLen(0), revision: None })
         .context(Help("a flash file is the whole flash from address 0: esptool merge-bin --pad-to-size makes one"))?;
     let report = board.power_on();
     let changed = board.fault().operations() > 0;

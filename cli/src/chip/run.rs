@@ -1,12 +1,13 @@
 //! `cotter chip run`: a virtual chip on a TCP port or a pseudo-terminal, until it is told to quit.
 
-use super::BoardFiles;
+use super::{BoardFiles, Fresh};
 use crate::output::{self, Format, Help};
 use anyhow::Context;
 use cotter_chip::report::Outcome;
 use cotter_chip::uart::{Start, Strap, Uart};
 use cotter_formats::addr::{FlashLen, SECTOR};
 use cotter_formats::chip::Chip;
+use cotter_formats::efuse::ChipRevision;
 use cotter_twin::serial_port::{LineEvent, SerialPort};
 use serde::Serialize;
 use std::fmt;
@@ -37,6 +38,9 @@ pub(crate) struct Args {
     /// Size of a flash that is made: 1MB to 16MB.
     #[arg(long, value_name = "SIZE", default_value = "4MB", value_parser = flash_size)]
     flash_size: FlashLen,
+    /// Revision of a chip whose eFuses are made, as in v1.0 [default: one that is sold today].
+    #[arg(long, value_name = "REVISION", value_parser = revision)]
+    revision: Option<ChipRevision>,
     #[command(flatten)]
     line: Line,
     /// What the strap pins ask for: `download` as with the boot button held, or `run` what is in flash.
@@ -79,7 +83,7 @@ espefuse --virt --path-efuse-file efuse.bin reads and burns the same eFuse file 
 
 pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let files = BoardFiles { chip: args.chip, flash: args.flash.clone(), efuse: args.efuse.clone() };
-    let board = files.load(args.flash_size)?;
+    let board = files.load(Fresh { flash_size: args.flash_size, revision: args.revision })?;
     files.save_efuses(&board)?;
     files.save_flash(&board)?;
     let mut port = match (&args.line.listen, &args.line.pty) {
@@ -338,6 +342,13 @@ fn flash_size(text: &str) -> Result<FlashLen, String> {
     size.filter(|size| size.0 >= SECTOR).ok_or_else(|| "expected 1MB, 2MB, 4MB, 8MB or 16MB".to_owned())
 }
 
+fn revision(text: &str) -> Result<ChipRevision, String> {
+    let parts = text.strip_prefix('v').unwrap_or(text).split_once('.');
+    let numbers = parts.and_then(|(major, minor)| Some((major.parse::<u16>().ok()?, minor.parse::<u16>().ok()?)));
+    let known = numbers.filter(|(major, minor)| *major < 16 && *minor < 100);
+    known.map(|(major, minor)| ChipRevision(100 * major + minor)).ok_or_else(|| "expected one like v1.0".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -348,6 +359,12 @@ mod tests {
         assert_eq!(Command::parse("power off"), Some(Command::PowerOff));
         assert_eq!(Command::parse(" \n"), None);
         assert_eq!(Command::parse("reset now "), Some(Command::Unknown("reset now".to_owned())));
+    }
+
+    #[test]
+    fn revisions_are_two_numbers() {
+        assert_eq!((revision("v3.0"), revision("1.2")), (Ok(ChipRevision(300)), Ok(ChipRevision(102))));
+        assert!(revision("3").is_err() && revision("v3.100").is_err() && revision("v99.0").is_err());
     }
 
     #[test]
