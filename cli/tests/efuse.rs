@@ -79,6 +79,19 @@ const GOLDEN: &[(&str, &[&str])] = &[
     ("esp32h2-ecdsa", &["burn-key BLOCK_KEY0 ../keys/ecdsa_p256.pem ECDSA_KEY"]),
     ("esp32h2-ecdsa_p192-readable", &["burn-key --no-read-protect BLOCK_KEY0 ../keys/ecdsa_p192.pem ECDSA_KEY"]),
     ("esp32h2-ecdsa_p256-readable", &["burn-key --no-read-protect BLOCK_KEY0 ../keys/ecdsa_p256.pem ECDSA_KEY"]),
+    ("esp32h2-v1.2", &["burn-efuse WAFER_VERSION_MAJOR 1 WAFER_VERSION_MINOR 2"]),
+    (
+        "esp32h2-v1.2-ecdsa",
+        &[
+            "burn-efuse WAFER_VERSION_MAJOR 1 WAFER_VERSION_MINOR 2",
+            "burn-key BLOCK_KEY0 ../keys/ecdsa_p256.pem ECDSA_KEY",
+        ],
+    ),
+    ("esp32p4-v3", &["burn-efuse WAFER_VERSION_MAJOR_LO 3"]),
+    (
+        "esp32p4-v3-ecdsa-p384",
+        &["burn-efuse WAFER_VERSION_MAJOR_LO 3", "burn-key BLOCK_KEY0 ../keys/ecdsa_p384.pem ECDSA_KEY_P384"],
+    ),
     ("esp32s2-xts256", &["burn-key BLOCK_KEY0 fe_key_512.bin XTS_AES_256_KEY"]),
     ("esp32s3-flashv", &["set-flash-voltage 3.3V"]),
     ("esp32s3-xts-readable", &["burn-key --no-read-protect BLOCK_KEY0 fe_key_512.bin XTS_AES_256_KEY"]),

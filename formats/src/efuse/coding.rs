@@ -126,12 +126,18 @@ mod tests {
     use super::*;
     use hex_literal::hex;
 
+    fn bytes<const N: usize>(digits: &str) -> [u8; N] {
+        assert_eq!(digits.len(), 2 * N);
+        core::array::from_fn(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap())
+    }
+
     #[test]
     fn three_quarters_agrees_with_espefuse() {
-        // vectors/efuse/coding34.txt: espefuse 5.6.0
-        let data = hex!("ac4caf11f95bbf0bfa732f62dff410cc82721895c66764b1");
-        let coded = hex!("ac4caf11f95bfc60bf0bfa732f62705edff410cc827207461895c66764b1f951");
-        assert_eq!(three_quarters::encode(&data), coded);
+        // espefuse 5.6.0, vectors/efuse/README.md
+        for line in include_str!("../../../vectors/efuse/coding34.txt").lines() {
+            let (data, coded) = line.split_once(' ').unwrap();
+            assert_eq!(three_quarters::encode(&bytes(data)), bytes::<32>(coded));
+        }
         assert_eq!(three_quarters::encode(&[0; 24]), [0; 32]);
         assert_eq!(three_quarters::encode(&[0xff; 24])[..8], hex!("ffffffffffff00a8"));
     }
@@ -144,15 +150,14 @@ mod tests {
 
     #[test]
     fn agrees_with_reedsolo() {
-        // shared vectors/efuse/rs-parity.txt: reedsolo 1.7.0, RSCodec(12)
-        let mut one = [0; DATA];
-        one[0] = 1;
-        assert_eq!(check_bytes(&one), hex!("e10f626eafecc5fbc6e0972f"));
-        let sequence = core::array::from_fn(|index| u8::try_from(index).unwrap());
-        assert_eq!(check_bytes(&sequence), hex!("a04c470d3ffcb203dae9f413"));
-        assert_eq!(check_bytes(&[0xff; DATA]), hex!("13a36292597404257375e0aa"));
-        let key = hex!("3a642bf2fe0e44cc2c17f7b337cfc45ef4a63b02fac4d7e2aca37c006741e469");
-        assert_eq!(check_bytes(&key), hex!("7b0c26f6058f2e9a5633c86e"));
+        // reedsolo 1.7.0, vectors/efuse/README.md
+        let lines = include_str!("../../../vectors/efuse/rs-parity.txt").lines();
+        for line in lines.clone() {
+            let mut words = line.split(' ').skip(1);
+            let (data, check) = (words.next().unwrap(), words.next().unwrap());
+            assert_eq!(check_bytes(&bytes(data)), bytes::<CHECK>(check), "{line}");
+        }
+        assert_eq!(lines.count(), 4);
         assert_eq!(check_bytes(&[0; DATA]), [0; CHECK]);
     }
 }

@@ -13,6 +13,7 @@ pub static KEY_PURPOSES: [Field; 6] =
 pub static KEY_REVOKES: [Field; 3] = [SECURE_BOOT_KEY_REVOKE0, SECURE_BOOT_KEY_REVOKE1, SECURE_BOOT_KEY_REVOKE2];
 
 // name, block, start bit, length, WR_DIS bit, RD_DIS bit, other names; in braces: reserved, espefuse does not show it
+// (JTAG_SEL_ENABLE: "not functional, a bug in the hardware")
 fields! {
     WR_DIS 0 0 +32 W _ R _ []
     RD_DIS 0 32 +7 W 0 R _ []
@@ -24,7 +25,7 @@ fields! {
     DIS_FORCE_DOWNLOAD 0 44 +1 W 2 R _ []
     RPT4_RESERVED6 0 45 +1 W _ R _ {}
     DIS_TWAI 0 46 +1 W 2 R _ [DIS_CAN]
-    JTAG_SEL_ENABLE 0 47 +1 W 2 R _ []
+    JTAG_SEL_ENABLE 0 47 +1 W 2 R _ {}
     SOFT_DIS_JTAG 0 48 +3 W 31 R _ []
     DIS_PAD_JTAG 0 51 +1 W 2 R _ []
     DIS_DOWNLOAD_MANUAL_ENCRYPT 0 52 +1 W 2 R _ []
