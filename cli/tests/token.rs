@@ -132,6 +132,40 @@ fn the_pin_comes_from_a_file_the_environment_or_the_uri_and_is_never_shown() {
 }
 
 #[test]
+fn a_token_signs_for_secure_boot_v1_and_debug_certificates() {
+    let token = Token::with_keys(&[("ecdsa_p256", "boot", "01"), ("ecdsa_p384", "wide", "02")]);
+    let works = |arguments: &str| {
+        let (code, out, error) = token.cotter(arguments);
+        assert_eq!(code, 0, "{arguments}: {out}{error}");
+        out
+    };
+    let fails = |arguments: &str, refusal: &str| {
+        let (code, _, error) = token.cotter(arguments);
+        assert!(code == 1 && error.contains(refusal), "{arguments}: {error}");
+    };
+    let v1 = "image sign --scheme v1 -o OUT/v1 image/esp32-secure-pad-v1.bin --pkcs11";
+    let said = works(&format!("{v1} pkcs11:object=boot"));
+    assert!(said.contains("Secure Boot V1"), "{said}");
+    let verify = "image verify --scheme v1 --key keys/ecdsa_p256.pem OUT/v1";
+    assert_eq!(told(&token.command(verify).output().unwrap()).0, 0);
+    std::fs::remove_file(token.path("v1")).unwrap();
+    fails(&format!("{v1} pkcs11:object=wide"), "ECDSA P-384 is no Secure Boot V1 key");
+
+    let session = "--mac 30:ed:a0:ed:78:9c --session-counter 1";
+    let debug = format!("debug certificate {session} --enable-jtag -o OUT/cert --pkcs11");
+    let said = works(&format!("{debug} pkcs11:object=boot"));
+    assert!(said.contains("unlocks enable_jtag"), "{said}");
+    let show = format!("debug show {session} --digest sdc/digest.bin OUT/cert");
+    let shown = told(&token.command(&show).output().unwrap());
+    assert!(shown.0 == 0 && shown.1.contains("the signature holds for this chip and session"), "{shown:?}");
+    std::fs::remove_file(token.path("cert")).unwrap();
+    fails(&format!("{debug} pkcs11:object=wide"), "signed with ECDSA P-256, not with ECDSA P-384");
+    let (code, _, error) = token.cotter(&format!("{debug} pkcs11:object=boot --key keys/ecdsa_p256.pem"));
+    assert!(code == 2 && error.contains("cannot be used with"), "{error}");
+    assert!(!token.path("v1").exists() && !token.path("cert").exists());
+}
+
+#[test]
 fn refuses_by_name() {
     let token =
         Token::with_keys(&[("rsa2048_dev", "small", "01"), ("ecdsa_p256", "twin", "02"), ("ecdsa_p384", "twin", "03")]);

@@ -2,6 +2,7 @@
 
 use crate::private_key::{PrivateKey, PrivateKeyError};
 use crate::public_key::{KeyKind, PublicKey};
+use crate::token::{TokenError, TokenKey};
 use cotter_formats::secure_boot::v2::Curve;
 use cotter_formats::secure_debug::{ChipInfo, DebugCertificate, Unlock, key_digest};
 
@@ -15,6 +16,18 @@ pub fn sign(key: &PrivateKey, unlock: Unlock, chip: &ChipInfo) -> Result<DebugCe
     let signature = key.sign_p256(&DebugCertificate::message_digest(&unlock, chip))?;
     let certificate = DebugCertificate { unlock, point, signature, nonce: chip.nonce };
     certificate.verify(chip).map_err(|_| PrivateKeyError::Library)?;
+    Ok(certificate)
+}
+
+/// As [`sign`], with a key that a token holds.
+///
+/// # Errors
+/// [`DebugError`].
+pub fn sign_with_token(key: &TokenKey, unlock: Unlock, chip: &ChipInfo) -> Result<DebugCertificate, DebugError> {
+    let point = point(key.public())?;
+    let signature = key.sign_p256(&DebugCertificate::message_digest(&unlock, chip))?;
+    let certificate = DebugCertificate { unlock, point, signature, nonce: chip.nonce };
+    certificate.verify(chip).map_err(|_| TokenError::Wrong)?;
     Ok(certificate)
 }
 
@@ -44,4 +57,7 @@ pub enum DebugError {
     /// Signing failed.
     #[error(transparent)]
     Key(#[from] PrivateKeyError),
+    /// The token refused, or answered something else.
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }

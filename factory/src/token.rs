@@ -225,6 +225,8 @@ pub enum TokenError {
     /// The signature that came back is not one of this key.
     #[error("the token's answer: {0}")]
     Answer(#[from] BlockRefusal),
+    #[error("the token's answer is no signature of its key")]
+    Wrong,
     #[error(transparent)]
     Public(#[from] PublicKeyError),
     #[error("PKCS#11: {0}")]

@@ -1,10 +1,14 @@
-//! Secure Boot V2 with keys on a PKCS#11 token, SoftHSM's: espsecure and OpenSSL accept what the token signed.
+//! Keys on a PKCS#11 token, SoftHSM's: espsecure and OpenSSL accept what the token signed for Secure Boot V1 and V2, and
+//! debug certificates come out as espsecure makes them.
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+use cotter_factory::debug_certificate::sign_with_token;
 use cotter_factory::public_key::{KeyKind, PublicKey};
 use cotter_factory::token::uri::Pkcs11Uri;
 use cotter_factory::token::{Module, TokenError, TokenKey};
+use cotter_formats::secure_boot::v1;
 use cotter_formats::secure_boot::v2::{ContentDigests, Curve, SignedFile, Trusted, append_block};
+use cotter_formats::secure_debug::{ChipInfo, Feature, SessionCounter, Unlock};
 use cotter_interop::{Generator, SoftHsm, temp_dir, tools};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::mechanism::Mechanism;
@@ -98,5 +102,63 @@ fn espsecure_accepts_what_keys_born_on_the_token_sign() {
             let refused = found.sign_digest(&[0; 20]).unwrap_err();
             assert!(matches!(refused, TokenError::Digest { len: 20, .. }), "{refused}");
         }
+    });
+}
+
+/// A P-256 key of espsecure's, on the token and in a file.
+fn p256(token: &SoftHsm, dir: &Path) -> (TokenKey, String) {
+    let pem = dir.join("p256.pem").to_str().unwrap().to_owned();
+    tools().espsecure(["generate-signing-key", "--version", "1", &pem]).accepted();
+    token.import(Path::new(&pem), "p256", "01");
+    (key(&Module::load(&SoftHsm::module()).unwrap(), "pkcs11:object=p256").unwrap(), pem)
+}
+
+#[test]
+fn espsecure_accepts_what_a_token_signs_for_secure_boot_v1() {
+    SoftHsm::run("espsecure_accepts_what_a_token_signs_for_secure_boot_v1", |token| {
+        let (dir, mut random) = (temp_dir(), Generator::seeded());
+        let (key, pem) = p256(token, dir.path());
+        let file = dir.path().join("signed");
+        let name = file.to_str().unwrap();
+        for _ in 0..6 {
+            let length = random.between(1, 9000);
+            let content = random.bytes(length);
+            let mut signed = [&content[..], &key.sign_v1(&content).unwrap().to_bytes()].concat();
+            let verifying = key.public().secure_boot_v1().unwrap();
+            assert_eq!(verifying.verify(&v1::SignedFile::parse(&signed).unwrap()), Ok(()));
+            std::fs::write(&file, &signed).unwrap();
+            tools().espsecure(["verify-signature", "-v", "1", "-k", &pem, name]).accepted();
+            signed[random.below(length)] ^= 1 << random.below(8);
+            std::fs::write(&file, &signed).unwrap();
+            tools().espsecure(["verify-signature", "-v", "1", "-k", &pem, name]).refused();
+        }
+    });
+}
+
+#[test]
+fn espsecure_makes_the_same_bytes_around_a_token_s_signature_and_it_verifies() {
+    SoftHsm::run("espsecure_makes_the_same_bytes_around_a_token_s_signature_and_it_verifies", |token| {
+        let (dir, mut random) = (temp_dir(), Generator::seeded());
+        let (key, _) = p256(token, dir.path());
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let cases: Vec<_> = (0..20)
+            .map(|_| {
+                let (mac, counter): ([u8; 6], _) = (random.array(), *random.pick(&SessionCounter::ALL));
+                let chosen = [(); 3].map(|()| random.below(2) == 1);
+                let wanted = Feature::ALL.into_iter().zip(chosen).filter(|&(_, wanted)| wanted);
+                let unlock = wanted.fold(Unlock::NOTHING, |unlock, (feature, _)| unlock.with(feature));
+                let chip = ChipInfo::of(mac, counter, random.array());
+                let certificate = sign_with_token(&key, unlock, &chip).unwrap();
+                serde_json::json!({
+                    "certificate": hex(&certificate.encode()), "unlock": chosen, "mac": hex(&mac),
+                    "counter": counter.bits(), "chip_info": hex(&chip.digest),
+                })
+            })
+            .collect();
+        let path = dir.path().join("cases.json");
+        std::fs::write(&path, serde_json::to_vec(&cases).unwrap()).unwrap();
+        let check = include_str!("../../vectors/sdc/check.py");
+        let output = tools().python(["-c".as_ref(), check.as_ref(), path.as_os_str()]).accepted();
+        assert!(output.contains("checked 20 certificates"), "{output}");
     });
 }

@@ -3,10 +3,10 @@
 use super::{PublicKeyFile, Session, configuration};
 use crate::file::File;
 use crate::image::hex;
-use crate::key::{Password, read_private_key};
+use crate::key::{Password, TokenArgs, read_private_key};
 use crate::output::{self, Format};
 use anyhow::Context;
-use cotter_factory::debug_certificate::sign;
+use cotter_factory::debug_certificate::{sign, sign_with_token};
 use cotter_factory::output::Visibility;
 use cotter_factory::signing::random;
 use cotter_formats::secure_debug::{Feature, Unlock};
@@ -15,18 +15,21 @@ use std::fmt;
 
 /// Sign the permission to debug one ESP32-S31 in one session.
 ///
-/// The chip is named by its MAC address and session counter, or by what its ROM answered (--chip-info). After the
-/// session, burn one more bit of SDC_SESSION_COUNTER: that voids the certificate.
+/// With a private key, or with one on a PKCS#11 token. The chip is named by its MAC address and session counter, or by what
+/// its ROM answered (--chip-info). After the session, burn one more bit of SDC_SESSION_COUNTER: that voids the certificate.
 ///
 /// Example: cotter debug certificate --key sdc.pem --mac 30:ed:a0:ed:78:9c --enable-jtag -o sdc_cert.bin
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("chip").required(true).args(["mac", "chip_info"])))]
+#[command(group(clap::ArgGroup::new("signer").required(true).args(["key", "pkcs11"])))]
 pub(crate) struct Args {
     /// Sign with this private key, PEM: P-256.
     #[arg(long, value_name = "PEM")]
-    key: File,
+    key: Option<File>,
     #[command(flatten)]
     password: Password,
+    #[command(flatten)]
+    token: TokenArgs,
     #[command(flatten)]
     session: Session,
     /// Unlock JTAG.
@@ -61,17 +64,24 @@ pub(crate) struct DigestArgs {
 }
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
-    let key = read_private_key(&args.key, &args.password)?;
     let chip = args.session.chip_info(|| {
         let mut nonce = [0; 32];
         random(&mut nonce)?;
         Ok(nonce)
     })?;
+    let chip = chip.context("no chip is named")?;
     let unlock = unlock(args)?;
     if unlock == Unlock::NOTHING {
         output::warning("this certificate unlocks nothing: none of the --enable options is given");
     }
-    let certificate = sign(&key, unlock, &chip.context("no chip is named")?).with_context(|| args.key.to_string())?;
+    let certificate = match (args.token.key()?, &args.key) {
+        (Some(key), _) => sign_with_token(&key, unlock, &chip)?,
+        (None, file) => {
+            let file = file.as_ref().context("no key is named")?;
+            let key = read_private_key(file, &args.password)?;
+            sign(&key, unlock, &chip).with_context(|| file.to_string())?
+        }
+    };
     args.output.write(&certificate.encode(), Visibility::Secret)?;
     if let File::Path(path) = &args.output {
         let unlocks = Feature::ALL.into_iter().filter(|&feature| unlock.has(feature)).map(Feature::name).collect();

@@ -22,12 +22,13 @@ pub(super) fn sign(args: &sign::Args, format: Format) -> anyhow::Result<bool> {
     esp32_only(args.chip, &content)?;
     ensure!(!args.append, "Secure Boot V1 has one signature, there is nothing to append to");
     signable(&content, &args.file)?;
-    let (signature, key) = match (args.key.as_slice(), &args.signature, &args.public_key) {
+    let (signature, key) = match (args.key.as_slice(), args.token.key()?, &args.signature, &args.public_key) {
+        (_, Some(key), ..) => (key.sign_v1(&content)?, key.public().secure_boot_v1()?),
         ([file], ..) => {
             let key = read_private_key(file, &args.password)?;
             (key.sign_v1(&content).with_context(|| file.to_string())?, key.public().secure_boot_v1()?)
         }
-        ([], Some(signature), Some(public)) => {
+        ([], None, Some(signature), Some(public)) => {
             let pem = public.read()?;
             let key = PublicKey::from_pem(&pem).and_then(|key| key.secure_boot_v1());
             let key = key.with_context(|| public.to_string())?;

@@ -3,12 +3,14 @@
 use super::uri::{Attribute as UriAttribute, Pkcs11Uri};
 use super::{Names, Token, TokenError};
 use crate::public_key::{KeyKind, PublicKey, RsaNumbers, curve_of_oid};
+use cotter_formats::secure_boot::v1::{Signature, SignedFile};
 use cotter_formats::secure_boot::v2::{BLOCK_LEN, ContentDigests, Curve, EcdsaPublicKey};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use pkcs8::ObjectIdentifier;
 use pkcs8::der::Decode;
+use sha2::{Digest, Sha256};
 
 /// A private key that a token uses for us.
 pub struct TokenKey {
@@ -184,6 +186,24 @@ impl TokenKey {
         let public = self.public.secure_boot()?;
         let signature = self.sign_digest(digests.of_scheme(public.scheme()))?;
         Ok(public.block(digests, &signature)?)
+    }
+
+    /// A Secure Boot V1 signature over content, verified before it is returned. The token draws its own random number, so
+    /// no two are alike.
+    ///
+    /// # Errors
+    /// [`TokenError::Public`] unless the key is ECDSA P-256; what [`Self::sign_digest`] refuses; [`TokenError::Wrong`] if the
+    /// token returned something else than a signature.
+    pub fn sign_v1(&self, content: &[u8]) -> Result<Signature, TokenError> {
+        let public = self.public.secure_boot_v1()?;
+        let signature = Signature { numbers: self.sign_p256(&Sha256::digest(content).into())? };
+        public.verify(&SignedFile { content, signature }).map_err(|_| TokenError::Wrong)?;
+        Ok(signature)
+    }
+
+    /// r and s over a digest, for the caller to verify.
+    pub(crate) fn sign_p256(&self, digest: &[u8; 32]) -> Result<[u8; 64], TokenError> {
+        self.sign_digest(digest)?.try_into().map_err(|_| TokenError::Wrong)
     }
 
     /// Signs a digest: RSASSA-PSS with SHA-256 and a 32-byte salt, big-endian, or r and s.
