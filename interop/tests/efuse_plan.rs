@@ -2,16 +2,33 @@
 //! very registers that we foresee, and the lint finds nothing in them.
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use cotter_factory::efuse::{Burn, EfusePlan, EfusePolicy, NvsMode, SecureBootMode, Wishes, build, commands, outcome};
+use cotter_factory::efuse::{
+    Burn, Curve, EfusePlan, EfusePolicy, NvsMode, SecureBootMode, Wishes, build, commands, outcome,
+};
+use cotter_factory::private_key::PrivateKey;
+use cotter_factory::public_key::KeyKind;
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::lint::{Expectation, findings};
-use cotter_formats::efuse::{EfuseBlock, EfuseImage, Family};
+use cotter_formats::efuse::{ChipRevision, EfuseBlock, EfuseImage, Family};
+use cotter_formats::secure_boot::v2::Curve as KeyCurve;
 use cotter_interop::{Generator, temp_dir, tools};
 use std::path::Path;
 
 /// Burns the plan with espefuse, one command for each stage, and gives its file.
-fn burned_by_espefuse(plan: &EfusePlan, directory: &Path, random: &mut Generator) -> EfuseImage {
+fn burned_by_espefuse(start: &EfuseImage, plan: &EfusePlan, directory: &Path, random: &mut Generator) -> EfuseImage {
+    let is_pem = |name: &str| name.starts_with("ecdsa");
+    let mut curves = plan.policy.ecdsa.iter();
     for key in &plan.keys {
+        if is_pem(&key.name) {
+            let curve = match curves.next().unwrap() {
+                Curve::P192 => KeyCurve::P192,
+                Curve::P256 => KeyCurve::P256,
+                Curve::P384 => KeyCurve::P384,
+            };
+            let pem = PrivateKey::generate(KeyKind::Ecdsa(curve)).unwrap().to_pem().unwrap();
+            std::fs::write(directory.join(format!("{}.pem", key.name)), pem.as_bytes()).unwrap();
+            continue;
+        }
         let mut bytes = vec![0; key.bytes];
         random.fill(&mut bytes);
         let path = directory.join(format!("{}.bin", key.name));
@@ -21,8 +38,10 @@ fn burned_by_espefuse(plan: &EfusePlan, directory: &Path, random: &mut Generator
         }
     }
     let file = directory.join("efuse.bin");
+    std::fs::write(&file, start.to_virtual_file()).unwrap();
     let options = format!("--virt --do-not-confirm --path-efuse-file {} ", file.display());
-    let path = |name: &str| directory.join(format!("{name}.bin")).display().to_string();
+    let ending = |name: &str| if is_pem(name) { "pem" } else { "bin" };
+    let path = |name: &str| directory.join(format!("{name}.{}", ending(name))).display().to_string();
     for line in commands(plan, &options, path) {
         let arguments: Vec<&str> = line.split(' ').skip(1).collect();
         tools().espefuse(arguments).accepted();
@@ -30,12 +49,13 @@ fn burned_by_espefuse(plan: &EfusePlan, directory: &Path, random: &mut Generator
     EfuseImage::from_virtual_file(plan.chip, &std::fs::read(file).unwrap()).unwrap()
 }
 
-fn check(chip: Chip, wishes: &Wishes, random: &mut Generator) {
+fn check(start: &EfuseImage, wishes: &Wishes, random: &mut Generator) {
+    let chip = start.map().chip;
     let policy = EfusePolicy::of(chip, wishes).unwrap();
-    let plan = build(&policy, &EfuseImage::blank(chip)).unwrap();
+    let plan = build(&policy, start).unwrap();
     let directory = temp_dir();
-    let theirs = burned_by_espefuse(&plan, directory.path(), random);
-    let foreseen = outcome(&plan, &EfuseImage::blank(chip)).unwrap();
+    let theirs = burned_by_espefuse(start, &plan, directory.path(), random);
+    let foreseen = outcome(&plan, start).unwrap();
     let map = *foreseen.map();
     for block in map.block_numbers() {
         let (ours, theirs) = (foreseen.block(block).unwrap(), theirs.block(block).unwrap());
@@ -65,11 +85,17 @@ fn check(chip: Chip, wishes: &Wishes, random: &mut Generator) {
 
 /// Two chips at a time: espefuse spends its time starting.
 fn check_all(cases: &[(Chip, Wishes)]) {
+    let blank: Vec<_> = cases.iter().map(|(chip, wishes)| (EfuseImage::blank(*chip), wishes.clone())).collect();
+    check_from(&blank);
+}
+
+/// Each plan from its own state.
+fn check_from(cases: &[(EfuseImage, Wishes)]) {
     let random = Generator::seeded();
     std::thread::scope(|scope| {
         for half in cases.chunks(cases.len().div_ceil(2)) {
             let mut random = random.clone();
-            scope.spawn(move || half.iter().for_each(|(chip, wishes)| check(*chip, wishes, &mut random)));
+            scope.spawn(move || half.iter().for_each(|(start, wishes)| check(start, wishes, &mut random)));
         }
     });
 }
@@ -90,4 +116,23 @@ fn plans_with_more_keys_burned_by_espefuse_are_what_we_foresee() {
     let wide = Wishes { key_size: Some(256), ..full.clone() };
     let v1 = Wishes { secure_boot: Some(SecureBootMode::V1), ..Wishes::default() };
     check_all(&[(Chip::Esp32C3, full), (Chip::Esp32S3, wide), (Chip::Esp32, v1)]);
+}
+
+#[test]
+fn plans_with_keys_of_the_ecdsa_peripheral_burned_by_espefuse_are_what_we_foresee() {
+    let with = |curves: &[Curve]| Wishes { ecdsa: Some(curves.to_vec()), ..Wishes::default() };
+    let golden = |chip, name: &str| {
+        let path = format!("{}/../vectors/efuse/{name}.bin", env!("CARGO_MANIFEST_DIR"));
+        EfuseImage::from_virtual_file(chip, &std::fs::read(path).unwrap()).unwrap()
+    };
+    let (h2, p4) = (golden(Chip::Esp32H2, "esp32h2-v1.2"), golden(Chip::Esp32P4, "esp32p4-v3"));
+    assert_eq!((h2.revision(), p4.revision()), (ChipRevision(102), ChipRevision(300)));
+    check_from(&[
+        (EfuseImage::blank(Chip::Esp32C5), with(&[Curve::P192, Curve::P256])),
+        (EfuseImage::blank(Chip::Esp32S31), with(&[Curve::P384])),
+        (EfuseImage::blank(Chip::Esp32H2), with(&[Curve::P256])),
+        (EfuseImage::blank(Chip::Esp32C5), with(&[Curve::P384])),
+        (h2, with(&[Curve::P256])),
+        (p4, with(&[Curve::P256])),
+    ]);
 }

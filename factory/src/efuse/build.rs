@@ -18,6 +18,7 @@ pub fn build(policy: &EfusePolicy, image: &EfuseImage) -> Result<EfusePlan, Refu
     let chip = image.map().chip;
     let placement = place(policy, image);
     let mut builder = Builder { policy, image, placement, stages: Vec::new() };
+    builder.key_settings();
     builder.restrictions();
     builder.enables();
     builder.locks();
@@ -58,6 +59,18 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
+    /// What espefuse burns together with a key.
+    fn key_settings(&mut self) {
+        if self.policy.ecdsa.is_empty() {
+            return;
+        }
+        let mut burns = Vec::new();
+        // ESP32-H2 before v1.2; later chips have no other way.
+        let meaning = "the ECDSA peripheral takes its nonces from hardware; with one of software's choice a key gives itself away";
+        self.field(&mut burns, "ECDSA_FORCE_USE_HARDWARE_K", 1, meaning);
+        self.placement.burns.append(&mut burns);
+    }
+
     fn restrictions(&mut self) {
         let mut burns = Vec::new();
         let policy = self.policy;
