@@ -136,6 +136,7 @@ const CALIBRATION: &[&str] = &[
     "PUMP_DRV",
     "TRIM_",
     "REF_CURR",
+    "_DIFF_1P8",
     "RES_TUNE",
     "DCDC_1V",
     "SLP_DCDC",
