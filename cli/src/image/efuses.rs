@@ -1,14 +1,12 @@
 //! What the eFuses of a chip make of a signed file.
 
-use super::signatures::{self, hex};
+use super::signatures::{Signed, hex};
 use super::verify::Trust;
 use crate::file::File;
 use anyhow::Context;
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::EfuseImage;
-use cotter_formats::secure_boot::v2::{
-    DigestSlot, EfuseTrust, Scheme, SignedFile, SlotDigest, Version, needs_revision,
-};
+use cotter_formats::secure_boot::v2::{DigestSlot, EfuseTrust, Scheme, SlotDigest, Version, needs_revision};
 
 /// The eFuses in a file of espefuse's virtual chip.
 pub(super) struct Efuses {
@@ -26,7 +24,7 @@ impl Efuses {
     }
 
     /// Adds the digests that are trusted, and notes on what else there is.
-    pub(super) fn trust(&self, file: &[u8], trusted: &mut Vec<Trust>, notes: &mut Vec<String>) {
+    pub(super) fn trust(&self, signed: Option<&Signed>, trusted: &mut Vec<Trust>, notes: &mut Vec<String>) {
         match self.trust.enabled {
             Some(Version::V2) => {}
             Some(Version::V1) => notes.push(format!(
@@ -49,11 +47,9 @@ impl Efuses {
                 SlotDigest::Whole(digest) => trusted.push(Trust { source, digest }),
                 SlotDigest::Half(half) => {
                     // Only 16 bytes are burned, so the whole digest is the block's own.
-                    let signed = signatures::find(file, Some(self.chip));
-                    let keys =
-                        signed.iter().flat_map(|signed| signed.signatures.blocks().map(|block| block.key_digest()));
+                    let keys: Vec<_> = signed.iter().flat_map(|signed| signed.key_digests()).collect();
                     let before = trusted.len();
-                    let held = keys.filter(|key| slot.holds(key));
+                    let held = keys.into_iter().filter(|key| slot.holds(key));
                     trusted.extend(held.map(|digest| Trust { source: format!("{source}, first 16 bytes"), digest }));
                     if trusted.len() == before {
                         notes.push(format!("{source} trusts a key whose digest begins with {}", hex(&half)));
@@ -67,9 +63,8 @@ impl Efuses {
     }
 
     /// The block of a revoked key, if one signed the file.
-    pub(super) fn revoked(&self, signed: &SignedFile<'_>) -> Option<String> {
-        signed.signatures.blocks().enumerate().find_map(|(index, block)| {
-            let digest = block.key_digest();
+    pub(super) fn revoked(&self, signed: &Signed) -> Option<String> {
+        signed.key_digests().into_iter().enumerate().find_map(|(index, digest)| {
             let slot = self.trust.slots().find(|slot| slot.revoked && slot.holds(&digest))?;
             Some(format!("block {index} is signed by a revoked key, {}", self.source(slot)))
         })

@@ -117,7 +117,10 @@ impl Info {
         let (blocks, trouble) = match signatures::find(bytes, Some(chip)) {
             Ok(signed) => {
                 let mixed = signed.mixed().map(|mixed| mixed.to_string());
-                (Block::all(&signed), mixed.or(signed.signatures.ended_by().map(|damage| damage.to_string())))
+                (
+                    Block::all(&signed.signatures, &signed.content_digests()),
+                    mixed.or(signed.signatures.ended_by().map(|damage| damage.to_string())),
+                )
             }
             Err(_) => (Vec::new(), None),
         };

@@ -1,10 +1,16 @@
 //! The signature blocks of a file, as they are reported.
 
+use crate::file::File;
+use anyhow::Context;
 use cotter_formats::chip::Chip;
-use cotter_formats::image::Image;
-use cotter_formats::secure_boot::v2::{SignedFile, locate};
+use cotter_formats::image::{HEADER_LEN, Image};
+use cotter_formats::secure_boot::v2::{
+    ContentDigests, ContentHasher, SECTOR_LEN, SignatureBlock, SignatureSector, SignedFile, locate,
+};
 use serde::Serialize;
 use std::fmt;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 
 /// One block: whose it is, and whether it holds for the content.
 #[derive(Serialize)]
@@ -23,15 +29,14 @@ impl Block {
         self.valid
     }
 
-    /// All blocks of a file.
-    pub(super) fn all(file: &SignedFile<'_>) -> Vec<Self> {
-        let digests = file.content_digests();
-        let of = |(block, signature): (usize, &cotter_formats::secure_boot::v2::SignatureBlock<'_>)| {
-            let refusal = signature.verify_any(&digests).err().map(|refusal| refusal.to_string());
+    /// All blocks of a sector, for content with these digests.
+    pub(super) fn all(signatures: &SignatureSector<'_>, digests: &ContentDigests) -> Vec<Self> {
+        let of = |(block, signature): (usize, &SignatureBlock<'_>)| {
+            let refusal = signature.verify_any(digests).err().map(|refusal| refusal.to_string());
             let (scheme, key_digest) = (signature.scheme().to_string(), hex(&signature.key_digest()));
             Self { block, scheme, key_digest, valid: refusal.is_none(), refusal }
         };
-        file.signatures.blocks().enumerate().map(of).collect()
+        signatures.blocks().enumerate().map(of).collect()
     }
 }
 
@@ -44,6 +49,78 @@ impl fmt::Display for Block {
         }
     }
 }
+
+/// A signature sector, and the digests of what stands before it.
+pub(super) struct Signed {
+    sector: Vec<u8>,
+    pub(super) digests: ContentDigests,
+}
+
+impl Signed {
+    fn of(file: &SignedFile<'_>, bytes: &[u8]) -> Self {
+        let at = file.content.len();
+        Self { sector: bytes[at..at + SECTOR_LEN].to_vec(), digests: file.content_digests() }
+    }
+
+    /// The key digest of each block.
+    pub(super) fn key_digests(&self) -> Vec<[u8; 32]> {
+        self.signatures().blocks().map(SignatureBlock::key_digest).collect()
+    }
+
+    /// The blocks.
+    pub(super) fn signatures(&self) -> SignatureSector<'_> {
+        SignatureSector::parse(&self.sector).expect("it was one when it was found")
+    }
+}
+
+/// What is known of a file after one look through it.
+pub(super) struct Looked {
+    /// Its first bytes, enough for an image's header; all of it if no signature sector was found at its end.
+    pub(super) bytes: Vec<u8>,
+    /// The signatures, or why there are none.
+    pub(super) signed: anyhow::Result<Signed>,
+}
+
+impl Looked {
+    /// Reads a file whose last sector holds the signatures piece by piece; any other, and stdin, as a whole.
+    pub(super) fn at(file: &File, chip: Option<Chip>) -> anyhow::Result<Self> {
+        if let File::Path(path) = file
+            && let Some((bytes, signed)) = in_pieces(path).with_context(|| format!("cannot read {file}"))?
+        {
+            return Ok(Self { bytes, signed: Ok(signed) });
+        }
+        let bytes = file.read()?;
+        let signed = find(&bytes, chip.or_else(|| super::chip_of(&bytes))).map(|signed| Signed::of(&signed, &bytes));
+        Ok(Self { bytes, signed })
+    }
+}
+
+/// The head of a file and its signatures; `None` if its last sector holds none.
+fn in_pieces(path: &Path) -> std::io::Result<Option<(Vec<u8>, Signed)>> {
+    let mut input = std::fs::File::open(path)?;
+    let Some(content) = input.metadata()?.len().checked_sub(SECTOR_LEN as u64) else { return Ok(None) };
+    let mut sector = Vec::with_capacity(SECTOR_LEN);
+    input.seek(SeekFrom::Start(content))?;
+    (&mut input).take(SECTOR_LEN as u64).read_to_end(&mut sector)?;
+    let Ok(signatures) = SignatureSector::parse(&sector) else { return Ok(None) };
+    let mut hasher = ContentHasher::new(signatures.blocks().map(SignatureBlock::scheme));
+    input.seek(SeekFrom::Start(0))?;
+    let (mut head, mut piece, mut left) = (Vec::new(), vec![0; PIECE], content);
+    while left > 0 {
+        let want = PIECE.min(usize::try_from(left).unwrap_or(PIECE));
+        input.read_exact(&mut piece[..want])?;
+        hasher.update(&piece[..want]);
+        if head.is_empty() {
+            head.extend_from_slice(&piece[..want.min(HEADER_LEN)]);
+        }
+        left -= want as u64;
+    }
+    let digests = hasher.finish();
+    Ok(Some((head, Signed { sector, digests })))
+}
+
+/// Bytes that are held at a time.
+const PIECE: usize = 1 << 18;
 
 /// The signed file in `bytes`, wherever its signature sector is.
 pub(super) fn find(bytes: &[u8], chip: Option<Chip>) -> anyhow::Result<SignedFile<'_>> {

@@ -1,7 +1,7 @@
 //! `cotter image verify`: would a device that trusts these keys accept this file?
 
 use super::efuses::Efuses;
-use super::signatures::{self, Block, hex};
+use super::signatures::{Block, Looked, hex};
 use crate::file::File;
 use crate::key::{Password, public_key};
 use crate::output::{self, Format};
@@ -44,8 +44,8 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     if args.scheme == super::Scheme::V1 {
         return super::v1::verify(args, format);
     }
-    let bytes = args.file.read()?;
-    let chip = args.chip.or_else(|| super::chip_of(&bytes));
+    let looked = Looked::at(&args.file, args.chip)?;
+    let chip = args.chip.or_else(|| super::chip_of(&looked.bytes));
     let mut trusted = Vec::new();
     for file in &args.key {
         trusted.push(Trust { source: file.to_string(), digest: key_digest(file, &args.password)? });
@@ -56,12 +56,12 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let mut notes = Vec::new();
     let mut efuses = None;
     if let Some(file) = &args.efuse {
-        let chip = super::chip_or_of(chip, &bytes)?;
+        let chip = super::chip_or_of(chip, &looked.bytes)?;
         let read = Efuses::read(file, chip)?;
-        read.trust(&bytes, &mut trusted, &mut notes);
+        read.trust(looked.signed.as_ref().ok(), &mut trusted, &mut notes);
         efuses = Some(read);
     }
-    let report = Report::of(&bytes, chip, &trusted, efuses.as_ref(), notes);
+    let report = Report::of(&looked, chip, &trusted, efuses.as_ref(), notes);
     output::value(&report, format)?;
     Ok(report.accepted)
 }
@@ -111,7 +111,7 @@ struct Report {
 
 impl Report {
     fn of(
-        bytes: &[u8],
+        looked: &Looked,
         chip: Option<Chip>,
         trusted: &[Trust],
         efuses: Option<&Efuses>,
@@ -126,22 +126,23 @@ impl Report {
             notes,
             blocks,
         };
-        let signed = match signatures::find(bytes, chip) {
+        let signed = match &looked.signed {
             Ok(signed) => signed,
             Err(refusal) => {
-                if let Some(found) = super::v1::Found::of(bytes) {
+                if let Some(found) = super::v1::Found::of(&looked.bytes) {
                     notes.push(found.to_string());
                 }
                 return refused(format!("not signed: {refusal}"), notes, Vec::new());
             }
         };
-        let blocks = Block::all(&signed);
+        let signatures = signed.signatures();
+        let blocks = Block::all(&signatures, &signed.digests);
         let digests: Vec<[u8; 32]> = trusted.iter().map(|trust| trust.digest).collect();
-        let verdict = match signed.verify_any(&digests) {
+        let verdict = match signatures.verify_any(&signed.digests, &digests) {
             Ok(verdict) => verdict,
             Err(refusal) => {
                 let (present, count) = (digests.len(), blocks.len());
-                let revoked = efuses.and_then(|efuses| efuses.revoked(&signed));
+                let revoked = efuses.and_then(|efuses| efuses.revoked(signed));
                 let revoked = revoked.map_or(String::new(), |revoked| format!("; {revoked}"));
                 return refused(
                     format!("{refusal} ({count} blocks, {present} trusted digests){revoked}"),
@@ -150,7 +151,7 @@ impl Report {
                 );
             }
         };
-        if let (Some(chip), Some(first)) = (chip, signed.signatures.blocks().next()) {
+        if let (Some(chip), Some(first)) = (chip, signatures.blocks().next()) {
             match support(chip, first.scheme()) {
                 Support::Yes => {}
                 Support::Insecure => {

@@ -172,6 +172,27 @@ impl SignatureSector<'_> {
         let (block, other) = self.blocks().enumerate().find(differs)?;
         Some(FileRefusal::Mixed { first, block, other: other.scheme() })
     }
+
+    /// As [`SignedFile::verify_any`], for content of which only the digests are at hand.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn verify_any(&self, digests: &ContentDigests, trusted: &[[u8; 32]]) -> Result<Trusted, FileRefusal> {
+        if let Some(mixed) = self.mixed() {
+            return Err(mixed);
+        }
+        let mut refusal = None;
+        for (block, signature) in self.blocks().enumerate() {
+            let of_block = signature.key_digest();
+            if let Some(digest) = trusted.iter().position(|digest| *digest == of_block) {
+                match signature.verify_any(digests) {
+                    Ok(()) => return Ok(Trusted { block, digest }),
+                    Err(bad) => refusal = refusal.or(Some(FileRefusal::Block { block, refusal: bad })),
+                }
+            }
+        }
+        Err(refusal.unwrap_or(FileRefusal::Untrusted))
+    }
 }
 
 impl SignedFile<'_> {
@@ -192,21 +213,7 @@ impl SignedFile<'_> {
     /// # Errors
     /// [`FileRefusal`]: mixed schemes, no block of a trusted key, or what is wrong with the first that has one.
     pub fn verify_any(&self, trusted: &[[u8; 32]]) -> Result<Trusted, FileRefusal> {
-        if let Some(mixed) = self.mixed() {
-            return Err(mixed);
-        }
-        let digests = self.content_digests();
-        let mut refusal = None;
-        for (block, signature) in self.signatures.blocks().enumerate() {
-            let of_block = signature.key_digest();
-            if let Some(digest) = trusted.iter().position(|digest| *digest == of_block) {
-                match signature.verify_any(&digests) {
-                    Ok(()) => return Ok(Trusted { block, digest }),
-                    Err(bad) => refusal = refusal.or(Some(FileRefusal::Block { block, refusal: bad })),
-                }
-            }
-        }
-        Err(refusal.unwrap_or(FileRefusal::Untrusted))
+        self.signatures.verify_any(&self.content_digests(), trusted)
     }
 }
 
