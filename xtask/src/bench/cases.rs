@@ -223,7 +223,9 @@ impl Desk {
             pair("flash encrypt, region", format!("{verb} --address 0x10000 SIZE.bin")),
             piped(pair("flash encrypt, region from stdin", format!("{verb} --address 0x10000 -"))),
             pair("flash encrypt, whole image", format!("{verb} --whole wholeSIZE.bin")),
-            pair("image sign", "image sign --chip esp32c3 --key rsa.pem -o ours.bin SIZE.bin".into()),
+            pair("image sign", "image sign --chip esp32c3 --key rsa.pem -o signed-SIZE.bin SIZE.bin".into()),
+            // What the line above has signed.
+            pair("image verify", "image verify --chip esp32c3 --key rsa.pub signed-SIZE.bin".into()),
         ]
     }
 }
