@@ -31,8 +31,8 @@ fn records(data: &[u8]) {
     for record in records.map_while(Result::ok) {
         let mut line = String::new();
         write_record(&mut line, record.fields.iter().map(|field| &**field));
-        // A first field with a # would be a comment, and a lone empty one an empty line.
-        if line.starts_with('#') || line.trim_end().is_empty() {
+        // At the start of a file a # begins a comment and a byte order mark is taken off; a lone empty field is no record.
+        if line.starts_with(['#', '\u{feff}']) || line.trim_end().is_empty() {
             continue;
         }
         let again = Records::new(line.as_bytes()).expect("it is UTF-8").next();
