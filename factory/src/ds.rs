@@ -23,8 +23,8 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Encrypts an RSA key for the peripheral and tries the result: opened with the HMAC key, it must sign so that the
-    /// public key verifies, PKCS#1 v1.5 and PSS.
+    /// Encrypts an RSA key for the peripheral and tries the result: opened with the HMAC key as the peripheral opens it,
+    /// it must hold the very numbers that went in. [`check`] also signs with them.
     ///
     /// # Errors
     /// [`DsMakeError`].
@@ -45,8 +45,15 @@ impl Parameters {
         let mut ciphertext = vec![0; width.ciphertext_len()];
         ds_key.encrypt(width, hmac_key, &iv, &mut ciphertext)?;
         let made = Self { rsa_bits: ds_key.bits(), iv, ciphertext };
-        check(&made.data(), hmac_key, Some(public))?;
-        Ok(made)
+        if made.opens_to(width, hmac_key)? { Ok(made) } else { Err(DsMakeError::OtherKey) }
+    }
+
+    /// What the peripheral opens, put into a box again, is this box: then no number in it is another.
+    fn opens_to(&self, width: Width, hmac_key: &HmacKey) -> Result<bool, DsError> {
+        let opened = DsKey::decrypt(&self.ciphertext, hmac_key, &self.iv)?;
+        let mut again = vec![0; width.ciphertext_len()];
+        opened.encrypt(width, hmac_key, &self.iv, &mut again)?;
+        Ok(again == self.ciphertext)
     }
 
     /// As the driver wants it.

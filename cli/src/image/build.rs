@@ -166,7 +166,7 @@ impl Built {
             length: bytes.len(),
             sha256: hex(&Sha256::digest(bytes)),
             elf_sha256: hex(&Sha256::digest(elf)),
-            digest_appended: image.digest().is_some(),
+            digest_appended: image.header().hash_appended == 1,
             padded_for,
             segments: image.segments().map(|segment| Segment::of(&segment, args.chip)).collect(),
         })

@@ -91,42 +91,61 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
 
 /// Copies the image, padded, and puts the signature sector behind it; the image is never held as a whole.
 fn sign(args: &Args, signers: &[Signer], input: &mut dyn Read, out: &mut dyn Write) -> anyhow::Result<(Chip, Vec<u8>)> {
-    let cannot_read = || format!("cannot read {}", args.file);
     let mut hasher = ContentHasher::new(signers.iter().map(Signer::scheme));
+    let mut copy = |piece: &[u8]| {
+        hasher.update(piece);
+        out.write_all(piece)
+    };
+    let (chip, sector) = copy_content(args, signers, input, &mut copy)?;
+    let sector = sign_content(signers, chip, sector, &hasher.finish())?;
+    out.write_all(&sector)?;
+    Ok((chip, sector))
+}
+
+/// Everything but the signatures, padded; returns the chip, and the sector of earlier signatures.
+fn copy_content(
+    args: &Args,
+    signers: &[Signer],
+    input: &mut dyn Read,
+    copy: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
+) -> anyhow::Result<(Chip, Option<Vec<u8>>)> {
     let mut chip = None;
     // What may yet turn out to be the signature sector is held back, and of an ESP32's image, which fits into 16 MiB,
     // a copy is kept to look for a signature of V1.
-    let (mut pending, mut esp32_image, mut copied) = (Vec::with_capacity(PIECE + SECTOR_LEN), Vec::new(), 0);
+    let (mut buffer, mut held, mut esp32_image, mut copied) = (vec![0; PIECE], 0, Vec::new(), 0);
     loop {
-        let before = pending.len();
-        input.take((PIECE - before) as u64).read_to_end(&mut pending).with_context(cannot_read)?;
+        let read = fill(input, &mut buffer[held..]).with_context(|| format!("cannot read {}", args.file))?;
+        let (before, filled) = (held, held + read);
         let named = match chip {
             Some(chip) => chip,
-            None => super::chip_or_of(args.chip, &pending)?,
+            None => super::chip_or_of(args.chip, &buffer[..filled])?,
         };
         if chip.is_none() {
             signers.iter().try_for_each(|signer| allowed(args, named, signer.scheme()))?;
         }
         chip = Some(named);
         if named == Chip::Esp32 && esp32_image.len() < ESP32_FLASH {
-            esp32_image.extend_from_slice(&pending[before..]);
+            esp32_image.extend_from_slice(&buffer[before..filled]);
         }
-        if pending.len() < PIECE {
+        if filled < PIECE {
+            held = filled;
             break;
         }
-        let whole = pending.len() - SECTOR_LEN;
-        hasher.update(&pending[..whole]);
-        out.write_all(&pending[..whole])?;
+        let whole = filled - SECTOR_LEN;
+        copy(&buffer[..whole])?;
         copied += whole;
-        pending.drain(..whole);
+        buffer.copy_within(whole.., 0);
+        held = SECTOR_LEN;
     }
+    let mut pending = buffer;
+    pending.truncate(held);
     let chip = chip.context("the file is empty")?;
     if chip == Chip::Esp32 && super::v1::Found::of(&esp32_image).is_some() {
         return Err(anyhow::anyhow!("mixed schemes: {} has a Secure Boot V1 signature", args.file))
             .context(output::Help("sign the unsigned file"));
     }
     let (content, last) = pending.split_at(pending.len().saturating_sub(SECTOR_LEN));
-    let mut sector = match (SignatureSector::parse(last), args.append) {
+    let sector = match (SignatureSector::parse(last), args.append) {
         (Ok(_), true) => Some(last.to_vec()),
         (Ok(_), false) => {
             return Err(anyhow::anyhow!("{} is signed already", args.file))
@@ -139,11 +158,19 @@ fn sign(args: &Args, signers: &[Signer], input: &mut dyn Read, out: &mut dyn Wri
     if sector.is_none() {
         content.resize(content_padded_len(copied + content.len()) - copied, 0xff);
     }
-    hasher.update(&content);
-    out.write_all(&content)?;
-    let digests = hasher.finish();
+    copy(&content)?;
+    Ok((chip, sector))
+}
+
+/// The sector with a block of every signer.
+fn sign_content(
+    signers: &[Signer],
+    chip: Chip,
+    mut sector: Option<Vec<u8>>,
+    digests: &ContentDigests,
+) -> anyhow::Result<Vec<u8>> {
     for signer in signers {
-        let block = signer.block(&digests)?;
+        let block = signer.block(digests)?;
         let signed = match &sector {
             Some(sector) => add_to_sector(sector, &block)?,
             None => new_sector(&block),
@@ -152,13 +179,25 @@ fn sign(args: &Args, signers: &[Signer], input: &mut dyn Read, out: &mut dyn Wri
         anyhow::ensure!(count <= most, "the {chip} reads {most} signature block, this would be number {count}");
         sector = Some(signed);
     }
-    let sector = sector.context("no block was made")?;
-    out.write_all(&sector)?;
-    Ok((chip, sector))
+    sector.context("no block was made")
+}
+
+/// Reads until the buffer is full or the input ends.
+fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match input.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// Bytes that are held at a time.
-const PIECE: usize = 1 << 18;
+const PIECE: usize = 1 << 16;
 /// What an ESP32 can map.
 const ESP32_FLASH: usize = 16 << 20;
 
