@@ -43,14 +43,15 @@ impl VirtualChip {
         Ok(signature)
     }
 
-    /// What a probe on the JTAG pins finds after a reset.
+    /// What a probe finds after a reset, on the pins or over USB.
     #[must_use]
     pub fn jtag(&self) -> Jtag {
         let efuses = self.efuses();
-        match (efuses.sensed(Setting::PadJtag), efuses.sensed(Setting::SoftJtag)) {
-            (0, soft) if unary::is_odd(soft) => Jtag::Locked,
-            (0, _) => Jtag::Open,
-            _ => Jtag::Gone,
+        let is_off = |way| efuses.setting_field(way).is_none() || efuses.sensed(way) != 0;
+        match efuses.sensed(Setting::SoftJtag) {
+            _ if is_off(Setting::PadJtag) && is_off(Setting::UsbJtag) => Jtag::Gone,
+            soft if unary::is_odd(soft) => Jtag::Locked,
+            _ => Jtag::Open,
         }
     }
 
@@ -77,7 +78,7 @@ impl VirtualChip {
     }
 }
 
-/// The state of JTAG on the pins.
+/// The state of JTAG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jtag {
     /// Anyone with a probe owns the chip.
@@ -228,6 +229,8 @@ mod tests {
         assert_eq!((chip.jtag(), chip.opens_jtag(KEY0, &token)), (Jtag::Locked, Ok(true)));
         assert_eq!(chip.opens_jtag(KEY0, &[0; 32]), Ok(false));
         burn("DIS_PAD_JTAG", "1");
+        assert_eq!(chip.jtag(), Jtag::Locked, "USB is another way in");
+        burn("DIS_USB_JTAG", "1");
         assert_eq!((chip.jtag(), chip.opens_jtag(KEY0, &token)), (Jtag::Gone, Ok(false)));
     }
 }

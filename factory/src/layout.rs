@@ -62,10 +62,10 @@ impl Layout {
     pub fn pieces(&self, content: &Content<'_>, key: Option<&FlashKey>) -> Result<Vec<Piece>, LayoutError> {
         let boot = self.chip.bootloader_offset();
         let table_at = partition::DEFAULT_OFFSET;
-        fits("boot image", content.boot.len(), FlashLen(table_at.0 - boot.0))?;
+        let table = self.table.encode();
         let mut pieces = vec![
-            Piece::new("boot image", boot, content.boot.to_vec(), true),
-            Piece::new("partition table", table_at, self.table.encode().to_vec(), true),
+            Piece::sealed("boot image", boot, FlashLen(table_at.0 - boot.0), content.boot, key)?,
+            Piece::sealed("partition table", table_at, FlashLen(SECTOR), &table, key)?,
         ];
         for (what, label, bytes) in [
             ("NVS", "nvs", content.nvs),
@@ -73,15 +73,7 @@ impl Layout {
             ("application", "ota_0", content.app),
         ] {
             let partition = self.table.find(label).ok_or(LayoutError::NoPartition(label))?;
-            fits(what, bytes.len(), partition.size)?;
-            pieces.push(Piece::new(what, partition.offset, bytes.to_vec(), is_flash_encrypted(partition)));
-        }
-        for piece in &mut pieces {
-            if let (true, Some(key)) = (piece.encrypted, key) {
-                let whole = piece.bytes.len().next_multiple_of(16);
-                piece.bytes.resize(whole, 0xff);
-                key.encrypt(piece.at, &mut piece.bytes)?;
-            }
+            pieces.push(Piece::in_partition(what, partition, bytes, key)?);
         }
         Ok(pieces)
     }
@@ -105,15 +97,42 @@ pub struct Piece {
     pub what: String,
     /// Where it begins.
     pub at: FlashAddr,
-    /// The bytes, encrypted if [`Self::encrypted`] and a key was given.
+    /// The bytes as the part stores them.
     pub bytes: Zeroizing<Vec<u8>>,
-    /// Whether the chip reads this through flash encryption.
+    /// Whether the bytes are encrypted.
     pub encrypted: bool,
 }
 
 impl Piece {
-    pub(crate) fn new(what: &str, at: FlashAddr, bytes: Vec<u8>, encrypted: bool) -> Self {
-        Self { what: what.to_owned(), at, bytes: Zeroizing::new(bytes), encrypted }
+    /// As [`Self::sealed`], if the chip reads this partition through flash encryption; else as it is.
+    pub(crate) fn in_partition(
+        what: &str,
+        partition: &Partition,
+        bytes: &[u8],
+        key: Option<&FlashKey>,
+    ) -> Result<Self, LayoutError> {
+        let key = key.filter(|_| is_flash_encrypted(partition));
+        Self::sealed(what, partition.offset, partition.size, bytes, key)
+    }
+
+    /// Encrypted for its address if there is a key, filled up to whole units with 0xFF.
+    pub(crate) fn sealed(
+        what: &str,
+        at: FlashAddr,
+        room: FlashLen,
+        bytes: &[u8],
+        key: Option<&FlashKey>,
+    ) -> Result<Self, LayoutError> {
+        if bytes.len() > room.0 as usize {
+            return Err(LayoutError::TooLarge { what: what.to_owned(), len: bytes.len(), room });
+        }
+        let mut bytes = Zeroizing::new(bytes.to_vec());
+        if let Some(key) = key {
+            let whole = bytes.len().next_multiple_of(16);
+            bytes.resize(whole, 0xff);
+            key.encrypt(at, &mut bytes)?;
+        }
+        Ok(Self { what: what.to_owned(), at, bytes, encrypted: key.is_some() })
     }
 
     /// The whole sectors that this piece lies in.
@@ -130,13 +149,6 @@ impl fmt::Debug for Piece {
     }
 }
 
-fn fits(what: &'static str, len: usize, room: FlashLen) -> Result<(), LayoutError> {
-    match u32::try_from(len) {
-        Ok(len) if len <= room.0 => Ok(()),
-        _ => Err(LayoutError::TooLarge { what, len, room }),
-    }
-}
-
 /// Why something has no place.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
@@ -150,7 +162,7 @@ pub enum LayoutError {
     #[error("{what} is {len:#x} bytes, its place holds {room}")]
     TooLarge {
         /// What.
-        what: &'static str,
+        what: String,
         /// Its length in bytes.
         len: usize,
         /// The room it has.

@@ -7,9 +7,10 @@ mod keys;
 
 use crate::efuse::{Burn, EfusePlan, EfusePolicy, PolicyError, Refusal, StageName, Wishes, build};
 use crate::layout::Piece;
+use cotter_chip::efuse::session::{KeyOptions, Session, SessionError};
 use cotter_chip::efuse::{BurnError, BurnSet};
 use cotter_formats::chip::Chip;
-use cotter_formats::efuse::{EfuseImage, EfuseMap};
+use cotter_formats::efuse::EfuseImage;
 
 pub use keys::{KeyFiles, KeyRefusal};
 
@@ -48,11 +49,12 @@ pub struct Item {
 }
 
 impl Plan {
-    /// Fills keys and flash content into the plan of the eFuses. `map`: that of the chip's revision.
+    /// Fills keys and flash content into the plan of the eFuses. `image`: the chip that the plan was made for.
     ///
     /// # Errors
     /// [`PlanError`] if a key is missing or of the wrong length, or the chip's map refuses a burn.
-    pub fn new(efuses: EfusePlan, map: EfuseMap, keys: &KeyFiles, pieces: Vec<Piece>) -> Result<Self, PlanError> {
+    pub fn new(efuses: EfusePlan, image: &EfuseImage, keys: &KeyFiles, pieces: Vec<Piece>) -> Result<Self, PlanError> {
+        keys.check(&efuses)?;
         let mut steps = Vec::new();
         let mut pieces = Some(pieces);
         for stage in &efuses.stages {
@@ -62,17 +64,13 @@ impl Plan {
             if stage.burns.is_empty() {
                 continue;
             }
-            let mut set = BurnSet::for_map(map);
-            let mut items = Vec::new();
-            for burn in &stage.burns {
-                add(&mut set, &map, keys, burn)?;
-                items.push(Item {
-                    name: burn.name().to_owned(),
-                    value: value(burn),
-                    meaning: burn.meaning().to_owned(),
-                });
-            }
-            steps.push(Step::Burn { title: stage.stage.name(), items, set: Box::new(set) });
+            let set = Box::new(bits(&stage.burns, image, keys)?);
+            let item = |burn: &Burn| Item {
+                name: burn.name().to_owned(),
+                value: value(burn),
+                meaning: burn.meaning().to_owned(),
+            };
+            steps.push(Step::Burn { title: stage.stage.name(), items: stage.burns.iter().map(item).collect(), set });
         }
         steps.extend(pieces.take().into_iter().flatten().map(Step::Write));
         Ok(Self { efuses, steps })
@@ -86,7 +84,7 @@ impl Plan {
     pub fn release(chip: Chip, keys: &KeyFiles, pieces: Vec<Piece>) -> Result<Self, PlanError> {
         let image = EfuseImage::blank(chip);
         let efuses = build(&EfusePolicy::of(chip, &Wishes::default())?, &image)?;
-        Self::new(efuses, *image.map(), keys, pieces)
+        Self::new(efuses, &image, keys, pieces)
     }
 
     /// The chip that the plan is for.
@@ -133,26 +131,32 @@ impl Step {
     }
 }
 
-fn add(set: &mut BurnSet, map: &EfuseMap, keys: &KeyFiles, burn: &Burn) -> Result<(), PlanError> {
-    let field = |name: &str| map.field(name).ok_or_else(|| PlanError::NoField(name.to_owned()));
-    let block = |name: &str| {
-        let layout = map.block_named(name).and_then(|block| map.block(block));
-        layout.ok_or_else(|| PlanError::NoField(name.to_owned()))
-    };
-    match burn {
-        Burn::Key { key, purpose, block, half, read_protect, write_protect, .. } => {
-            let wanted = keys::Wanted { key, purpose, block, half: *half, hide: *read_protect, freeze: *write_protect };
-            keys::add(set, map, keys, &wanted)
-        }
-        Burn::Field { field: name, value, .. } => Ok(set.field(field(name)?, *value).map(drop)?),
-        Burn::ReadProtect { block: name, .. } => {
-            Ok(set.field(map.rd_dis(), block(name)?.read_protect_mask.into()).map(drop)?)
-        }
-        Burn::WriteProtect { bit, name, .. } => {
-            let mask = 1_u32.checked_shl((*bit).into()).ok_or_else(|| PlanError::NoField(name.clone()))?;
-            Ok(set.field(map.wr_dis(), mask).map(drop)?)
+/// The bits of one stage: keys as espefuse places them, then fields and protections.
+fn bits(burns: &[Burn], image: &EfuseImage, keys: &KeyFiles) -> Result<BurnSet, PlanError> {
+    let mut session = Session::new(image.clone());
+    for burn in burns {
+        if let Burn::Key { key, purpose, block, half, read_protect, write_protect, .. } = burn {
+            let options = KeyOptions { keep_readable: !read_protect, keep_writable: !write_protect };
+            keys::Wanted { key, purpose, block, half: *half, options }.prepare(&mut session, keys)?;
         }
     }
+    let (mut set, map) = (session.into_set(), image.map());
+    let unknown = |name: &str| PlanError::NoField(name.to_owned());
+    for burn in burns {
+        let (field, value) = match burn {
+            Burn::Key { .. } => continue,
+            Burn::Field { field, value, .. } => (map.field(field).ok_or_else(|| unknown(field))?, *value),
+            Burn::ReadProtect { block, .. } => {
+                let layout = map.block_named(block).and_then(|block| map.block(block));
+                (map.rd_dis(), layout.ok_or_else(|| unknown(block))?.read_protect_mask.into())
+            }
+            Burn::WriteProtect { bit, name, .. } => {
+                (map.wr_dis(), 1_u32.checked_shl((*bit).into()).ok_or_else(|| unknown(name))?)
+            }
+        };
+        set.field(field, value)?;
+    }
+    Ok(set)
 }
 
 fn value(burn: &Burn) -> String {
@@ -180,6 +184,9 @@ pub enum PlanError {
     /// A chip that was burned before.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// A key that its block does not take.
+    #[error(transparent)]
+    Block(#[from] SessionError),
     /// The burn would be wrong.
     #[error(transparent)]
     Burn(#[from] BurnError),
@@ -197,7 +204,7 @@ mod tests {
         for input in &efuses.keys {
             keys.insert(&input.name, &vec![9; input.bytes]);
         }
-        Plan::new(efuses, *image.map(), &keys, Vec::new()).unwrap()
+        Plan::new(efuses, &image, &keys, Vec::new()).unwrap()
     }
 
     #[test]
@@ -233,11 +240,11 @@ mod tests {
     fn a_missing_or_short_key_is_named() {
         let image = EfuseImage::blank(Chip::Esp32S3);
         let efuses = build(&EfusePolicy::of(Chip::Esp32S3, &Wishes::default()).unwrap(), &image).unwrap();
-        let none = Plan::new(efuses.clone(), *image.map(), &KeyFiles::default(), Vec::new());
+        let none = Plan::new(efuses.clone(), &image, &KeyFiles::default(), Vec::new());
         assert_eq!(none.unwrap_err().to_string(), "key digest0 is missing: 32 bytes");
         let mut keys = KeyFiles::default();
         keys.insert("digest0", &[1; 31]);
-        let short = Plan::new(efuses, *image.map(), &keys, Vec::new());
+        let short = Plan::new(efuses, &image, &keys, Vec::new());
         assert_eq!(short.unwrap_err().to_string(), "key digest0 has 31 bytes instead of 32");
     }
 }

@@ -3,20 +3,20 @@
 //! Paths count from the folder of the file. Where a key is `random`, or a secret one is not named, a rehearsal makes one.
 
 use crate::efuse::{EfusePlan, EfusePolicy, PolicyError, ProductProfile, Refusal, SecureBootMode, Wishes, build};
-use crate::layout::Piece;
+use crate::layout::{LayoutError, Piece};
 use crate::plan::{KeyFiles, Plan, PlanError};
 use crate::private_key::PrivateKey;
 use crate::public_key::PublicKey;
 use crate::signing::random;
-use cotter_formats::addr::{FlashAddr, FlashLen};
+use cotter_chip::efuse::Efuses;
+use cotter_chip::fault::Fault;
+use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
 use cotter_formats::chip::Chip;
-use cotter_formats::efuse::{ChipRevision, EfuseImage, EfuseMap};
-use cotter_formats::flash_encryption::key::{FlashKey, KeyHolder};
+use cotter_formats::efuse::{ChipRevision, EfuseImage};
+use cotter_formats::flash_encryption::key::{FlashKey, FlashKeyError, KeyHolder};
 use cotter_formats::image::{Image, ImageHeader};
 use cotter_formats::partition::csv::{self, CsvOptions};
-use cotter_formats::partition::{
-    DEFAULT_OFFSET, Partition, PartitionTable, PartitionType, Subtype, TABLE_LEN, is_flash_encrypted,
-};
+use cotter_formats::partition::{DEFAULT_OFFSET, PartitionTable, PartitionType, Subtype, TABLE_LEN};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -106,26 +106,25 @@ impl ProductPolicy {
     pub fn birth(&self, folder: &Path) -> Result<Birth, ProductError> {
         let chip = Chip::from_name(&self.chip).ok_or_else(|| ProductError::Chip(self.chip.clone()))?;
         let revision = self.revision()?;
-        let map = revision.map_or_else(|| EfuseMap::of(chip), |revision| EfuseMap::of_revision(chip, revision));
+        let image = match revision {
+            None => EfuseImage::blank(chip),
+            Some(revision) => fresh(chip, revision)?,
+        };
         let profile = match self.workflow {
             Workflow::Development => ProductProfile::Development,
             Workflow::Production => ProductProfile::Release,
         };
         let wishes = self.efuse.clone().or(Wishes { profile: Some(profile), ..Wishes::default() });
-        let policy = EfusePolicy::of(chip, &wishes)?;
-        let efuses = build(&policy, &EfuseImage::blank(chip))?;
+        let policy = EfusePolicy::of_map(image.map(), &wishes)?;
+        let efuses = build(&policy, &image)?;
         let mut made = Vec::new();
         let keys = self.keys(folder, &efuses, &mut made)?;
         let flash = self.flash()?;
-        let mut files = Files { folder, key: None, chip };
-        if let Some(key) = keys.get("flash") {
-            files.key =
-                Some(FlashKey::for_chip(chip, KeyHolder::Efuse, None, key).map_err(|_| ProductError::FlashKey)?);
-        }
+        let key = keys.get("flash").map(|key| FlashKey::for_chip(chip, KeyHolder::Efuse, None, key)).transpose()?;
         let table = self.table(folder, chip)?;
         table.check_flash(FlashAddr(self.partition_table_offset), flash)?;
-        let (pieces, version) = self.pieces(&files, &table, policy.secure_boot)?;
-        let plan = Plan::new(efuses, map, &keys, pieces)?;
+        let (pieces, version) = self.pieces(folder, chip, &table, policy.secure_boot, key.as_ref())?;
+        let plan = Plan::new(efuses, &image, &keys, pieces)?;
         Ok(Birth { plan, revision, flash, version, made })
     }
 
@@ -140,7 +139,7 @@ impl ProductPolicy {
     fn flash(&self) -> Result<FlashLen, ProductError> {
         let text = self.flash_size.strip_suffix(['B', 'b']).unwrap_or(&self.flash_size);
         let size = csv::number(text).and_then(|size| u32::try_from(size).ok());
-        let whole = size.filter(|size| *size > 0 && size.is_multiple_of(cotter_formats::addr::SECTOR));
+        let whole = size.filter(|size| *size > 0 && size.is_multiple_of(SECTOR));
         whole
             .filter(|size| *size <= MAX_FLASH)
             .map(FlashLen)
@@ -193,73 +192,46 @@ impl ProductPolicy {
     /// The flash content, and the version of the application that boots first.
     fn pieces(
         &self,
-        files: &Files<'_>,
+        folder: &Path,
+        chip: Chip,
         table: &PartitionTable,
         secure_boot: SecureBootMode,
+        key: Option<&FlashKey>,
     ) -> Result<(Vec<Piece>, String), ProductError> {
-        let boot = read(&files.folder.join(&self.boot_image))?;
+        let boot = read(&folder.join(&self.boot_image))?;
         let is_image = boot.first() == Some(&ImageHeader::MAGIC);
         let boot_at = match (secure_boot, is_image) {
             (SecureBootMode::V1, false) => FlashAddr(0),
-            (_, true) => files.chip.bootloader_offset(),
+            (_, true) => chip.bootloader_offset(),
             (_, false) => return Err(ProductError::BootImage(self.boot_image.clone())),
         };
         let table_at = FlashAddr(self.partition_table_offset);
         let mut pieces = vec![
-            files.piece("boot image", boot_at, &boot, table_at, true)?,
-            files.piece("partition table", table_at, &table.encode(), FlashAddr(table_at.0 + 0x1000), true)?,
+            Piece::sealed("boot image", boot_at, FlashLen(table_at.0.saturating_sub(boot_at.0)), &boot, key)?,
+            Piece::sealed("partition table", table_at, FlashLen(SECTOR), &table.encode(), key)?,
         ];
         let first = table.find_type(PartitionType::APP, Subtype::APP_FACTORY).or_else(|| table.ota_slots().next());
         let first = first.ok_or(ProductError::NoApplication)?;
         let mut version = None;
         for PartitionImage { partition: label, file } in &self.images {
             let partition = table.find(label).ok_or_else(|| ProductError::NoPartition(label.clone()))?;
-            let bytes = read(&files.folder.join(file))?;
+            let bytes = read(&folder.join(file))?;
             let is_first = partition.offset == first.offset;
             if is_first {
-                version = Some(version_of(&bytes, files.chip).ok_or_else(|| ProductError::Application(file.clone()))?);
+                version = Some(version_of(&bytes, chip).ok_or_else(|| ProductError::Application(file.clone()))?);
             }
             let what = if is_first { "application" } else { label };
-            pieces.push(files.in_partition(what, partition, &bytes)?);
+            pieces.push(Piece::in_partition(what, partition, &bytes, key)?);
         }
         let version = version.ok_or_else(|| ProductError::NoImage(first.label.as_str().to_owned()))?;
         Ok((pieces, version))
     }
 }
 
-/// Turns files into what the flash part stores.
-struct Files<'a> {
-    folder: &'a Path,
-    key: Option<FlashKey>,
-    chip: Chip,
-}
-
-impl Files<'_> {
-    fn in_partition(&self, what: &str, partition: &Partition, bytes: &[u8]) -> Result<Piece, ProductError> {
-        let end = FlashAddr(u32::try_from(partition.end()).unwrap_or(u32::MAX));
-        self.piece(what, partition.offset, bytes, end, is_flash_encrypted(partition))
-    }
-
-    fn piece(
-        &self,
-        what: &str,
-        at: FlashAddr,
-        bytes: &[u8],
-        end: FlashAddr,
-        coded: bool,
-    ) -> Result<Piece, ProductError> {
-        let room = end.0.saturating_sub(at.0);
-        if bytes.len() > room as usize {
-            return Err(ProductError::TooLarge { what: what.to_owned(), len: bytes.len(), room: FlashLen(room) });
-        }
-        let mut piece = Piece::new(what, at, bytes.to_vec(), coded && self.key.is_some());
-        if let Some(key) = self.key.as_ref().filter(|_| coded) {
-            let whole = piece.bytes.len().next_multiple_of(16);
-            piece.bytes.resize(whole, 0xff);
-            key.encrypt(at, &mut piece.bytes).map_err(|_| ProductError::FlashKey)?;
-        }
-        Ok(piece)
-    }
+/// The eFuses of a chip of that revision, on which nothing else is burned.
+fn fresh(chip: Chip, revision: ChipRevision) -> Result<EfuseImage, ProductError> {
+    let efuses = Efuses::fresh_of(chip, revision, [0; 6], Fault::default());
+    efuses.image().map_err(|_| ProductError::Chip(chip.name().to_owned()))
 }
 
 fn version_of(bytes: &[u8], chip: Chip) -> Option<String> {
@@ -324,8 +296,10 @@ pub enum ProductError {
     KeyMissing(String),
     #[error("{}: {reason}", path.display())]
     Key { path: PathBuf, reason: String },
-    #[error("the flash key does not fit the chip, or an address is not a multiple of 16")]
-    FlashKey,
+    #[error("policy: {0}")]
+    FlashKey(#[from] FlashKeyError),
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     #[error("the system's random numbers failed")]
     Random,
     #[error("{} is neither a binary partition table nor CSV", .0.display())]
@@ -344,8 +318,6 @@ pub enum ProductError {
     NoImage(String),
     #[error("{} is no application of this chip, or has no descriptor", .0.display())]
     Application(PathBuf),
-    #[error("{what} is {len:#x} bytes, its place holds {room}")]
-    TooLarge { what: String, len: usize, room: FlashLen },
     #[error("{} is larger than any flash part", .0.display())]
     TooLong(PathBuf),
     #[error("{}", path.display())]

@@ -7,7 +7,7 @@ use cotter_factory::efuse::{
 };
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::lint::{Expectation, Rule, Severity, findings};
-use cotter_formats::efuse::{EfuseBlock, EfuseImage};
+use cotter_formats::efuse::{ChipRevision, EfuseBlock, EfuseImage, EfuseMap};
 
 /// Chips on which ESP-IDF supports Secure Boot.
 const SIGNED: [Chip; 12] = [
@@ -156,6 +156,8 @@ fn an_ecdsa_key_on_p384_takes_a_pair_of_blocks() {
     // Before v3.0 the purposes of the P4 have four bits.
     let refused = EfusePolicy::of(Chip::Esp32P4, &wishes).unwrap_err();
     assert_eq!(refused, PolicyError::Unsupported { chip: Chip::Esp32P4, what: "an ECDSA key on P-384" });
+    let v3 = EfuseMap::of_revision(Chip::Esp32P4, ChipRevision(300));
+    assert_eq!(EfusePolicy::of_map(&v3, &wishes).map(|policy| policy.ecdsa), Ok(vec![Curve::P384]));
 }
 
 #[test]

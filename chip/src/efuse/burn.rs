@@ -55,7 +55,12 @@ impl BurnSet {
     /// As [`Self::new`], for the revision of that map.
     #[must_use]
     pub fn for_map(map: EfuseMap) -> Self {
-        Self { map, blocks: map.blocks.iter().map(|_| Zeroizing::new([0; BLOCK_MAX])).collect() }
+        Self::of_blocks(map, map.blocks.iter().map(|_| Zeroizing::new([0; BLOCK_MAX])).collect())
+    }
+
+    /// With what somebody else has prepared, a block of the map for each.
+    pub(super) const fn of_blocks(map: EfuseMap, blocks: Vec<Zeroizing<[u8; BLOCK_MAX]>>) -> Self {
+        Self { map, blocks }
     }
 
     /// Adds the bits of a value to a field. For a unary field see [`cotter_formats::efuse::unary::bits`].

@@ -6,6 +6,7 @@
 mod key;
 
 use super::Efuses;
+use super::burn::BurnSet;
 use super::controller::{self, BLOCK_MAX};
 use crate::fault::PowerLost;
 use cotter_formats::chip::Chip;
@@ -328,6 +329,12 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// What the commands so far want burned, for the careful burn that [`BurnSet`] is.
+    #[must_use]
+    pub fn into_set(self) -> BurnSet {
+        BurnSet::of_blocks(*self.image.map(), self.prepared)
     }
 
     fn check_block(&mut self, block: EfuseBlock) -> Result<(), SessionError> {

@@ -24,8 +24,6 @@ settings! {
     FlashCryptCount ["SPI_BOOT_CRYPT_CNT" "FLASH_CRYPT_CNT"]
     /// Which address bits go into the key of the ESP32's own scheme.
     FlashCryptConfig ["FLASH_CRYPT_CONFIG"]
-    /// Secure Boot V1 of the ESP32.
-    SecureBootV1 ["ABS_DONE_0"]
     /// Secure Boot V2.
     SecureBoot ["SECURE_BOOT_EN" "ABS_DONE_1"]
     /// A bad signature by a trusted key costs that key.
@@ -34,22 +32,14 @@ settings! {
     Revoke0 ["SECURE_BOOT_KEY_REVOKE0"]
     Revoke1 ["SECURE_BOOT_KEY_REVOKE1"]
     Revoke2 ["SECURE_BOOT_KEY_REVOKE2"]
-    /// The second stage signs with SHA-384 on chips with P-384.
-    Sha384 ["SECURE_BOOT_SHA384_EN"]
     /// No download mode at all.
     DownloadDisabled ["DIS_DOWNLOAD_MODE" "UART_DOWNLOAD_DIS"]
     /// Download mode without reading.
     SecureDownload ["ENABLE_SECURITY_DOWNLOAD"]
     /// Download mode does not encrypt what it writes.
     ManualEncryptDisabled ["DIS_DOWNLOAD_MANUAL_ENCRYPT" "DISABLE_DL_ENCRYPT"]
-    /// Download mode does not decrypt what it reads.
-    DownloadDecryptDisabled ["DISABLE_DL_DECRYPT"]
     DownloadIcacheDisabled ["DIS_DOWNLOAD_ICACHE" "DISABLE_DL_CACHE"]
     DownloadDcacheDisabled ["DIS_DOWNLOAD_DCACHE"]
-    /// The strap pins cannot ask for download mode.
-    ForceDownloadDisabled ["DIS_FORCE_DOWNLOAD"]
-    /// Code cannot be run from flash without an image.
-    DirectBootDisabled ["DIS_DIRECT_BOOT" "DIS_LEGACY_SPI_BOOT"]
     /// When the ROM prints.
     UartPrint ["UART_PRINT_CONTROL"]
     /// The lowest secure version that may run, a counter of bits.

@@ -106,8 +106,7 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     };
     let wishes = args.wishes().or(file);
     let image = args.image(&wishes)?;
-    let chip = image.map().chip;
-    let policy = EfusePolicy::of(chip, &wishes)
+    let policy = EfusePolicy::of_map(image.map(), &wishes)
         .map_err(anyhow::Error::new)
         .context(Help("leave the feature out, for example with --secure-boot off"))?;
     let plan = build(&policy, &image)?;

@@ -170,11 +170,20 @@ pub struct EfusePolicy {
 }
 
 impl EfusePolicy {
-    /// Completes what was asked for, and refuses what the chip cannot do.
+    /// As [`Self::of_map`], for the first revision of a chip.
     ///
     /// # Errors
     /// [`PolicyError`] by name.
     pub fn of(chip: Chip, wishes: &Wishes) -> Result<Self, PolicyError> {
+        Self::of_map(&EfuseMap::of(chip), wishes)
+    }
+
+    /// Completes what was asked for, and refuses what a chip of the map's revision cannot do.
+    ///
+    /// # Errors
+    /// [`PolicyError`] by name.
+    pub fn of_map(map: &EfuseMap, wishes: &Wishes) -> Result<Self, PolicyError> {
+        let chip = map.chip;
         let profile = wishes.profile.unwrap_or_default();
         let release = profile == ProductProfile::Release;
         let first_scheme = [SigningScheme::Rsa3072, SigningScheme::Ecdsa256, SigningScheme::Ecdsa384]
@@ -202,12 +211,11 @@ impl EfusePolicy {
             anti_rollback: wishes.anti_rollback.unwrap_or(0),
             aggressive_revoke: wishes.aggressive_revoke.unwrap_or(false),
         };
-        policy.check(chip)?;
+        policy.check(chip, map)?;
         Ok(policy)
     }
 
-    fn check(&self, chip: Chip) -> Result<(), PolicyError> {
-        let map = EfuseMap::of(chip);
+    fn check(&self, chip: Chip, map: &EfuseMap) -> Result<(), PolicyError> {
         let cannot = |what: &'static str| Err(PolicyError::Unsupported { chip, what });
         match self.secure_boot {
             SecureBootMode::Off => {}
@@ -226,7 +234,7 @@ impl EfusePolicy {
         if self.secure_boot == SecureBootMode::V2 && !(1..=most).contains(&self.digests) {
             return Err(PolicyError::Digests { chip, asked: self.digests, most });
         }
-        self.check_keys(chip, &map)?;
+        self.check_keys(chip, map)?;
         if self.download == DownloadMode::Secure && map.field("ENABLE_SECURITY_DOWNLOAD").is_none() {
             return cannot("a secure download mode");
         }
