@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 ///
 /// The policy names the chip, the images, the partition table, the keys and what is wanted of the eFuses. The same code
 /// that burns silicon burns the virtual chip; then it boots, and copies of it are attacked: unsigned, wrongly signed,
-/// modified and plaintext images, flash and key readout, a second burn, JTAG, the serial loader. Then the steps are taken
+/// modified, older and plaintext images, flash and key readout, a second burn, JTAG, the serial loader. Then the steps are taken
 /// in every order that is wrong by one, and the power is cut during every burn and every write.
 ///
 /// Exit status 1 if anything ends otherwise than it must. A wrong order that bricks the chip is a warning: it says what
@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 ///   workflow = "production"                # or "development"
 ///   boot-image = "bootloader-signed.bin"
 ///   partition-table = "partitions.csv"
+///   older-image = "app-older.bin"          # optional: is going back to it refused?
 ///   [[image]]
 ///   partition = "ota_0"
 ///   file = "app-signed.bin"

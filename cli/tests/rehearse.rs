@@ -3,6 +3,7 @@
 
 use assert_cmd::Command;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::path::Path;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -35,6 +36,75 @@ fn production() -> tempfile::TempDir {
             ("secure-boot.pub.pem", "sbv2/pub-rsa3072_a.pem"),
         ],
     )
+}
+
+/// An image with other bytes at 0x24, where `secure_version` is, and at 0x30, the version; checksum and digest are right.
+fn with_versions(image: &[u8], secure_version: u32, version: &[u8]) -> Vec<u8> {
+    let mut image = image.to_vec();
+    let end = image.len() - 32;
+    let sum = |bytes: &[u8]| bytes[0x20..0x120].iter().fold(0, |sum, byte| sum ^ byte);
+    let before = sum(&image);
+    image[0x24..0x28].copy_from_slice(&secure_version.to_le_bytes());
+    image[0x30..0x50].fill(0);
+    image[0x30..0x30 + version.len()].copy_from_slice(version);
+    image[end - 1] ^= before ^ sum(&image);
+    let digest = Sha256::digest(&image[..end]);
+    image[end..].copy_from_slice(&digest);
+    image
+}
+
+/// Writes it signed.
+fn signed(folder: &Path, name: &str, image: &[u8], key: &str) {
+    std::fs::write(folder.join("unsigned.bin"), image).unwrap();
+    let key = format!("{ROOT}/vectors/keys/{key}.pem");
+    let (code, _, error) = cotter(folder, &["image", "sign", "--key", &key, "-o", name, "unsigned.bin"]);
+    assert_eq!(code, 0, "{error}");
+}
+
+/// What was tried of this name: expected, seen.
+fn tried<'a>(verdict: &'a Value, name: &str) -> (&'a str, &'a str) {
+    let trials = verdict["trials"].as_array().unwrap();
+    let trial = trials.iter().find(|trial| trial["name"].as_str().unwrap().ends_with(name));
+    let trial = trial.unwrap_or_else(|| panic!("{name}: {trials:#?}"));
+    (trial["expected"].as_str().unwrap(), trial["seen"].as_str().unwrap())
+}
+
+#[test]
+fn an_older_application_is_refused_by_its_secure_version_or_the_verdict_says_that_it_boots() {
+    let folder = production();
+    let policy = std::fs::read_to_string(folder.path().join("product.toml")).unwrap();
+    let image = std::fs::read(format!("{ROOT}/vectors/image/esp32c3.bin")).unwrap();
+    let rehearse = |present: u32, older: u32, burned: &str| {
+        let text = policy.replace("# older-image", "older-image");
+        std::fs::write(folder.path().join("product.toml"), text.replace("anti-rollback = 0", burned)).unwrap();
+        signed(folder.path(), "app-signed.bin", &with_versions(&image, present, b"2.0.0"), "rsa3072_a");
+        signed(folder.path(), "app-older.bin", &with_versions(&image, older, b"1.9.0"), "rsa3072_a");
+        let (code, out, error) = cotter(folder.path(), &["--json", "rehearse", "--quick", "product.toml"]);
+        (code, serde_json::from_str::<Value>(&out).unwrap_or_else(|_| panic!("{error}")))
+    };
+    let ways = ["flashed over", "selected by otadata", "selected by otadata, the newer erased"];
+    for burned in ["anti-rollback = 3", "anti-rollback = 0"] {
+        // With 0 in the policy it is the first boot that burns the version of the application.
+        let (code, verdict) = rehearse(3, 2, burned);
+        assert_eq!(code, 0, "{verdict:#}");
+        let kept = "verified and booted 2.0.0";
+        for (way, must) in ways.iter().zip(["secure-version-too-low", kept, "secure-version-too-low"]) {
+            assert_eq!(tried(&verdict, way), (must, must), "{burned}, {way}");
+        }
+    }
+    let (code, verdict) = rehearse(0, 0, "anti-rollback = 0");
+    assert_eq!(code, 0, "{verdict:#}");
+    for way in ways {
+        assert_eq!(tried(&verdict, way), ("boots: anti-rollback is off", "boots: anti-rollback is off"), "{way}");
+    }
+    // An update that somebody forgot to raise the version of can be undone by anyone.
+    let (code, verdict) = rehearse(3, 3, "anti-rollback = 3");
+    assert_eq!(code, 1);
+    assert_eq!(tried(&verdict, "flashed over"), ("secure-version-too-low", "booted 1.9.0 from ota_0"));
+
+    signed(folder.path(), "app-older.bin", &with_versions(&image, 2, b"1.9.0"), "rsa3072_b");
+    let (code, _, error) = cotter(folder.path(), &["rehearse", "--quick", "product.toml"]);
+    assert!(code == 1 && error.contains("no signature by a key of this policy"), "{error}");
 }
 
 #[test]

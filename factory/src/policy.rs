@@ -8,6 +8,7 @@ use crate::plan::{KeyFiles, Plan, PlanError};
 use crate::private_key::PrivateKey;
 use crate::public_key::PublicKey;
 use crate::signing::random;
+use cotter_chip::board::FLASH_SIZE;
 use cotter_chip::efuse::Efuses;
 use cotter_chip::fault::Fault;
 use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
@@ -17,6 +18,7 @@ use cotter_formats::flash_encryption::key::{FlashKey, FlashKeyError, KeyHolder};
 use cotter_formats::image::{Image, ImageHeader};
 use cotter_formats::partition::csv::{self, CsvOptions};
 use cotter_formats::partition::{DEFAULT_OFFSET, PartitionTable, PartitionType, Subtype, TABLE_LEN};
+use cotter_formats::secure_boot::v2;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,6 +45,8 @@ pub struct ProductPolicy {
     pub boot_image: PathBuf,
     /// CSV or binary.
     pub partition_table: PathBuf,
+    /// An application of an earlier day, signed as the present one: the rehearsal tries to go back to it.
+    pub older_image: Option<PathBuf>,
     /// What goes into partitions.
     #[serde(rename = "image", default)]
     pub images: Vec<PartitionImage>,
@@ -86,8 +90,30 @@ pub struct Birth {
     pub flash: FlashLen,
     /// Version in the descriptor of the application that boots first.
     pub version: String,
+    /// What an attacker would go back to.
+    pub older: Option<OlderImage>,
     /// Keys that were made for this birth only.
     pub made: Vec<String>,
+}
+
+impl Birth {
+    /// A plan for the revision of the chip that is sold today, on a part of 4 MiB.
+    #[must_use]
+    pub fn of(plan: Plan, version: &str) -> Self {
+        let (version, made) = (version.to_owned(), Vec::new());
+        Self { plan, revision: None, flash: FLASH_SIZE, version, older: None, made }
+    }
+}
+
+/// An application of an earlier day, genuinely signed.
+#[derive(Clone, Debug)]
+pub struct OlderImage {
+    /// With its signature.
+    pub bytes: Vec<u8>,
+    /// Version in its descriptor.
+    pub version: String,
+    /// `secure_version` in its descriptor.
+    pub secure_version: u32,
 }
 
 impl ProductPolicy {
@@ -124,8 +150,9 @@ impl ProductPolicy {
         let table = self.table(folder, chip)?;
         table.check_flash(FlashAddr(self.partition_table_offset), flash)?;
         let (pieces, version) = self.pieces(folder, chip, &table, policy.secure_boot, key.as_ref())?;
+        let older = self.older(folder, chip, policy.secure_boot, &keys)?;
         let plan = Plan::new(efuses, &image, &keys, pieces)?;
-        Ok(Birth { plan, revision, flash, version, made })
+        Ok(Birth { plan, revision, flash, version, older, made })
     }
 
     fn revision(&self) -> Result<Option<ChipRevision>, ProductError> {
@@ -167,6 +194,30 @@ impl ProductPolicy {
             keys.insert(&input.name, &bytes);
         }
         Ok(keys)
+    }
+
+    /// The older application; with Secure Boot V2 it must carry a signature by a key that the policy trusts, for
+    /// otherwise its refusal would prove nothing.
+    fn older(
+        &self,
+        folder: &Path,
+        chip: Chip,
+        secure_boot: SecureBootMode,
+        keys: &KeyFiles,
+    ) -> Result<Option<OlderImage>, ProductError> {
+        let Some(file) = &self.older_image else { return Ok(None) };
+        let bytes = read(&folder.join(file))?;
+        let image = Image::parse(&bytes, chip).map_err(|_| ProductError::Application(file.clone()))?;
+        let descriptor = image.app_descriptor().ok_or_else(|| ProductError::Application(file.clone()))?;
+        let (version, secure_version) = (descriptor.version().to_owned(), descriptor.secure_version.get());
+        if secure_boot == SecureBootMode::V2 {
+            let trusted: Vec<[u8; 32]> = DIGESTS.iter().filter_map(|name| keys.get(name)?.try_into().ok()).collect();
+            let signed = v2::locate(&bytes, Some(image.len())).ok();
+            if signed.is_none_or(|signed| signed.verify_any(&trusted).is_err()) {
+                return Err(ProductError::OlderSignature(file.clone()));
+            }
+        }
+        Ok(Some(OlderImage { bytes, version, secure_version }))
     }
 
     fn table(&self, folder: &Path, chip: Chip) -> Result<PartitionTable, ProductError> {
@@ -261,6 +312,9 @@ fn read(path: &Path) -> Result<Vec<u8>, ProductError> {
     std::fs::read(path).map_err(length)
 }
 
+/// The keys that the ROM trusts, as plans name them.
+const DIGESTS: [&str; 3] = ["digest0", "digest1", "digest2"];
+
 /// No flash part on an ESP32-class board is larger.
 const MAX_FLASH: u32 = 128 << 20;
 
@@ -318,6 +372,8 @@ pub enum ProductError {
     NoImage(String),
     #[error("{} is no application of this chip, or has no descriptor", .0.display())]
     Application(PathBuf),
+    #[error("{} has no signature by a key of this policy: that it does not boot would prove nothing", .0.display())]
+    OlderSignature(PathBuf),
     #[error("{} is larger than any flash part", .0.display())]
     TooLong(PathBuf),
     #[error("{}", path.display())]

@@ -16,7 +16,7 @@ mod trials;
 use crate::burn::{BurnFailure, Manner, apply};
 use crate::plan::Plan;
 use crate::policy::Birth;
-use cotter_chip::board::{BoardError, DownloadError, FLASH_SIZE, VirtualChip};
+use cotter_chip::board::{BoardError, DownloadError, VirtualChip};
 use cotter_chip::efuse::BurnError;
 use cotter_chip::flash::FlashError;
 use cotter_chip::report::{BootReport, RefusalCode};
@@ -98,13 +98,13 @@ pub fn rehearse_with(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Rehearsed<Plan>, RehearsalError> {
     progress("birth");
-    let Birth { plan, revision, flash, version, .. } = birth;
+    let Birth { plan, revision, flash, version, older, .. } = birth;
     let version = version.as_str();
     let reel = Reel { plan: &plan, revision, flash };
     let chip = reel.fresh()?;
     reel.birth(&chip, Manner::Fresh)?;
     progress("attacks");
-    let trials = Trials { plan: &plan, chip: &chip }.all(version)?;
+    let trials = Trials { plan: &plan, chip: &chip, older: older.as_ref() }.all(version)?;
     let (mut orders, mut cuts) = (Vec::new(), Cuts::default());
     if depth == Depth::Full && trials.first().is_some_and(Trial::passed) {
         progress("wrong orders");
@@ -127,7 +127,7 @@ pub fn rehearse_with(
 /// # Errors
 /// As [`rehearse_with`].
 pub fn rehearse(plan: Plan, version: &str) -> Result<Rehearsed<Plan>, RehearsalError> {
-    let birth = Birth { plan, revision: None, flash: FLASH_SIZE, version: version.to_owned(), made: Vec::new() };
+    let birth = Birth::of(plan, version);
     rehearse_with(birth, Depth::Quick, &mut |_| ())
 }
 

@@ -1,20 +1,32 @@
-//! Attacks on copies of the finished chip, each with the end that it must have.
+//! Attacks on copies of the finished chip, each with the end that it must have: a refusal by its code, or, where the
+//! policy leaves a door open, the words that say so.
+//!
+//! | file | noun |
+//! |---|---|
+//! | here | the list, and attacks on the boot image |
+//! | `application` | attacks on the application, older ones among them |
+//! | `readout` | who reads what: flash, keys, eFuses; the serial loader, JTAG |
+
+mod application;
+mod readout;
 
 use super::{RehearsalError, good, outcome};
-use crate::efuse::{Burn, DownloadMode, FlashEncryptionMode, JtagMode, SecureBootMode, SigningScheme};
+use crate::efuse::{Burn, FlashEncryptionMode, SecureBootMode, SigningScheme};
 use crate::plan::{Plan, Step};
+use crate::policy::OlderImage;
 use crate::private_key::PrivateKey;
 use crate::public_key::KeyKind;
-use cotter_chip::board::{DownloadError, VirtualChip};
+use cotter_chip::board::VirtualChip;
 use cotter_chip::flash::FlashError;
-use cotter_chip::peripheral::Jtag;
 use cotter_chip::report::RefusalCode;
-use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
+use cotter_formats::addr::{FlashAddr, SECTOR};
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::EfuseBlock;
+use cotter_formats::image::{Image, ImageHeader};
 use cotter_formats::secure_boot::v2::{ContentDigests, Curve, SignedFile, append_block};
 use embedded_storage::nor_flash::NorFlash;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 /// One thing that was tried on the rehearsed chip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,66 +54,82 @@ impl Trial {
 pub(super) struct Trials<'a> {
     pub(super) plan: &'a Plan,
     pub(super) chip: &'a VirtualChip,
+    pub(super) older: Option<&'a OlderImage>,
 }
 
-/// An offset that every image fills with code or constants: behind the headers, before any padding.
+/// An offset that every image fills with code or constants: behind the headers, before any padding. A whole block of
+/// flash encryption begins there.
 const INSIDE_FIRST_SEGMENT: u32 = 0x30;
+const BLOCK: usize = 16;
+/// Where the image lies in the file that a digest of Secure Boot V1 precedes.
+const BEHIND_V1_DIGEST: u32 = 0x1000;
 const BOOT: &str = "boot image";
 const APPLICATION: &str = "application";
+const SECURE_BOOT_OFF: &str = "boots: Secure Boot is off";
 
 impl Trials<'_> {
     pub(super) fn all(&self, version: &str) -> Result<Vec<Trial>, RehearsalError> {
         let policy = self.plan.policy();
         let encrypted = policy.flash_encryption != FlashEncryptionMode::Off;
         let mut trials = vec![Trial::new("power on", good(self.plan, version), outcome(&self.chip.duplicate()?))];
-        if policy.secure_boot == SecureBootMode::V2 {
-            trials.push(self.unsigned_boot_image()?);
-            trials.push(self.signed_by_somebody(BOOT, RefusalCode::UntrustedKey)?);
-            trials.push(self.signed_by_somebody(APPLICATION, RefusalCode::NoBootableApp)?);
-            let modified = if self.plan.chip() == Chip::Esp32 {
-                RefusalCode::SignedDigestMismatch
-            } else {
-                RefusalCode::HashMismatch
-            };
-            trials.push(self.modified(BOOT, modified.as_str())?);
-            trials.push(self.modified(APPLICATION, RefusalCode::NoBootableApp.as_str())?);
-        }
-        if policy.secure_boot == SecureBootMode::V1 {
-            // Which check fails first depends on the byte: the digest, or the checksum that bounds it.
-            trials.push(self.modified(BOOT, "nothing boots")?);
-        }
+        trials.extend(self.boot_images(encrypted)?);
+        trials.extend(self.applications(encrypted)?);
+        trials.extend(self.older_applications(version)?);
         if encrypted {
-            trials.push(self.plain_boot_image()?);
             trials.push(self.flash_readout()?);
         }
         trials.extend(self.key_readouts()?);
+        trials.push(self.loader_reads_efuses()?);
+        trials.push(self.loader_reads_flash()?);
         if policy.secure_boot == SecureBootMode::V2 {
             trials.push(self.second_key()?);
         }
-        if policy.jtag == JtagMode::Disabled {
-            trials.push(self.jtag());
-        }
-        if policy.download != DownloadMode::Open {
-            trials.push(self.loader_reads_flash()?);
-        }
+        trials.push(self.jtag());
         trials.push(self.second_burn()?);
         Ok(trials)
     }
 
+    /// Each tampering with the boot image, judged by the ROM.
+    fn boot_images(&self, encrypted: bool) -> Result<Vec<Trial>, RehearsalError> {
+        let secure_boot = self.plan.policy().secure_boot;
+        let mut trials = Vec::new();
+        if secure_boot == SecureBootMode::V2 {
+            trials.push(Trial::new("unsigned boot image", code(RefusalCode::Unsigned), refusal(&self.unsigned(BOOT)?)));
+            let by_somebody = refusal(&self.signed_by_somebody(BOOT)?);
+            trials.push(Trial::new("boot image signed by somebody else", code(RefusalCode::UntrustedKey), by_somebody));
+        }
+        // Secure Boot V2 comes before the checksum, and but for the ESP32 it begins with the appended SHA-256.
+        let modified = match (secure_boot, self.plan.chip()) {
+            (SecureBootMode::V2, Chip::Esp32) => RefusalCode::SignedDigestMismatch,
+            (SecureBootMode::V2, _) => RefusalCode::HashMismatch,
+            (SecureBootMode::V1 | SecureBootMode::Off, _) => RefusalCode::ChecksumMismatch,
+        };
+        trials.push(Trial::new("modified boot image", code(modified), refusal(&self.modified(BOOT)?)));
+        let mended = match secure_boot {
+            SecureBootMode::Off => SECURE_BOOT_OFF.to_owned(),
+            SecureBootMode::V1 | SecureBootMode::V2 => code(RefusalCode::SignedDigestMismatch),
+        };
+        let chip = self.mended(BOOT)?;
+        trials.push(Trial::new("modified boot image, checksum and SHA-256 mended", mended, self.seen_open(&chip)));
+        if encrypted {
+            let (chip, header) = self.plain(BOOT)?;
+            trials.push(Trial::new("plaintext boot image", noise(header, &refusal(&chip)), refusal(&chip)));
+        }
+        Ok(trials)
+    }
+
     /// Somebody with code on the chip erases the signature.
-    fn unsigned_boot_image(&self) -> Result<Trial, RehearsalError> {
+    fn unsigned(&self, what: &'static str) -> Result<VirtualChip, RehearsalError> {
         let chip = self.chip.duplicate()?;
-        let (at, plain, _) = self.views(BOOT)?;
+        let (at, plain, _) = self.views(what)?;
         let end = signed_len(&plain);
         let sector = at.0 + u32::try_from(end).unwrap_or(SECTOR) - SECTOR;
-        let mut flash = chip.transparent_flash();
-        flash.erase(sector, sector + SECTOR)?;
-        flash.write(sector, &[0xff; SECTOR as usize])?;
-        Ok(Trial::new("unsigned boot image", RefusalCode::Unsigned.as_str(), refusal(&chip)))
+        install(&chip, FlashAddr(sector), &[0xff; SECTOR as usize])?;
+        Ok(chip)
     }
 
     /// Somebody with code on the chip signs with a key of their own.
-    fn signed_by_somebody(&self, what: &'static str, expected: RefusalCode) -> Result<Trial, RehearsalError> {
+    fn signed_by_somebody(&self, what: &'static str) -> Result<VirtualChip, RehearsalError> {
         let chip = self.chip.duplicate()?;
         let (at, plain, _) = self.views(what)?;
         let content = &plain[..signed_len(&plain).saturating_sub(SECTOR as usize)];
@@ -111,64 +139,58 @@ impl Trials<'_> {
             SigningScheme::Ecdsa384 => KeyKind::Ecdsa(Curve::P384),
         };
         let key = PrivateKey::generate(kind)?;
-        let signed = append_block(content, &key.sign_block(&ContentDigests::of(content))?);
-        let mut flash = chip.transparent_flash();
-        let len = u32::try_from(signed.len()).unwrap_or(0);
-        flash.erase(at.0, at.0 + len)?;
-        flash.write(at.0, &signed)?;
-        Ok(Trial::new(&format!("{what} signed by somebody else"), expected.as_str(), refusal(&chip)))
+        install(&chip, at, &append_block(content, &key.sign_block(&ContentDigests::of(content))?))?;
+        Ok(chip)
     }
 
-    /// Somebody with a clip on the flash part flips one bit.
-    fn modified(&self, what: &'static str, expected: &str) -> Result<Trial, RehearsalError> {
-        let chip = self.chip.duplicate()?;
-        let (at, _) = self.piece(what)?;
-        let skipped =
-            if self.plan.policy().secure_boot == SecureBootMode::V1 && what == BOOT && at.0 == 0 { 0x1000 } else { 0 };
-        let target = FlashAddr(at.0 + skipped + INSIDE_FIRST_SEGMENT);
-        let mut byte = [0];
-        chip.raw_flash().read_at(target, &mut byte)?;
-        chip.raw_flash().overwrite_externally(target, &[byte[0] ^ 1])?;
-        let seen = if expected == "nothing boots" { boots(&chip).to_owned() } else { refusal(&chip) };
-        Ok(Trial::new(&format!("modified {what}"), expected, seen))
-    }
-
-    /// Somebody flashes the boot image as it left the compiler.
-    fn plain_boot_image(&self) -> Result<Trial, RehearsalError> {
-        let chip = self.chip.duplicate()?;
-        let (at, plain, _) = self.views(BOOT)?;
-        chip.raw_flash().overwrite_externally(at, &plain)?;
-        // What the ROM sees is noise under the device's key: which check it fails first depends on the key.
-        Ok(Trial::new("plaintext boot image", "nothing boots", boots(&chip)))
-    }
-
-    /// Somebody reads the flash part: no 16-byte block of anything encrypted may be there in clear.
-    fn flash_readout(&self) -> Result<Trial, RehearsalError> {
-        let mut clear = 0;
-        for step in self.plan.steps() {
-            let Step::Write(piece) = step else { continue };
-            if piece.encrypted {
-                let (plain, stored) = self.both(piece.at, piece.bytes.len())?;
-                clear += plain.chunks_exact(16).zip(stored.chunks_exact(16)).filter(|(a, b)| a == b).count();
+    /// Somebody with a clip on the flash part flips one bit. Under flash encryption that changes 16 bytes at random:
+    /// the bit is one that the checksum feels.
+    fn modified(&self, what: &'static str) -> Result<VirtualChip, RehearsalError> {
+        let (at, _) = self.image(what)?;
+        let target = FlashAddr(at.0 + INSIDE_FIRST_SEGMENT);
+        let sum = |chip: &VirtualChip| {
+            let mut block = [0; BLOCK];
+            chip.transparent_flash().read_at(target, &mut block)?;
+            Ok::<_, FlashError>(block.iter().fold(0, |sum, byte| sum ^ byte))
+        };
+        let mut chip = self.chip.duplicate()?;
+        for bit in 0..8 {
+            chip = self.chip.duplicate()?;
+            let mut byte = [0];
+            chip.raw_flash().read_at(target, &mut byte)?;
+            chip.raw_flash().overwrite_externally(target, &[byte[0] ^ (1 << bit)])?;
+            if sum(&chip)? != sum(self.chip)? {
+                break;
             }
         }
-        Ok(Trial::new("flash readout", "0 blocks in clear", format!("{clear} blocks in clear")))
+        Ok(chip)
     }
 
-    /// Software reads each key that the plan hides.
-    fn key_readouts(&self) -> Result<Vec<Trial>, RehearsalError> {
-        let image = self.chip.duplicate()?.efuses().image().map_err(|_| FlashError::PowerLost)?;
-        let mut trials = Vec::new();
-        for (_, burn) in self.plan.efuses().burns() {
-            let Burn::Key { block, purpose, read_protect: true, .. } = burn else { continue };
-            let number = image.map().block_named(block);
-            let bytes = number.and_then(|number| image.block(number)).unwrap_or_default();
-            // The ESP32-C2 hides halves of its one block.
-            let part = if purpose.contains("DERIVED") { &bytes[..bytes.len() / 2] } else { bytes };
-            let seen = if part.iter().all(|byte| *byte == 0) { "reads as zero" } else { "readable" };
-            trials.push(Trial::new(&format!("{block} readout ({purpose})"), "reads as zero", seen));
+    /// Somebody with code on the chip changes bytes, and makes checksum and appended SHA-256 right again.
+    fn mended(&self, what: &'static str) -> Result<VirtualChip, RehearsalError> {
+        let chip = self.chip.duplicate()?;
+        let (at, mut plain) = self.image(what)?;
+        let target = INSIDE_FIRST_SEGMENT as usize;
+        plain[target..].iter_mut().take(2).for_each(|byte| *byte ^= 1);
+        if let Ok(image) = Image::scan(&plain, self.plan.chip())
+            && image.header().hash_appended == 1
+        {
+            let end = image.len() - DIGEST;
+            let digest = Sha256::digest(&plain[..end]);
+            plain[end..end + DIGEST].copy_from_slice(&digest);
         }
-        Ok(trials)
+        install(&chip, at, &plain)?;
+        Ok(chip)
+    }
+
+    /// Somebody flashes an image as it left the compiler; with what the chip then reads as its first byte.
+    fn plain(&self, what: &'static str) -> Result<(VirtualChip, u8), RehearsalError> {
+        let chip = self.chip.duplicate()?;
+        let (at, plain) = self.image(what)?;
+        chip.raw_flash().overwrite_externally(at, &plain)?;
+        let mut first = [0];
+        chip.transparent_flash().read_at(at, &mut first)?;
+        Ok((chip, first[0]))
     }
 
     /// Somebody with code on the chip burns more bits into the block of the first digest.
@@ -187,26 +209,6 @@ impl Trials<'_> {
         Ok(Trial::new("second Secure Boot key", "changes nothing", if same { "changes nothing" } else { "burned" }))
     }
 
-    fn jtag(&self) -> Trial {
-        Trial::new("JTAG", "disabled", if self.chip.jtag() == Jtag::Gone { "disabled" } else { "open" })
-    }
-
-    fn loader_reads_flash(&self) -> Result<Trial, RehearsalError> {
-        let seen = match self.chip.duplicate()?.power_on_in_download_mode() {
-            Err(code) => code.as_str().to_owned(),
-            Ok(session) => match session.read_flash(FlashAddr(0), FlashLen(16)) {
-                Ok(_) => "read".to_owned(),
-                Err(DownloadError::SecureMode) => "secure-mode".to_owned(),
-                Err(error) => error.to_string(),
-            },
-        };
-        let expected = match self.plan.policy().download {
-            DownloadMode::Disabled => RefusalCode::DownloadModeDisabled.as_str(),
-            _ => "secure-mode",
-        };
-        Ok(Trial::new("loader reads flash", expected, seen))
-    }
-
     /// The line burns the same device again: nothing may change.
     fn second_burn(&self) -> Result<Trial, RehearsalError> {
         let chip = self.chip.duplicate()?;
@@ -221,6 +223,16 @@ impl Trials<'_> {
         let after = chip.efuses().image().map_err(|_| FlashError::PowerLost)?;
         let same = before.map().block_numbers().all(|block| before.block(block) == after.block(block));
         Ok(Trial::new("second burn", "changes nothing", if same { "changes nothing" } else { "changes eFuses" }))
+    }
+
+    /// The refusal, or the words for a boot that Secure Boot, being off, cannot refuse.
+    fn seen_open(&self, chip: &VirtualChip) -> String {
+        let report = chip.power_on();
+        match report.refusal() {
+            Some(refusal) => code(refusal),
+            None if self.plan.policy().secure_boot == SecureBootMode::Off => SECURE_BOOT_OFF.to_owned(),
+            None => "booted".to_owned(),
+        }
     }
 
     fn piece(&self, what: &'static str) -> Result<(FlashAddr, usize), RehearsalError> {
@@ -238,12 +250,36 @@ impl Trials<'_> {
         Ok((at, plain, stored))
     }
 
+    /// The image in a piece, as code on the chip sees it, and where it begins.
+    fn image(&self, what: &'static str) -> Result<(FlashAddr, Vec<u8>), RehearsalError> {
+        let (at, mut plain, _) = self.views(what)?;
+        let is_behind = self.plan.policy().secure_boot == SecureBootMode::V1 && what == BOOT && at.0 == 0;
+        let skipped = if is_behind { BEHIND_V1_DIGEST } else { 0 };
+        let image = plain.split_off((skipped as usize).min(plain.len()));
+        if image.len() <= INSIDE_FIRST_SEGMENT as usize + BLOCK {
+            return Err(RehearsalError::NoPiece(what));
+        }
+        Ok((FlashAddr(at.0 + skipped), image))
+    }
+
     fn both(&self, at: FlashAddr, len: usize) -> Result<(Vec<u8>, Vec<u8>), RehearsalError> {
         let (mut plain, mut stored) = (vec![0; len], vec![0; len]);
         self.chip.transparent_flash().read_at(at, &mut plain)?;
         self.chip.raw_flash().read_at(at, &mut stored)?;
         Ok((plain, stored))
     }
+}
+
+const DIGEST: usize = 32;
+
+/// Writes as code on the chip does: whole sectors are erased, and what it writes is encrypted on the way.
+fn install(chip: &VirtualChip, at: FlashAddr, bytes: &[u8]) -> Result<(), RehearsalError> {
+    let mut flash = chip.transparent_flash();
+    let mut units = bytes.to_vec();
+    units.resize(bytes.len().next_multiple_of(BLOCK), 0xff);
+    let len = u32::try_from(units.len()).unwrap_or(u32::MAX).next_multiple_of(SECTOR);
+    flash.erase(at.0, at.0.saturating_add(len))?;
+    Ok(flash.write(at.0, &units)?)
 }
 
 /// Length with the signature sector: padding of the piece may follow it.
@@ -257,6 +293,13 @@ fn refusal(chip: &VirtualChip) -> String {
     chip.power_on().refusal().map_or("booted", RefusalCode::as_str).to_owned()
 }
 
-fn boots(chip: &VirtualChip) -> &'static str {
-    if chip.power_on().booted().is_none() { "nothing boots" } else { "boots" }
+fn code(refusal: RefusalCode) -> String {
+    refusal.as_str().to_owned()
+}
+
+/// What must come of plaintext on an encrypted chip. It reads noise, which for one key in 256 begins as an image does:
+/// then any refusal will do.
+fn noise(header: u8, seen: &str) -> String {
+    let by_chance = header == ImageHeader::MAGIC && RefusalCode::ALL.iter().any(|code| code.as_str() == seen);
+    if by_chance { seen.to_owned() } else { code(RefusalCode::InvalidHeader) }
 }
