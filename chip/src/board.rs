@@ -85,8 +85,15 @@ impl VirtualChip {
     /// # Errors
     /// As [`Self::duplicate`].
     pub fn duplicate_on(&self, fault: Fault) -> Result<Self, BoardError> {
-        let flash = Flash::with_content(self.flash.content(), fault.clone())?;
+        let flash = self.flash.duplicate(fault.clone());
         Ok(Self { flash, efuses: self.efuses.duplicate(fault.clone()), fault })
+    }
+
+    /// True if both have the same flash content and the same eFuses, hidden keys included: from a reset on, one does
+    /// what the other does.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.efuses.holds(&other.efuses) && self.flash.holds(&other.flash)
     }
 
     /// Reads a board that [`Self::save`] wrote.

@@ -94,6 +94,12 @@ impl Efuses {
         Self { silicon: Arc::new(Mutex::new(copy)), fault }
     }
 
+    /// True if both chips have the same cells.
+    pub(crate) fn holds(&self, other: &Self) -> bool {
+        let cells = other.silicon().cells();
+        self.silicon().cells() == cells
+    }
+
     /// The registers as software reads them: blocks hidden by `RD_DIS` are zero.
     ///
     /// # Errors

@@ -3,10 +3,16 @@
 //! Counted operations (see [`crate::fault`]): each page program (up to 256 bytes inside one page, as the part has them)
 //! and each sector erase. A torn program leaves the bytes before a seeded point programmed, the byte at that point with
 //! some of its bits cleared, and the rest untouched. A torn erase leaves each byte old, erased or in between.
+//!
+//! Copies share their sectors until one is written, and a part can keep a tape of its operations, so that a test can cut
+//! the power at each of thousands of them.
+
+mod sectors;
 
 use crate::fault::{Extent, Fault, Noise, PowerLost};
 use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
+use sectors::{Cells, LEN, Sectors};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -16,8 +22,34 @@ use std::{fs, io};
 /// A shared handle on the part; it is also the raw view (what is really stored) for device code.
 #[derive(Clone, Debug)]
 pub struct Flash {
-    cells: Arc<Mutex<Vec<u8>>>,
+    part: Arc<Mutex<Part>>,
     fault: Fault,
+}
+
+/// The cells, and the tape if one is running.
+#[derive(Debug)]
+struct Part {
+    sectors: Sectors,
+    /// What every erased sector is.
+    blank: Arc<Cells>,
+    tape: Option<Vec<FlashOperation>>,
+}
+
+/// One counted operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FlashOperation {
+    /// Up to 256 bytes into one page.
+    Program {
+        /// Where the first of them goes.
+        at: FlashAddr,
+        /// The bytes.
+        page: Vec<u8>,
+    },
+    /// One sector.
+    Erase {
+        /// Its first byte.
+        at: FlashAddr,
+    },
 }
 
 /// Bytes in one page, the most that one program operation takes.
@@ -31,7 +63,11 @@ impl Flash {
     /// # Errors
     /// [`FlashFileError::Size`] if it is not.
     pub fn erased(size: FlashLen, fault: Fault) -> Result<Self, FlashFileError> {
-        Self::with_content(vec![ERASED; size.0 as usize], fault)
+        let len = size.0 as usize;
+        if len == 0 || !len.is_multiple_of(LEN) {
+            return Err(FlashFileError::Size { len });
+        }
+        Ok(Self::around(Sectors::erased(len / LEN), fault))
     }
 
     /// A part that already holds `content`, a whole number of sectors.
@@ -39,13 +75,55 @@ impl Flash {
     /// # Errors
     /// [`FlashFileError::Size`] if it is not.
     pub fn with_content(content: Vec<u8>, fault: Fault) -> Result<Self, FlashFileError> {
-        let whole = !content.is_empty()
-            && content.len().is_multiple_of(SECTOR as usize)
-            && u32::try_from(content.len()).is_ok();
-        if !whole {
-            return Err(FlashFileError::Size { len: content.len() });
+        let len = content.len();
+        if len == 0 || !len.is_multiple_of(LEN) || u32::try_from(len).is_err() {
+            return Err(FlashFileError::Size { len });
         }
-        Ok(Self { cells: Arc::new(Mutex::new(content)), fault })
+        Ok(Self::around(Sectors::of(&content), fault))
+    }
+
+    fn around(sectors: Sectors, fault: Fault) -> Self {
+        let part = Part { sectors, blank: Arc::new([ERASED; LEN]), tape: None };
+        Self { part: Arc::new(Mutex::new(part)), fault }
+    }
+
+    /// Another part with the same content on another supply. It costs a pointer for each sector.
+    #[must_use]
+    pub fn duplicate(&self, fault: Fault) -> Self {
+        let (sectors, blank) = {
+            let part = self.part();
+            (part.sectors.clone(), part.blank.clone())
+        };
+        Self { part: Arc::new(Mutex::new(Part { sectors, blank, tape: None })), fault }
+    }
+
+    /// True if both parts hold the same bytes.
+    #[must_use]
+    pub fn holds(&self, other: &Self) -> bool {
+        let sectors = other.part().sectors.clone();
+        self.part().sectors.holds(&sectors)
+    }
+
+    /// Keeps a tape of every operation from now on, whole or torn.
+    pub fn start_tape(&self) {
+        self.part().tape = Some(Vec::new());
+    }
+
+    /// Ends the tape.
+    #[must_use]
+    pub fn take_tape(&self) -> Vec<FlashOperation> {
+        self.part().tape.take().unwrap_or_default()
+    }
+
+    /// Does what is on a tape.
+    ///
+    /// # Errors
+    /// As [`Self::program_at`] and [`Self::erase_at`].
+    pub fn perform(&self, operation: &FlashOperation) -> Result<(), FlashError> {
+        match operation {
+            FlashOperation::Program { at, page } => self.program_at(*at, page),
+            FlashOperation::Erase { at } => self.erase_at(*at, FlashLen(SECTOR)),
+        }
     }
 
     /// A part with the content of a file.
@@ -62,14 +140,14 @@ impl Flash {
     /// # Errors
     /// [`FlashFileError::Io`].
     pub fn save(&self, path: &Path) -> Result<(), FlashFileError> {
-        let content = self.cells().clone();
+        let content = self.content();
         replace_file(path, &content).map_err(|source| FlashFileError::Io { path: path.into(), source })
     }
 
     /// Everything that is stored, as a probe on the pins reads it: works without power, counts nothing.
     #[must_use]
     pub fn content(&self) -> Vec<u8> {
-        self.cells().clone()
+        self.part().sectors.content()
     }
 
     /// A program clip on the pins, with the chip out of the circuit: replaces bytes at will, counts nothing.
@@ -77,16 +155,16 @@ impl Flash {
     /// # Errors
     /// [`FlashError::OutOfBounds`].
     pub fn overwrite_externally(&self, addr: FlashAddr, bytes: &[u8]) -> Result<(), FlashError> {
-        let mut cells = self.cells();
-        let range = bounds(&cells, addr, bytes.len())?;
-        cells[range].copy_from_slice(bytes);
+        let mut part = self.part();
+        let range = part.sectors.bounds(addr, bytes.len())?;
+        part.sectors.replace(range.start, bytes);
         Ok(())
     }
 
     /// Size of the part.
     #[must_use]
     pub fn size(&self) -> FlashLen {
-        FlashLen(u32::try_from(self.cells().len()).expect("checked when it was made"))
+        FlashLen(u32::try_from(self.part().sectors.len()).expect("checked when it was made"))
     }
 
     /// The supply that this part hangs on.
@@ -101,8 +179,9 @@ impl Flash {
     /// [`FlashError::PowerLost`], [`FlashError::OutOfBounds`].
     pub fn read_at(&self, addr: FlashAddr, out: &mut [u8]) -> Result<(), FlashError> {
         self.fault.check()?;
-        let cells = self.cells();
-        out.copy_from_slice(&cells[bounds(&cells, addr, out.len())?]);
+        let part = self.part();
+        let range = part.sectors.bounds(addr, out.len())?;
+        part.sectors.read(range, out);
         Ok(())
     }
 
@@ -111,14 +190,18 @@ impl Flash {
     /// # Errors
     /// [`FlashError::PowerLost`], [`FlashError::OutOfBounds`].
     pub fn program_at(&self, addr: FlashAddr, bytes: &[u8]) -> Result<(), FlashError> {
-        let mut cells = self.cells();
-        let mut range = bounds(&cells, addr, bytes.len())?;
+        let mut part = self.part();
+        let mut range = part.sectors.bounds(addr, bytes.len())?;
         let mut rest = bytes;
         while !rest.is_empty() {
             let room = PAGE - range.start % PAGE;
             let (page, after) = rest.split_at(room.min(rest.len()));
-            let target = &mut cells[range.start..range.start + page.len()];
-            self.fault.operation(|extent| program(target, page, extent))?;
+            let Part { sectors, tape, .. } = &mut *part;
+            if let Some(tape) = tape {
+                tape.push(FlashOperation::Program { at: address(range.start), page: page.to_vec() });
+            }
+            let at = range.start;
+            self.fault.operation(|extent| program(sectors.cells(at, page.len()), page, extent))?;
             range.start += page.len();
             rest = after;
         }
@@ -133,17 +216,31 @@ impl Flash {
         if !addr.is_aligned(SECTOR) || !len.0.is_multiple_of(SECTOR) {
             return Err(FlashError::NotAligned { addr, len: len.0 as usize, unit: SECTOR as usize });
         }
-        let mut cells = self.cells();
-        let range = bounds(&cells, addr, len.0 as usize)?;
-        for sector in cells[range].chunks_exact_mut(SECTOR as usize) {
-            self.fault.operation(|extent| erase(sector, extent))?;
+        let mut part = self.part();
+        let range = part.sectors.bounds(addr, len.0 as usize)?;
+        for at in range.step_by(LEN) {
+            let Part { sectors, blank, tape } = &mut *part;
+            if let Some(tape) = tape {
+                tape.push(FlashOperation::Erase { at: address(at) });
+            }
+            self.fault.operation(|extent| match extent {
+                Extent::Whole => sectors.blank(at, blank),
+                Extent::Torn(mut noise) => {
+                    sectors.cells(at, LEN).iter_mut().for_each(|cell| *cell |= half_erased(&mut noise));
+                }
+            })?;
         }
         Ok(())
     }
 
-    fn cells(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    fn part(&self) -> MutexGuard<'_, Part> {
+        self.part.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The address of a byte of the part.
+fn address(at: usize) -> FlashAddr {
+    FlashAddr(u32::try_from(at).expect("no part is larger"))
 }
 
 impl ErrorType for Flash {
@@ -159,7 +256,7 @@ impl ReadNorFlash for Flash {
     }
 
     fn capacity(&self) -> usize {
-        self.cells().len()
+        self.part().sectors.len()
     }
 }
 
@@ -276,12 +373,6 @@ pub(crate) fn staged_name(path: &Path) -> Option<PathBuf> {
     Some(path.with_file_name(name))
 }
 
-fn bounds(cells: &[u8], addr: FlashAddr, len: usize) -> Result<std::ops::Range<usize>, FlashError> {
-    let start = addr.0 as usize;
-    let end = start.checked_add(len).filter(|end| *end <= cells.len());
-    end.map(|end| start..end).ok_or(FlashError::OutOfBounds { addr, len, capacity: cells.len() })
-}
-
 fn program(cells: &mut [u8], bytes: &[u8], extent: Extent) {
     let (whole, mut noise) = match extent {
         Extent::Whole => (bytes.len(), None),
@@ -292,13 +383,6 @@ fn program(cells: &mut [u8], bytes: &[u8], extent: Extent) {
     }
     if let Some(noise) = &mut noise {
         cells[whole] &= bytes[whole] | noise.byte();
-    }
-}
-
-fn erase(sector: &mut [u8], extent: Extent) {
-    match extent {
-        Extent::Whole => sector.fill(ERASED),
-        Extent::Torn(mut noise) => sector.iter_mut().for_each(|cell| *cell |= half_erased(&mut noise)),
     }
 }
 

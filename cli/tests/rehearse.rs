@@ -1,5 +1,5 @@
 //! `cotter rehearse` with the ready policies, on golden images.
-#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
 use assert_cmd::Command;
 use serde_json::Value;

@@ -173,3 +173,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_copy_shares_nothing_that_is_written() {
+    let flash = Flash::erased(FlashLen(3 * SECTOR), Fault::default()).unwrap();
+    flash.program_at(FlashAddr(SECTOR - 2), &[1, 2, 3, 4]).unwrap();
+    let copy = flash.duplicate(Fault::default());
+    assert!(copy.holds(&flash) && flash.holds(&copy) && flash.holds(&flash));
+    let before = flash.content();
+    copy.program_at(FlashAddr(SECTOR), &[0]).unwrap();
+    copy.erase_at(FlashAddr(0), FlashLen(SECTOR)).unwrap();
+    copy.overwrite_externally(FlashAddr(2 * SECTOR - 1), &[5, 6]).unwrap();
+    assert_eq!(flash.content(), before);
+    assert!(!copy.holds(&flash));
+    assert_eq!(&copy.content()[2 * SECTOR as usize - 1..][..2], [5, 6]);
+}
+
+#[test]
+fn a_tape_repeats_what_happened_to_the_operation() {
+    let (flash, twin) = (
+        Flash::erased(FlashLen(3 * SECTOR), Fault::default()).unwrap(),
+        Flash::erased(FlashLen(3 * SECTOR), Fault::default()).unwrap(),
+    );
+    flash.start_tape();
+    flash.program_at(FlashAddr(0xff0), &[0x5a; 600]).unwrap();
+    flash.erase_at(FlashAddr(0), FlashLen(2 * SECTOR)).unwrap();
+    flash.program_at(FlashAddr(0x10), &[0x33; 16]).unwrap();
+    let tape = flash.take_tape();
+    assert_eq!(u64::try_from(tape.len()).unwrap(), flash.fault().operations());
+    tape.iter().for_each(|operation| twin.perform(operation).unwrap());
+    assert!(twin.holds(&flash));
+    assert!(flash.take_tape().is_empty());
+}
