@@ -9,7 +9,7 @@ use cotter_formats::efuse::{KeyPurpose, unary};
 pub struct SecurityInfo {
     /// What is switched on.
     pub flags: SecurityFlags,
-    /// Bits set in `SPI_BOOT_CRYPT_CNT`; odd means that flash encryption is on.
+    /// `SPI_BOOT_CRYPT_CNT` as it is burned: an odd number of bits means that flash encryption is on.
     pub flash_crypt_count: u32,
     /// `KEY_PURPOSE_0` to `KEY_PURPOSE_5`; 0, the user's, where the chip has fewer.
     pub key_purposes: [KeyPurpose; 6],
@@ -65,7 +65,7 @@ impl SecurityInfo {
         let word = flags.iter().rev().fold(0, |word, flag| word << 1 | u32::from(*flag));
         Self {
             flags: SecurityFlags(word),
-            flash_crypt_count: unary::count(efuses.sensed(Setting::FlashCryptCount)),
+            flash_crypt_count: efuses.sensed(Setting::FlashCryptCount),
             key_purposes: efuses.key_purposes(),
             chip_id: efuses.chip().image_chip_id().into(),
         }

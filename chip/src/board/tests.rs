@@ -113,7 +113,11 @@ fn security_info_tells_what_is_burned() {
     for field in [&esp32c3::SECURE_BOOT_EN, &esp32c3::SECURE_BOOT_KEY_REVOKE2, &esp32c3::DIS_PAD_JTAG] {
         session.burn(&setting(field)).unwrap();
     }
+    let mut set = BurnSet::new(Chip::Esp32C3);
+    set.field(&esp32c3::SPI_BOOT_CRYPT_CNT, 7).unwrap();
+    session.burn(&set).unwrap();
     let info = session.security_info().unwrap();
+    assert_eq!(info.flash_crypt_count, 7, "the bits, not how many there are");
     assert!(info.flags.contains(SecurityFlags::SECURE_BOOT) && info.flags.contains(SecurityFlags::HARD_DISABLE_JTAG));
     assert!(info.flags.is_revoked(2) && !info.flags.is_revoked(0) && !info.flags.is_revoked(200));
     assert!(!info.flags.contains(SecurityFlags::SOFT_DISABLE_JTAG), "an even number of bits");
