@@ -1,115 +1,17 @@
 //! Unmodified esptool and espefuse 5.6.0 on virtual chips, over a socket and over a pseudo-terminal.
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod bench;
+
+use bench::{Bench, MAC, blocks, boards};
 use cotter_chip::board::VirtualChip;
-use cotter_chip::uart::{Strap, Uart};
 use cotter_formats::addr::FlashAddr;
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::{ChipRevision, EfuseImage, Family};
 use cotter_formats::flash_encryption::esp32::CryptConfig;
 use cotter_formats::flash_encryption::key::{FlashKey, KeyHolder};
-use cotter_interop::{Generator, ToolRun, temp_dir, tools};
-use cotter_twin::serial_port::{LineEvent, SerialPort};
+use cotter_interop::{Generator, temp_dir, tools};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
-
-const MAC: [u8; 6] = [0x58, 0xcf, 0x79, 0xaa, 0xbb, 0xcc];
-
-/// The chips, and the ESP32 once more as it was before v3.
-fn boards() -> Vec<VirtualChip> {
-    let simulated = Chip::ALL.into_iter().filter_map(|chip| VirtualChip::new(chip, MAC).ok());
-    let boards: Vec<_> = simulated.chain(VirtualChip::of_revision(Chip::Esp32, ChipRevision(100), MAC)).collect();
-    assert_eq!(boards.len(), 11);
-    boards
-}
-
-/// A chip in download mode on a line.
-struct Bench {
-    board: VirtualChip,
-    port: String,
-    quit: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Vec<String>>>,
-}
-
-impl Bench {
-    fn on_a_socket(board: &VirtualChip) -> Self {
-        let port = SerialPort::listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        let name = format!("socket://{}", port.address().unwrap());
-        Self::serve(board, port, name)
-    }
-
-    fn on_a_terminal(board: &VirtualChip, link: &Path) -> Self {
-        Self::serve(board, SerialPort::terminal(link).unwrap(), link.display().to_string())
-    }
-
-    fn serve(board: &VirtualChip, mut port: SerialPort, name: String) -> Self {
-        let quit = Arc::new(AtomicBool::new(false));
-        let asked = quit.clone();
-        let mut uart = Uart::new(board.clone(), Strap::Download);
-        let thread = std::thread::spawn(move || {
-            let mut buffer = [0; 0x1000];
-            let mut printed = Vec::new();
-            while !asked.load(Ordering::Relaxed) {
-                let mut rest: &[u8] = match port.wait(&mut buffer, Duration::from_millis(20)).unwrap() {
-                    LineEvent::Opened => {
-                        uart.reset();
-                        &[]
-                    }
-                    LineEvent::Lines(lines) => {
-                        uart.set_modem_lines(lines.dtr, lines.rts);
-                        &[]
-                    }
-                    LineEvent::Bytes(count) => &buffer[..count],
-                    LineEvent::Closed | LineEvent::Quiet => &[],
-                };
-                loop {
-                    let taken = uart.receive(rest);
-                    rest = &rest[taken..];
-                    port.write(&uart.send().0).unwrap();
-                    if rest.is_empty() {
-                        break;
-                    }
-                }
-                printed.extend(uart.lines());
-            }
-            printed
-        });
-        Self { board: board.clone(), port: name, quit, thread: Some(thread) }
-    }
-
-    /// Ends it; returns what the chip has printed.
-    fn stop(&mut self) -> Vec<String> {
-        self.quit.store(true, Ordering::Relaxed);
-        self.thread.take().unwrap().join().unwrap()
-    }
-
-    fn esptool(&self, command: &str) -> ToolRun {
-        tools().esptool(["-p", &self.port].into_iter().chain(command.split(' ')))
-    }
-
-    fn espefuse(&self, command: &str) -> ToolRun {
-        let chip = self.board.chip().name();
-        tools().espefuse(["--chip", chip, "-p", &self.port, "--do-not-confirm"].into_iter().chain(command.split(' ')))
-    }
-
-    fn flash(&self, addr: usize, len: usize) -> Vec<u8> {
-        self.board.external_readout()[addr..addr + len].to_vec()
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        self.quit.store(true, Ordering::Relaxed);
-        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
-            && !std::thread::panicking()
-        {
-            std::panic::resume_unwind(panic);
-        }
-    }
-}
 
 /// Two files: one that compresses and one that does not.
 fn contents(random: &mut Generator, directory: &Path) -> (Vec<u8>, String, Vec<u8>, String) {
@@ -210,11 +112,6 @@ fn burns(image: &EfuseImage, directory: &Path, random: &mut Generator) -> Vec<St
         *line = line.replace(" DIS_PAD_JTAG 1", "");
     }
     lines
-}
-
-/// The blocks of a register file; what a burn leaves beside them the real controller forgets at a reset.
-fn blocks(image: &EfuseImage) -> Vec<Vec<u8>> {
-    image.map().block_numbers().map(|block| image.block(block).unwrap().to_vec()).collect()
 }
 
 #[test]
