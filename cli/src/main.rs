@@ -1,5 +1,6 @@
 //! `cotter`: device security from the factory line to the field.
 
+mod audit;
 mod cert;
 mod chip;
 mod debug;
@@ -39,6 +40,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    Audit(audit::Args),
     Cert(cert::Args),
     #[command(subcommand)]
     Chip(chip::Verb),
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let format = if cli.json { Format::Json } else { Format::Text };
     let outcome = match cli.verb {
+        Verb::Audit(args) => audit::run(&args, format),
         Verb::Cert(args) => cert::run(&args, format),
         Verb::Chip(verb) => chip::run(&verb, format),
         Verb::Debug(verb) => debug::run(&verb, format),

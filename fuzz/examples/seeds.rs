@@ -22,6 +22,12 @@ use cotter_formats::otadata::{OtaEntry, OtaState};
 use cotter_formats::secret::Secret;
 use cotter_formats::secure_cert::{Builder, Flags, TlvType};
 use cotter_formats::secure_debug::{ChipInfo, SessionCounter};
+use cotter_server::audit::checkpoint::Checkpoint;
+use cotter_server::audit::line::Line;
+use cotter_server::audit::note::NoteSigner;
+use cotter_server::audit::proof;
+use cotter_server::audit::tree::Frontier;
+use cotter_server::store::AuditEntry;
 use cotter_wire::answer::Answer;
 use cotter_wire::codec::compress;
 use cotter_wire::content::WrappedKey;
@@ -41,6 +47,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
     answer()?;
+    audit_log()?;
     certificate()?;
     crt_bundle()?;
     debug_certificate()?;
@@ -86,6 +93,21 @@ fn answer() -> Outcome {
     }
     let report = StatusReport::new(FIRMWARE, UpdateOutcome::RolledBack, "register 3 has gain 0");
     seed("answer", "report", report.write(&mut [0; StatusReport::MAX_LEN])?)
+}
+
+/// A log of five entries, its checkpoint, a proof and a key; the signer is the body's own.
+fn audit_log() -> Outcome {
+    let signer = NoteSigner::new(&Secret::filled_by(|seed| seed.fill(0x42)))?;
+    let entry =
+        |index| AuditEntry { at: 1, subject: "a".into(), event: "replay".into(), detail: format!("nonce {index}") };
+    let lines: Vec<String> = (0..5).map(|index| Line::new(index, entry(index)).text()).collect();
+    let leaves: Vec<_> = lines.iter().map(|line| Line::leaf_of(line)).collect();
+    let note = Checkpoint::of(&Frontier::of(leaves.clone())).sign(&signer);
+    let proof = proof::prove(&leaves, &lines[3], 3, &note).ok_or("no such entry")?;
+    seed("audit_log", "log", (lines.join("\n") + "\n").as_bytes())?;
+    seed("audit_log", "checkpoint", note.as_bytes())?;
+    seed("audit_log", "proof", proof.as_bytes())?;
+    seed("audit_log", "key", signer.key().to_string().as_bytes())
 }
 
 /// Of the test PKI that the golden bundle was made from.
@@ -246,6 +268,8 @@ fn manifest() -> Outcome {
     let content_key = WrappedKey { epoch: KeyEpoch(1), nonce: [3; 12], wrapped: [4; 48] };
     let mut out = [0; MAX_ENVELOPE];
     seed("manifest", "envelope", encode_envelope(body, &signatures, Some(&content_key), &mut out)?)?;
+    let upload = [&b"{}\n"[..], &[b'a'; 64], b"\nimage"].concat();
+    seed("manifest", "upload", &upload)?;
     seed("manifest", "unsigned", encode_envelope(body, &[], None, &mut out)?)
 }
 

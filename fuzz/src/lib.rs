@@ -4,6 +4,7 @@
 //! | body | parser |
 //! |---|---|
 //! | `answer` | wire `answer` and `status` |
+//! | `audit_log` | server `audit`: keys, checkpoints, proofs, lines, a whole log |
 //! | `certificate` | factory `pki`: certificates, requests, names, chains |
 //! | `crt_bundle` | formats `crt_bundle` |
 //! | `debug_certificate` | formats `secure_debug` |
@@ -20,7 +21,7 @@
 //! | `image` | formats `image`: header, segments, descriptors |
 //! | `image_label` | device `label` |
 //! | `key_file` | factory `private_key` and `public_key` |
-//! | `manifest` | wire `manifest`, `firmware_key`, chunk arithmetic of `content` |
+//! | `manifest` | wire `manifest`, `firmware_key`, chunk arithmetic of `content`; server `firmware::upload` |
 //! | `names` | wire `ids` and `version`, NVS keys, factory `pki::{name, alternative}` as text |
 //! | `nvs_csv` | formats `nvs::csv`, factory `nvs::{table, batch}` |
 //! | `nvs_page` | formats `nvs::{page, entry, partition, keys}` |
@@ -47,6 +48,7 @@
 //! same bodies with `cargo xtask fuzz TARGET`.
 
 mod answer;
+mod audit_log;
 mod certificate;
 mod crt_bundle;
 mod debug_certificate;
@@ -84,6 +86,7 @@ mod session;
 mod signature_block;
 
 pub use answer::answer;
+pub use audit_log::audit_log;
 pub use certificate::certificate;
 pub use crt_bundle::crt_bundle;
 pub use debug_certificate::debug_certificate;
@@ -126,6 +129,7 @@ pub type Body = fn(&[u8]);
 /// Every body under the name of its corpus folder and of its libFuzzer target.
 pub const BODIES: &[(&str, Body)] = &[
     ("answer", answer),
+    ("audit_log", audit_log),
     ("certificate", certificate),
     ("crt_bundle", crt_bundle),
     ("debug_certificate", debug_certificate),

@@ -1,6 +1,7 @@
-//! Manifests, their envelopes, and the keys that sign them.
+//! Manifests, their envelopes, the keys that sign them, and the upload that carries all of it.
 
 use cotter_formats::secret::Secret;
+use cotter_server::firmware::upload::Upload;
 use cotter_wire::content::{ContentKey, chunk_count, chunk_len, decrypt_chunk, encrypt, without_padding};
 use cotter_wire::firmware_key::FirmwareKey;
 use cotter_wire::manifest::{Envelope, MAX_BODY, MAX_ENVELOPE, Manifest, ManifestError, VerifyPolicy, encode_envelope};
@@ -19,6 +20,9 @@ pub fn manifest(data: &[u8]) {
         body(envelope.body());
         let refusal = envelope.verify(&policy()).expect_err("nobody signed this");
         assert!(!envelope.signatures().is_empty() || refusal == ManifestError::Unsigned);
+    }
+    if let Ok(upload) = Upload::parse(data) {
+        assert_eq!(*upload.to_body(), data, "an upload changed in a round trip");
     }
     if let Ok(key) = FirmwareKey::from_spki(data) {
         assert!(key.is_same_key(&key));

@@ -3,6 +3,7 @@
 use crate::admin_token::AdminTokenHash;
 use crate::at_rest::MasterKey;
 use crate::audit::Audit;
+use crate::audit::note::{NoteError, NoteKey, NoteSigner};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Limits};
 use crate::firmware::artifact::Artifacts;
@@ -35,6 +36,7 @@ pub(crate) struct App {
     pub(crate) firmware: Arc<Firmware>,
     pub(crate) ingest: Ingest,
     pub(crate) admin: AdminTokenHash,
+    pub(crate) audit_key: NoteKey,
     pub(crate) limits: Limits,
 }
 
@@ -46,7 +48,9 @@ impl App {
         let master = MasterKey::new(&key_file::read(&config.keys.master)?);
         let admin = AdminTokenHash::read(&config.keys.admin_token)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data.join("cotter.db"))?);
+        let signer = NoteSigner::new(&key_file::read(&config.keys.audit)?).map_err(OpenError::AuditKey)?;
+        let audit_key = signer.key().clone();
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data.join("cotter.db"), signer)?);
         let audit = Arc::new(Audit::new(Arc::clone(&store), Arc::clone(&clock)));
         let keyring = Arc::new(Keyring::new(master, Arc::clone(&store), config.ingest.cached_devices));
         let ingest = Ingest {
@@ -74,7 +78,8 @@ impl App {
             Arc::clone(&clock),
             artifacts,
         ));
-        Ok(Self { store, audit, clock, keyring, sessions, registry, firmware, ingest, admin, limits: config.limits })
+        let limits = config.limits;
+        Ok(Self { store, audit, clock, keyring, sessions, registry, firmware, ingest, admin, audit_key, limits })
     }
 }
 
@@ -113,6 +118,9 @@ pub enum OpenError {
     /// A key file cannot be used.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// The key of the audit log is none.
+    #[error("audit key: {0}")]
+    AuditKey(#[source] NoteError),
     /// A public key file is missing or not PEM.
     #[error("manifest key {path}: {source}", path = path.display())]
     Pem {

@@ -2,6 +2,24 @@
 //!
 //! What an authenticated peer did goes to the store. What anybody on the network can provoke goes to the log only,
 //! so that a flood of forgeries writes nothing to the database. Both are rate-limited; what was left out is counted.
+//!
+//! The store keeps the notes as a tamper-evident log:
+//!
+//! | file | noun |
+//! |---|---|
+//! | here | who takes the notes |
+//! | `line`, `tree` | an entry in its place; the Merkle tree over all of them |
+//! | `note`, `checkpoint` | signed notes; the server's word for the log as it is |
+//! | `proof`, `review` | that one entry is in the log; that a whole log is what was signed |
+//! | `kept` | the checkpoint beside the database, so that an older database is noticed |
+
+pub mod checkpoint;
+pub mod kept;
+pub mod line;
+pub mod note;
+pub mod proof;
+pub mod review;
+pub mod tree;
 
 use crate::clock::Clock;
 use crate::limits::Budget;
@@ -48,7 +66,7 @@ impl Audit {
     /// [`StoreError`]: the note is not there.
     pub async fn admin(&self, event: &'static str, subject: String, detail: String) -> Result<(), StoreError> {
         tracing::info!(event, subject, detail, "admin");
-        self.store.append_audit(self.entry(event, subject, detail)).await
+        self.store.append_audit(self.entry(event, subject, detail)).await.map(drop)
     }
 
     fn entry(&self, event: &'static str, subject: String, detail: String) -> AuditEntry {

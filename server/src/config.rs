@@ -48,6 +48,8 @@ pub struct Keys {
     pub enrolment: PathBuf,
     /// SHA-256 of the administrator's token.
     pub admin_token: PathBuf,
+    /// Signs the audit log.
+    pub audit: PathBuf,
 }
 
 /// Which firmware may be released. There is no signing key here: the server checks and never signs.
@@ -116,8 +118,8 @@ impl Config {
     pub fn parse(text: &str, base: &Path) -> Result<Self, toml::de::Error> {
         let mut config: Self = toml::from_str(text)?;
         let Self { data, tls, keys, firmware, .. } = &mut config;
-        let paths =
-            [data, &mut tls.certificate, &mut tls.key, &mut keys.master, &mut keys.enrolment, &mut keys.admin_token];
+        let Keys { master, enrolment, admin_token, audit } = keys;
+        let paths = [data, &mut tls.certificate, &mut tls.key, master, enrolment, admin_token, audit];
         for path in paths.into_iter().chain(&mut firmware.manifest_keys) {
             *path = base.join(&path);
         }
@@ -195,7 +197,7 @@ mod tests {
     const MINIMAL: &str = r#"
         listen = "127.0.0.1:0"
         tls = { certificate = "server.pem", key = "/abs/server.key" }
-        keys = { master = "master.key", enrolment = "enrolment.key", admin_token = "admin.hash" }
+        keys = { master = "master.key", enrolment = "enrolment.key", admin_token = "admin.hash", audit = "audit.key" }
         firmware = { project = "app", manifest_keys = ["a.pem"], secure_boot_digests = [] }
     "#;
 

@@ -27,6 +27,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(ADMIN_HISTORY, get(admin::history))
         .route(api::ADMIN_RELEASES, post(admin::release))
         .route(api::ADMIN_PUBLISH, post(admin::publish))
+        .route(AUDIT_ENTRIES, get(admin::audit_entries))
+        .route(AUDIT_CHECKPOINT, get(admin::audit_checkpoint))
         .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&app), admin::authenticate));
     Router::new()
         .route(api::TELEMETRY, post(device::telemetry))
@@ -42,6 +44,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 /// GET: what a device has said about updates.
 const ADMIN_HISTORY: &str = "/admin/v1/devices/{id}/history";
+
+/// GET: the lines of the audit log, as `?from=0&limit=1000` asks.
+const AUDIT_ENTRIES: &str = "/admin/v1/audit/entries";
+
+/// GET: the signed checkpoint of the audit log.
+const AUDIT_CHECKPOINT: &str = "/admin/v1/audit/checkpoint";
 
 /// GET: whether the server can still store.
 async fn health(State(app): State<Arc<App>>) -> Response {

@@ -1,6 +1,7 @@
 //! First steps on a host: key files that only their owner reads, and a configuration to begin with.
 
 use crate::admin_token::AdminToken;
+use crate::audit::note::{NoteError, NoteKey, NoteSigner};
 use crate::key_file::{self, KeyFileError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,14 +30,16 @@ pub struct Initialised {
     pub enrolment_key: PathBuf,
     /// The administrator's token: show it once, it is stored as a hash only.
     pub admin_token: AdminToken,
+    /// What verifies the audit log: keep it away from the server.
+    pub audit_key: NoteKey,
 }
 
-/// Makes `directory` ready: master key, enrolment key, token hash and `cotter.toml`. The TLS files
+/// Makes `directory` ready: master key, enrolment key, audit key, token hash and `cotter.toml`. The TLS files
 /// (`server.pem`, `server.key`) and the public keys come from the factory. Nothing is ever overwritten.
 ///
 /// # Errors
-/// [`KeyFileError`].
-pub fn init(directory: &Path, options: &InitOptions) -> Result<Initialised, KeyFileError> {
+/// [`InitError`].
+pub fn init(directory: &Path, options: &InitOptions) -> Result<Initialised, InitError> {
     std::fs::create_dir_all(directory).map_err(|source| KeyFileError::Io { path: directory.into(), source })?;
     let config = directory.join("cotter.toml");
     let enrolment_key = directory.join("enrolment.key");
@@ -44,9 +47,10 @@ pub fn init(directory: &Path, options: &InitOptions) -> Result<Initialised, KeyF
     key_file::write_new(&config, config_text(options).as_bytes())?;
     key_file::create(&directory.join("master.key"))?;
     key_file::create(&enrolment_key)?;
+    let audit_key = NoteSigner::new(&key_file::create(&directory.join("audit.key"))?)?.key().clone();
     let admin_token = AdminToken::random()?;
     admin_token.write_hash(&directory.join("admin-token.sha256"))?;
-    Ok(Initialised { config, enrolment_key, admin_token })
+    Ok(Initialised { config, enrolment_key, admin_token, audit_key })
 }
 
 fn config_text(options: &InitOptions) -> String {
@@ -56,7 +60,8 @@ fn config_text(options: &InitOptions) -> String {
          listen = {listen}\n\
          data = \".\"\n\n\
          [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\n\
-         [keys]\nmaster = \"master.key\"\nenrolment = \"enrolment.key\"\nadmin_token = \"admin-token.sha256\"\n\n\
+         [keys]\nmaster = \"master.key\"\nenrolment = \"enrolment.key\"\nadmin_token = \"admin-token.sha256\"\n\
+         audit = \"audit.key\"\n\n\
          [firmware]\nproject = {project}\nmanifest_keys = {keys}\nmanifest_required = {required}\n\
          secure_boot_digests = {digests}\n",
         listen = toml_string(&options.listen.to_string()),
@@ -78,6 +83,17 @@ fn toml_strings(texts: &[String]) -> String {
 fn hex(bytes: &[u8; 32]) -> String {
     let mut digits = [0; 64];
     cotter_wire::hex::encode(bytes, &mut digits).unwrap_or_default().to_owned()
+}
+
+/// Why a host is not ready.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// A file.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// The key of the audit log.
+    #[error("audit key: {0}")]
+    AuditKey(#[from] NoteError),
 }
 
 #[cfg(test)]
@@ -118,7 +134,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         init(directory.path(), &options()).unwrap();
         let before = std::fs::read(directory.path().join("master.key")).unwrap();
-        assert!(matches!(init(directory.path(), &options()), Err(KeyFileError::Io { .. })));
+        assert!(matches!(init(directory.path(), &options()), Err(InitError::KeyFile(KeyFileError::Io { .. }))));
         assert_eq!(std::fs::read(directory.path().join("master.key")).unwrap(), before);
     }
 }

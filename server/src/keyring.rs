@@ -135,6 +135,7 @@ pub enum KeyringError {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::audit::note::NoteSigner;
     use crate::store::DeviceRecord;
     use crate::store::sqlite::SqliteStore;
     use cotter_formats::secret::Secret;
@@ -170,7 +171,8 @@ pub(crate) mod tests {
     }
 
     fn keyring(directory: &std::path::Path, capacity: usize) -> Keyring {
-        let store = Arc::new(SqliteStore::open(&directory.join("a.db")).unwrap());
+        let signer = NoteSigner::new(&Secret::filled_by(|seed| seed.fill(2))).unwrap();
+        let store = Arc::new(SqliteStore::open(&directory.join("a.db"), signer).unwrap());
         Keyring::new(MasterKey::new(&Secret::filled_by(|key| key.fill(1))), store, capacity)
     }
 

@@ -1,4 +1,4 @@
-//! The server that devices report to and update from. It faces the network and holds no signing key.
+//! The server that devices report to and update from. It faces the network and holds no key that signs firmware.
 //!
 //! | file | noun |
 //! |---|---|

@@ -76,6 +76,7 @@ fn main() -> anyhow::Result<()> {
                 "config": made.config,
                 "enrolment_key": made.enrolment_key,
                 "admin_token": *made.admin_token.reveal(),
+                "audit_key": made.audit_key.to_string(),
             });
             Ok(say(&line.to_string())?)
         }

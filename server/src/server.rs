@@ -1,10 +1,12 @@
 //! From a configuration to a listening server, and to its orderly end.
 
 use crate::app::{App, OpenError};
+use crate::audit::kept::{KeptCheckpoint, KeptError};
 use crate::config::{Config, Limits};
 use crate::http::{self, TlsError, listener};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
@@ -15,6 +17,7 @@ pub struct Server {
     address: SocketAddr,
     tls: TlsAcceptor,
     app: App,
+    kept: KeptCheckpoint,
     limits: Limits,
 }
 
@@ -26,10 +29,12 @@ impl Server {
     pub async fn bind(config: &Config) -> Result<Self, StartError> {
         let tls = http::tls::acceptor(&config.tls)?;
         let app = App::open(config)?;
+        let kept = KeptCheckpoint::beside(&config.data);
+        kept.resume(&*app.store, &app.audit_key).await?;
         let unusable = |source| StartError::Bind { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(unusable)?;
         let address = listener.local_addr().map_err(unusable)?;
-        Ok(Self { listener, address, tls, app, limits: config.limits })
+        Ok(Self { listener, address, tls, app, kept, limits: config.limits })
     }
 
     /// Where it listens; the port that the system chose if the configuration said 0.
@@ -40,8 +45,25 @@ impl Server {
 
     /// Serves until `shutdown` resolves; running requests finish, then the database closes.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let store = Arc::clone(&self.app.store);
+        let renew = async || {
+            if let Err(error) = self.kept.renew(&*store).await {
+                tracing::error!(%error, "the audit log's checkpoint is not kept");
+            }
+        };
         let router = http::router(Arc::new(self.app));
-        listener::serve(self.listener, self.tls, router, self.limits, shutdown).await;
+        let served = listener::serve(self.listener, self.tls, router, self.limits, shutdown);
+        let hourly = async {
+            loop {
+                tokio::time::sleep(HOUR).await;
+                renew().await;
+            }
+        };
+        tokio::select! {
+            () = served => {}
+            () = hourly => {}
+        }
+        renew().await;
     }
 }
 
@@ -72,6 +94,8 @@ pub fn ready_line(address: SocketAddr) -> String {
     format!("{{\"listening\":\"{address}\"}}")
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -81,6 +105,9 @@ pub enum StartError {
     /// Keys or database.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The audit log is not the one that was signed.
+    #[error(transparent)]
+    AuditLog(#[from] KeptError),
     /// The address cannot be used.
     #[error("cannot listen on {address}: {source}")]
     Bind {

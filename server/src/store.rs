@@ -55,11 +55,23 @@ pub trait Store: Send + Sync + 'static {
     /// What a device has said about updates, newest first, at most `limit`.
     fn status_history(&self, id: DeviceId, limit: usize) -> Pending<'_, Vec<StatusRecord>>;
 
-    /// Appends one security event or admin act.
-    fn append_audit(&self, entry: AuditEntry) -> Pending<'_, ()>;
+    /// Appends one security event or admin act to the log, under a new signed checkpoint; its place, from 0.
+    fn append_audit(&self, entry: AuditEntry) -> Pending<'_, u64>;
 
     /// The latest audit entries, newest first, at most `limit`.
     fn audit_tail(&self, limit: usize) -> Pending<'_, Vec<AuditEntry>>;
+
+    /// The lines of the log (`audit::line`) from a place on, oldest first, at most `limit`.
+    fn audit_lines(&self, from: u64, limit: usize) -> Pending<'_, Vec<String>>;
+
+    /// The signed checkpoint (`audit::checkpoint`) of the whole log.
+    fn audit_checkpoint(&self) -> Pending<'_, String>;
+
+    /// The checkpoint that was last handed to [`Store::keep_checkpoint`]; empty if none was.
+    fn kept_checkpoint(&self) -> Pending<'_, String>;
+
+    /// Remembers a checkpoint that was written outside of the store.
+    fn keep_checkpoint(&self, note: String) -> Pending<'_, ()>;
 
     /// Proves that the store can still commit.
     fn check(&self) -> Pending<'_, ()>;

@@ -4,6 +4,7 @@
 
 mod product;
 
+use cotter_server::audit::review::review;
 use cotter_wire::api;
 use cotter_wire::enrolment::MAX_ENROLMENT;
 use cotter_wire::keys::EnrolmentKey;
@@ -286,4 +287,37 @@ async fn is_healthy_and_knows_no_other_path() {
     assert_eq!(client.ask("GET", "/metrics", &[], Vec::new()).await.is(), (404, REFUSED));
     assert_eq!(client.ask("GET", "/v1/devices/a/telemetry", &[], Vec::new()).await.status, 405);
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_act_is_a_line_of_a_log_that_an_auditor_can_verify() {
+    let product = Product::new();
+    let server = product.serve().await;
+    let device = Device::enrolled(&product, server.address, "a").await;
+    let mut client = product.connect(server.address).await;
+    let packet = device.packet(1);
+    assert_eq!(device.upload(&mut client, packet.clone()).await.status, 200);
+    assert_eq!(device.upload(&mut client, packet).await.status, 409);
+    let get = |path: &'static str| product.admin(server.address, "GET", path, Vec::new());
+    // The note on the replay is queued: a second question comes behind it.
+    product.admin(server.address, "POST", "/admin/v1/devices", b"nonsense".to_vec()).await;
+    let checkpoint = get("/admin/v1/audit/checkpoint").await;
+    let entries = get("/admin/v1/audit/entries?from=0&limit=1000").await;
+    let (checkpoint, entries) = (checkpoint.is().1.to_owned(), entries.is().1.to_owned());
+    let found = review(entries.as_bytes(), &checkpoint, &[], &product.audit_key).unwrap();
+    let events: Vec<String> = entries
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].to_string())
+        .collect();
+    assert_eq!(found.entries, events.len() as u64);
+    assert!(events.contains(&"\"duplicate\"".to_owned()), "{events:?}");
+    let second = get("/admin/v1/audit/entries?from=1&limit=1").await;
+    assert_eq!(second.is().1.lines().collect::<Vec<_>>(), entries.lines().skip(1).take(1).collect::<Vec<_>>());
+    assert_eq!(get("/admin/v1/audit/entries?page=1").await.status, 400);
+    let stranger = product.connect(server.address).await.ask("GET", "/admin/v1/audit/entries", &[], Vec::new()).await;
+    assert_eq!(stranger.is(), (401, REFUSED));
+    server.stop().await;
+    // At its orderly end the checkpoint lies beside the database.
+    let kept = std::fs::read_to_string(product.directory.path().join("audit.checkpoint")).unwrap();
+    assert_eq!(kept, product.reviewed_audit_log(&[checkpoint, kept.clone()]));
 }

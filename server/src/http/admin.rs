@@ -5,7 +5,7 @@ use super::body::{self, ADMIN_BODY, UPLOAD_BODY};
 use crate::app::App;
 use crate::firmware::{Accepted, ReleaseRefusal};
 use crate::registry::Enrolment;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use cotter_wire::ids::{DeviceId, ReleaseId};
@@ -13,7 +13,7 @@ use cotter_wire::reading::Reading;
 use cotter_wire::status::Outcome;
 use hyper::StatusCode;
 use hyper::header::AUTHORIZATION;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Lets only the administrator pass.
@@ -113,6 +113,36 @@ pub(super) async fn history(State(app): State<Arc<App>>, Path(id): Path<String>)
             answer::document(StatusCode::OK, &serde_json::json!({ "device": id.as_str(), "history": history }))
         }
         Err(error) => answer::unavailable(&error),
+    }
+}
+
+/// GET: lines of the audit log, one line each, as they were hashed.
+pub(super) async fn audit_entries(State(app): State<Arc<App>>, Query(page): Query<Page>) -> Response {
+    match app.store.audit_lines(page.from, page.limit.min(MOST_ROWS)).await {
+        Ok(lines) => answer::text(lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect()),
+        Err(error) => answer::unavailable(&error),
+    }
+}
+
+/// GET: the checkpoint over the whole audit log.
+pub(super) async fn audit_checkpoint(State(app): State<Arc<App>>) -> Response {
+    match app.store.audit_checkpoint().await {
+        Ok(note) => answer::text(note),
+        Err(error) => answer::unavailable(&error),
+    }
+}
+
+/// Which lines.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Page {
+    from: u64,
+    limit: usize,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self { from: 0, limit: MOST_ROWS }
     }
 }
 

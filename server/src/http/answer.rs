@@ -68,6 +68,11 @@ pub(super) fn octets(body: Vec<u8>) -> Response {
     typed(StatusCode::OK, "application/octet-stream", body)
 }
 
+/// A text, as it is.
+pub(super) fn text(body: String) -> Response {
+    typed(StatusCode::OK, "text/plain; charset=utf-8", body.into_bytes())
+}
+
 /// JSON that is spelled already.
 pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
     typed(status, "application/json", body)

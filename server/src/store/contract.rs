@@ -5,7 +5,11 @@ use super::{
     Acceptance, AuditEntry, DeviceRecord, Enrolled, Published, ReleaseAdded, ReleaseRecord, StatusRecord, Store,
     StoreError, StoredReading, Verdict,
 };
+use crate::audit::checkpoint::Checkpoint;
+use crate::audit::note::NoteSigner;
+use crate::audit::review::review;
 use cotter_formats::chip::Chip;
+use cotter_formats::secret::Secret;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
 use cotter_wire::status::{Outcome, StatusReport};
 use cotter_wire::version::Version;
@@ -30,8 +34,15 @@ pub(super) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
         refuses_a_lower_secure_version(open()).await;
         keeps_projects_and_chips_apart(open()).await;
         keeps_history_and_audit_in_order(open()).await;
+        signs_the_log_with_each_entry(open()).await;
+        loses_no_entry_of_many_at_once(open()).await;
     });
     behaves_like_a_map(&runtime, open);
+}
+
+/// Who signs the logs of the stores under test.
+pub(super) fn signer() -> NoteSigner {
+    NoteSigner::new(&Secret::filled_by(|seed| *seed = [5; 32])).unwrap()
 }
 
 /// What was acknowledged is there after closing and opening again.
@@ -47,6 +58,44 @@ pub(super) fn survives_reopening<S: Store>(open: impl Fn() -> S) {
         let device = store.device(id("a")).await.unwrap().unwrap();
         assert_eq!((device.last_nonce, device.last_digest), (Nonce(11), Some(packet("a", 11).packet_digest)));
     });
+}
+
+async fn signs_the_log_with_each_entry(store: impl Store) {
+    let key = signer().key().clone();
+    let mut kept = vec![store.audit_checkpoint().await.unwrap()];
+    for number in 0..9 {
+        assert_eq!(store.append_audit(entry(number)).await.unwrap(), number);
+        kept.push(store.audit_checkpoint().await.unwrap());
+    }
+    let sizes: Vec<u64> = kept.iter().map(|note| Checkpoint::open(note, &key).unwrap().size).collect();
+    assert_eq!(sizes, (0..=9).collect::<Vec<_>>());
+    let lines = store.audit_lines(0, 100).await.unwrap();
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    assert_eq!(review(text.as_bytes(), &kept[9], &kept, &key).unwrap().entries, 9);
+    assert_eq!(store.audit_lines(7, 1).await.unwrap(), lines[7..8]);
+    assert_eq!(store.kept_checkpoint().await.unwrap(), "");
+    store.keep_checkpoint(kept[3].clone()).await.unwrap();
+    assert_eq!(store.kept_checkpoint().await.unwrap(), kept[3]);
+}
+
+async fn loses_no_entry_of_many_at_once(store: impl Store) {
+    let store = Arc::new(store);
+    let tasks: Vec<_> = (0..200)
+        .map(|number| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.append_audit(entry(number)).await.unwrap() })
+        })
+        .collect();
+    let mut places = Vec::new();
+    for task in tasks {
+        places.push(task.await.unwrap());
+    }
+    places.sort_unstable();
+    assert_eq!(places, (0..200).collect::<Vec<_>>());
+    let (key, note) = (signer().key().clone(), store.audit_checkpoint().await.unwrap());
+    let lines = store.audit_lines(0, 1000).await.unwrap();
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    assert_eq!(review(text.as_bytes(), &note, &[], &key).unwrap().entries, 200);
 }
 
 async fn accepts_each_nonce_once(store: impl Store) {
@@ -221,12 +270,6 @@ async fn keeps_history_and_audit_in_order(store: impl Store) {
         report: StatusReport::new(Version::new(1, 2, 0), Outcome::RolledBack, &format!("attempt {number}")),
         received_at: number,
     };
-    let entry = |number: u64| AuditEntry {
-        at: number,
-        subject: "a".into(),
-        event: "replay".into(),
-        detail: format!("nonce {number}"),
-    };
     for number in 0..4 {
         store.record_status(status(number)).await.unwrap();
         store.append_audit(entry(number)).await.unwrap();
@@ -237,6 +280,10 @@ async fn keeps_history_and_audit_in_order(store: impl Store) {
     assert!(matches!(store.record_status(stranger).await, Err(StoreError::UnknownDevice)));
     assert_eq!(store.status_history(id("stranger"), 2).await.unwrap(), []);
     store.check().await.unwrap();
+}
+
+fn entry(number: u64) -> AuditEntry {
+    AuditEntry { at: number, subject: "a".into(), event: "replay".into(), detail: format!("nonce {number}") }
 }
 
 /// The same random packets go to the store and to a `HashMap`; both must say the same.

@@ -1,7 +1,8 @@
 //! Group commit: one thread owns the write connection and commits many jobs with one flush.
 //!
 //! 1. Wait for a job; gather more until [`MOST_JOBS`] are there or [`LONGEST_WAIT`] has passed.
-//! 2. `BEGIN IMMEDIATE`; run each job in a savepoint of its own. A job that fails is rolled back alone.
+//! 2. `BEGIN IMMEDIATE`; run each job in a savepoint of its own. A job that fails is rolled back alone. Then what all
+//!    of them need (a signature over the audit log).
 //! 3. `COMMIT` with `synchronous=FULL`: when it returns, the jobs are on the disk.
 //! 4. Only then answer. If the commit failed, nobody hears a success.
 
@@ -26,11 +27,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread that owns `connection`.
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    /// Starts the thread that owns `connection`. `before_commit` is the last work of each transaction.
+    pub(super) fn start(connection: Connection, before_commit: impl BeforeCommit) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
-        let thread =
-            std::thread::Builder::new().name("store-writer".into()).spawn(move || write_all(connection, &receiver))?;
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || write_all(connection, &receiver, before_commit))?;
         Ok(Self { queue: Some(sender), thread: Some(thread) })
     }
 
@@ -58,6 +60,11 @@ impl Drop for Writer {
         }
     }
 }
+
+/// The last work of a transaction; if it fails, nothing is committed.
+pub(super) trait BeforeCommit: FnMut(&Connection) -> Result<(), StoreError> + Send + 'static {}
+
+impl<F: FnMut(&Connection) -> Result<(), StoreError> + Send + 'static> BeforeCommit for F {}
 
 /// A unit of work inside the shared transaction.
 trait Job: Send {
@@ -100,12 +107,12 @@ where
     }
 }
 
-fn write_all(connection: Connection, queue: &Receiver<Box<dyn Job>>) {
+fn write_all(connection: Connection, queue: &Receiver<Box<dyn Job>>, mut before_commit: impl BeforeCommit) {
     let mut batch: Vec<Box<dyn Job>> = Vec::with_capacity(MOST_JOBS);
     while let Ok(first) = queue.recv() {
         batch.push(first);
         gather(&mut batch, queue);
-        if let Err(error) = commit(&connection, &mut batch) {
+        if let Err(error) = commit(&connection, &mut batch, &mut before_commit) {
             tracing::error!(%error, jobs = batch.len(), "store: transaction failed");
             if !connection.is_autocommit() {
                 // Leaves no transaction open; if this fails too, the next BEGIN fails and refuses its jobs.
@@ -132,7 +139,11 @@ fn gather(batch: &mut Vec<Box<dyn Job>>, queue: &Receiver<Box<dyn Job>>) {
     }
 }
 
-fn commit(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+fn commit(
+    connection: &Connection,
+    batch: &mut [Box<dyn Job>],
+    before_commit: &mut impl BeforeCommit,
+) -> Result<(), StoreError> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     for job in batch.iter_mut() {
         connection.prepare_cached("SAVEPOINT job")?.execute([])?;
@@ -141,6 +152,7 @@ fn commit(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), Sto
         }
         connection.prepare_cached("RELEASE job")?.execute([])?;
     }
+    before_commit(connection)?;
     connection.prepare_cached("COMMIT")?.execute([])?;
     Ok(())
 }
@@ -152,7 +164,7 @@ mod tests {
     fn writer() -> Writer {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE mark (value INTEGER UNIQUE)").unwrap();
-        Writer::start(connection).unwrap()
+        Writer::start(connection, |_: &Connection| Ok(())).unwrap()
     }
 
     fn insert(value: i64) -> impl FnOnce(&Connection) -> Result<usize, StoreError> + Send + 'static {
@@ -203,7 +215,7 @@ mod tests {
         let path = directory.path().join("marks");
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("CREATE TABLE mark (value INTEGER UNIQUE)").unwrap();
-        let writer = Writer::start(connection).unwrap();
+        let writer = Writer::start(connection, |_: &Connection| Ok(())).unwrap();
         for value in 0..100 {
             drop(writer.submit(insert(value)).unwrap());
         }

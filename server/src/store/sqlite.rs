@@ -1,5 +1,6 @@
 //! The store in one SQLite file: WAL, `synchronous=FULL`, one writer thread with group commit, a few readers.
 
+mod audit_log;
 mod rows;
 
 use super::group_commit::Writer;
@@ -7,11 +8,13 @@ use super::{
     Acceptance, AuditEntry, DeviceRecord, Enrolled, Pending, Published, ReleaseAdded, ReleaseRecord, StatusRecord,
     Store, StoreError, StoredDevice, StoredReading, Verdict,
 };
+use crate::audit::note::NoteSigner;
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
 use cotter_wire::version::Version;
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 mod migrations {
@@ -21,19 +24,28 @@ mod migrations {
 /// A store in one file.
 pub struct SqliteStore {
     writer: Writer,
+    /// Whether the audit log has an entry that is not signed yet.
+    grown: Arc<AtomicBool>,
     readers: Arc<Readers>,
 }
 
 impl SqliteStore {
-    /// Opens or creates the database at `path` and brings its tables up to date.
+    /// Opens or creates the database at `path` and brings its tables up to date. `signer` signs the audit log.
     ///
     /// # Errors
     /// Whatever SQLite or a migration reports; nothing has been started then.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, signer: NoteSigner) -> Result<Self, StoreError> {
         let mut connection = connect(path)?;
         migrations::migrations::runner().run(&mut connection).map_err(Box::new)?;
-        let writer = Writer::start(connection).map_err(|_| StoreError::Unavailable)?;
-        Ok(Self { writer, readers: Arc::new(Readers { path: path.into(), idle: Mutex::default() }) })
+        audit_log::import(&connection)?;
+        audit_log::sign(&connection, &signer)?;
+        let grown = Arc::new(AtomicBool::new(false));
+        let is_grown = Arc::clone(&grown);
+        let before_commit = move |connection: &Connection| {
+            if is_grown.swap(false, Ordering::Relaxed) { audit_log::sign(connection, &signer) } else { Ok(()) }
+        };
+        let writer = Writer::start(connection, before_commit).map_err(|_| StoreError::Unavailable)?;
+        Ok(Self { writer, grown, readers: Arc::new(Readers { path: path.into(), idle: Mutex::default() }) })
     }
 
     /// Runs `work` in the shared transaction and resolves after its commit.
@@ -64,6 +76,25 @@ impl SqliteStore {
             .map_err(|_| StoreError::Unavailable)?
         })
     }
+}
+
+/// Reads the audit log of a database without touching it, also while a server runs on it: hands out each line, then
+/// returns the checkpoint over just these lines.
+///
+/// # Errors
+/// Whatever SQLite reports, and what `each` does.
+pub fn export_audit_log(
+    path: &Path,
+    mut each: impl FnMut(String) -> std::io::Result<()>,
+) -> Result<String, StoreError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    // One view of lines and checkpoint.
+    let view = connection.unchecked_transaction()?;
+    let checkpoint = audit_log::checkpoint(&view)?;
+    audit_log::lines(&view, 0, usize::MAX, |line| each(line).map_err(StoreError::File))?;
+    Ok(checkpoint)
 }
 
 impl Store for SqliteStore {
@@ -132,22 +163,39 @@ impl Store for SqliteStore {
         })
     }
 
-    fn append_audit(&self, entry: AuditEntry) -> Pending<'_, ()> {
+    fn append_audit(&self, entry: AuditEntry) -> Pending<'_, u64> {
+        let grown = Arc::clone(&self.grown);
         self.write(move |connection| {
-            connection
-                .prepare_cached("INSERT INTO audit (at, subject, event, detail) VALUES (?1, ?2, ?3, ?4)")?
-                .execute((rows::time(entry.at)?, entry.subject, entry.event, entry.detail))?;
-            Ok(())
+            grown.store(true, Ordering::Relaxed);
+            audit_log::append(connection, entry)
         })
     }
 
     fn audit_tail(&self, limit: usize) -> Pending<'_, Vec<AuditEntry>> {
+        self.read(move |connection| audit_log::tail(connection, limit))
+    }
+
+    fn audit_lines(&self, from: u64, limit: usize) -> Pending<'_, Vec<String>> {
         self.read(move |connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT at, subject, event, detail FROM audit ORDER BY row DESC LIMIT ?1")?;
-            let rows = statement.query_map([rows::limit(limit)], |row| Ok(rows::audit(row)))?;
-            rows.map(|row| row?).collect()
+            let mut lines = Vec::new();
+            audit_log::lines(connection, from, limit, |line| {
+                lines.push(line);
+                Ok(())
+            })?;
+            Ok(lines)
         })
+    }
+
+    fn audit_checkpoint(&self) -> Pending<'_, String> {
+        self.read(audit_log::checkpoint)
+    }
+
+    fn kept_checkpoint(&self) -> Pending<'_, String> {
+        self.read(audit_log::kept)
+    }
+
+    fn keep_checkpoint(&self, note: String) -> Pending<'_, ()> {
+        self.write(move |connection| audit_log::keep(connection, &note))
     }
 
     fn check(&self) -> Pending<'_, ()> {
@@ -409,7 +457,7 @@ mod tests {
         let mut made = 0;
         contract::check_all(|| {
             made += 1;
-            SqliteStore::open(&directory.path().join(format!("{made}.db"))).unwrap()
+            SqliteStore::open(&directory.path().join(format!("{made}.db")), contract::signer()).unwrap()
         });
     }
 
@@ -426,6 +474,6 @@ mod tests {
     fn what_was_acknowledged_is_there_after_reopening() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.db");
-        contract::survives_reopening(|| SqliteStore::open(&path).unwrap());
+        contract::survives_reopening(|| SqliteStore::open(&path, contract::signer()).unwrap());
     }
 }

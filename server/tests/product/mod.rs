@@ -6,12 +6,15 @@ pub mod device;
 pub mod release;
 
 use client::{Answer, Client};
+use cotter_server::audit::note::NoteKey;
+use cotter_server::audit::review::review;
 use cotter_server::config::Config;
 use cotter_server::init::{InitOptions, init};
 use cotter_server::server::Server;
+use cotter_server::store::sqlite::export_audit_log;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls_pki_types::CertificateDer;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -25,6 +28,7 @@ pub struct Product {
     pub config: PathBuf,
     pub enrolment_key: PathBuf,
     pub admin_token: String,
+    pub audit_key: NoteKey,
     pub ca: CertificateDer<'static>,
     pub signers: release::Signers,
 }
@@ -51,13 +55,22 @@ impl Authority {
         std::fs::write(directory.join("server.pem"), certificate.pem()).unwrap();
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o600).open(directory.join("server.key")).unwrap();
-        std::io::Write::write_all(&mut file, key.serialize_pem().as_bytes()).unwrap();
+        file.write_all(key.serialize_pem().as_bytes()).unwrap();
     }
 }
 
 impl Product {
     pub fn new() -> Self {
         Self::with("")
+    }
+
+    /// The checkpoint of the audit log, which is what was signed and continues the `earlier` ones.
+    pub fn reviewed_audit_log(&self, earlier: &[String]) -> String {
+        let mut log = Vec::new();
+        let each = |line: String| writeln!(log, "{line}");
+        let checkpoint = export_audit_log(&self.directory.path().join("cotter.db"), each).unwrap();
+        review(&log[..], &checkpoint, earlier, &self.audit_key).unwrap();
+        checkpoint
     }
 
     /// `extra` is appended to the configuration.
@@ -84,6 +97,7 @@ impl Product {
             config: made.config,
             enrolment_key: made.enrolment_key,
             admin_token: made.admin_token.reveal().to_string(),
+            audit_key: made.audit_key,
             ca: authority.certificate,
             signers,
             directory,

@@ -91,6 +91,11 @@ pub(super) fn time(unix: u64) -> Result<i64, StoreError> {
     i64::try_from(unix).map_err(|_| corrupt("time"))
 }
 
+/// A place or a count as SQLite can hold it.
+pub(super) fn number(number: u64) -> Result<i64, StoreError> {
+    i64::try_from(number).map_err(|_| corrupt("entry"))
+}
+
 /// A row limit as SQLite can hold it.
 pub(super) fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
@@ -119,7 +124,7 @@ fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, StoreError> {
     u64::try_from(value).map_err(|_| corrupt("time"))
 }
 
-const fn corrupt(column: &'static str) -> StoreError {
+pub(super) const fn corrupt(column: &'static str) -> StoreError {
     StoreError::Corrupt { column }
 }
 
