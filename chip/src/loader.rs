@@ -310,9 +310,9 @@ impl Loader {
         Ok(Answer::DONE)
     }
 
-    /// Always 64 bytes, however many were asked for.
+    /// Always 64 bytes, however many were asked for. espflash 4.7.0 sends two words more, those of the stub's read.
     fn read_slow(&mut self, request: &Request<'_>) -> Result<Answer, Failure> {
-        let [offset, len] = request.words()?;
+        let [offset, len] = request.words().or_else(|_| request.words().map(|[offset, len, _, _]| [offset, len]))?;
         let hijacked = self.board.chip() == Chip::Esp32S3 && self.registers.read(addresses::ESP32S3_READ_POINTER) != 0;
         if hijacked && self.ram.take().is_some() {
             self.speaker = Speaker::Stub;

@@ -1,7 +1,9 @@
-//! The stub's fast read: frames of flash content run ahead of their acknowledgements, and a digest comes last.
+//! The stub's fast read: frames of flash content, each after the one before it was acknowledged, and a digest at the end.
 //!
-//! Each acknowledgement is a frame with the number of bytes received so far. Source: esptool 5.6.0 `loader.py`,
-//! `read_flash`.
+//! Each acknowledgement is a frame with the number of bytes received so far. The host says how many frames may be under
+//! way, and the stub takes that for one, whatever it is: the first one did by a mistake, the present one on purpose,
+//! because hosts throw away what comes while they acknowledge. Source: esptool 5.6.0 `loader.py`, `read_flash`;
+//! esp-flasher-stub 1.1.0 `command_handler.c`.
 
 use super::command::Failure;
 use super::slip;
@@ -13,7 +15,6 @@ pub(super) struct ReadStream {
     next: u32,
     len: u32,
     packet: u32,
-    in_flight: u32,
     sent: u32,
     acknowledged: u32,
     digest: Md5,
@@ -29,12 +30,12 @@ pub(super) enum Progress {
 }
 
 impl ReadStream {
-    pub(super) fn begin(board: &VirtualChip, [offset, len, packet, in_flight]: [u32; 4]) -> Result<Self, Failure> {
+    pub(super) fn begin(board: &VirtualChip, [offset, len, packet, _in_flight]: [u32; 4]) -> Result<Self, Failure> {
         let inside = offset.checked_add(len).is_some_and(|end| end <= board.raw_flash().size().0);
-        if !inside || packet == 0 || packet > PACKET_MAX || in_flight == 0 {
+        if !inside || packet == 0 || packet > PACKET_MAX {
             return Err(Failure::BadLength);
         }
-        Ok(Self { next: offset, len, packet, in_flight, sent: 0, acknowledged: 0, digest: Md5::new() })
+        Ok(Self { next: offset, len, packet, sent: 0, acknowledged: 0, digest: Md5::new() })
     }
 
     /// Takes an acknowledgement. Anything else ends the stream, as it does the stub's.
@@ -45,12 +46,9 @@ impl ReadStream {
         Ok(())
     }
 
-    /// Appends as many frames as the host's window and `limit`, a length of `out`, allow.
+    /// Appends the next frame if it is its turn, and `out` is shorter than `limit`.
     pub(super) fn fill(&mut self, board: &VirtualChip, limit: usize, out: &mut Vec<u8>) -> Result<Progress, Failure> {
-        while self.sent < self.len && out.len() < limit {
-            if (self.sent - self.acknowledged) / self.packet >= self.in_flight {
-                return Ok(Progress::Waiting);
-            }
+        if self.sent < self.len && self.acknowledged == self.sent && out.len() < limit {
             let len = self.packet.min(self.len - self.sent);
             let mut content = vec![0; len as usize];
             board.raw_flash().read_at(FlashAddr(self.next), &mut content).map_err(Failure::of_read)?;
@@ -68,4 +66,4 @@ impl ReadStream {
 }
 
 /// The most that goes into one frame.
-const PACKET_MAX: u32 = 0x4000;
+const PACKET_MAX: u32 = 0x1000;
