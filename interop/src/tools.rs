@@ -79,6 +79,18 @@ impl Tools {
         ToolRun::of(Command::new("openssl").args(arguments), "install OpenSSL, on Debian `apt-get install openssl`")
     }
 
+    /// `espflash ARGUMENTS` on a pseudo-terminal, which it would not open by itself: see `on-terminal.sh`.
+    pub fn espflash(&self, terminal: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> ToolRun {
+        let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let program = std::env::var_os("COTTER_ESPFLASH")
+            .map_or_else(|| home.join("../target/espflash/bin/espflash"), PathBuf::from);
+        assert!(program.is_file(), "no {}\nhelp: {INSTALL}", program.display());
+        let mut command = Command::new("sh");
+        command.arg(home.join("on-terminal.sh")).arg(terminal).arg(program).args(arguments);
+        command.env("ESPFLASH_PORT", "/dev/full").env("ESPFLASH_SKIP_UPDATE_CHECK", "true").env_remove("RUST_LOG");
+        ToolRun::of(&mut command, "a POSIX shell is needed")
+    }
+
     /// Names and versions in one line, for the record of a cross-check.
     #[must_use]
     pub fn versions(&self) -> String {

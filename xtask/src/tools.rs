@@ -1,4 +1,4 @@
-//! The venv with Espressif's tools, `target/espressif-tools`, that the cross-checks in `interop/` run, and SoftHSM.
+//! The venv with Espressif's tools, `target/espressif-tools`, that the cross-checks in `interop/` run, espflash and SoftHSM.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::firmware::apt_install;
-use crate::workspace::{output, root};
+use crate::workspace::{cargo, output, root};
 
 /// The PKCS#11 token of the tests.
 const SOFTHSM: &str = "softhsm2-util";
@@ -30,9 +30,27 @@ pub(crate) fn install() -> Result<String> {
         .lines()
         .filter(|line| line.starts_with("esptool") || line.starts_with("esp_idf_nvs"))
         .map(|line| line.replace("==", " "));
-    let softhsm = softhsm()?;
-    Ok(named.chain([softhsm]).collect::<Vec<_>>().join(", "))
+    Ok(named.chain([espflash()?, softhsm()?]).collect::<Vec<_>>().join(", "))
 }
+
+/// The esp-rs project's tool; built here if it is not there yet, which takes some minutes.
+fn espflash() -> Result<String> {
+    let home = root().join("target/espflash");
+    let version = || output(Command::new(home.join("bin/espflash")).arg("--version"));
+    if !version().is_ok_and(|found| found.trim() == format!("espflash {ESPFLASH}")) {
+        // Without optimisation and debug information: it is built more often than it has much to do.
+        let mut install = cargo();
+        install.args(["install", "espflash", "--version", ESPFLASH, "--locked", "--force", "--debug", "--quiet"]);
+        install.args(["--no-default-features", "--features", "cli", "--config", "profile.dev.debug=false"]);
+        install.arg("--root").arg(&home).arg("--target-dir").arg(home.join("build"));
+        output(&mut install).context("espflash cannot be built (crates.io is needed)")?;
+        std::fs::remove_dir_all(home.join("build")).context("cannot remove the leftovers of the build of espflash")?;
+    }
+    Ok(version()?.trim().to_owned())
+}
+
+/// Newer ones may want a newer compiler.
+const ESPFLASH: &str = "4.7.0";
 
 /// SoftHSM's version; installs it where we may.
 fn softhsm() -> Result<String> {
