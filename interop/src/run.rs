@@ -1,6 +1,7 @@
 //! One finished run of a tool, accepted or refused.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 /// What a tool did. Say which outcome the test claims with [`ToolRun::accepted`] or [`ToolRun::refused`].
 #[derive(Debug)]
@@ -15,8 +16,19 @@ pub struct ToolRun {
 impl ToolRun {
     /// Runs to the end. Panics if the program cannot be started, with `help` as the remedy.
     pub(crate) fn of(command: &mut Command, help: &str) -> Self {
+        Self::told(command, "", help)
+    }
+
+    /// As [`Self::of`], with something on its standard input.
+    pub(crate) fn told(command: &mut Command, input: &str, help: &str) -> Self {
         let shown = format!("{command:?}");
-        match command.output() {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let finished = command.spawn().and_then(|mut child| {
+            // Short enough for the pipe; a program that does not read it is none the worse for it.
+            let _unread = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
+            child.wait_with_output()
+        });
+        match finished {
             Ok(output) => Self {
                 command: shown,
                 success: output.status.success(),

@@ -66,7 +66,8 @@ impl Tools {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::iter::once(self.bin.clone()).chain(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(folders).unwrap_or(path));
-        ToolRun::of(&mut command, INSTALL)
+        // The word that espefuse wants to hear before it burns.
+        ToolRun::told(&mut command, "BURN\n", INSTALL)
     }
 
     /// `python ARGUMENTS` with Espressif's packages importable, for what their command lines do not offer.
