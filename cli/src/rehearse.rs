@@ -184,9 +184,13 @@ impl fmt::Display for Report {
             writeln!(f, "  {mark} {:<52} {}", order.steps.join(" > "), order.fate.as_str())?;
         }
         let cuts = &verdict.cuts;
-        if cuts.burns > 0 {
+        if cuts.operations == 0 {
+            writeln!(f, "\nnot tried: steps in a wrong order, power cuts")?;
+        } else {
             let total = cuts.burns + cuts.writes;
-            writeln!(f, "\npower cuts: {} during burns, {} during writes", cuts.burns, cuts.writes)?;
+            let operations = cuts.operations;
+            writeln!(f, "\npower cuts at each of {operations} operations, before, torn and after")?;
+            writeln!(f, "  {} during burns, {} during writes", cuts.burns, cuts.writes)?;
             writeln!(f, "  {} of {total} births came right when they were repeated", cuts.finished)?;
             for at in &cuts.unprotected {
                 writeln!(f, "  locked before the last protection was burned: {at}")?;

@@ -123,7 +123,9 @@ fn the_production_policy_comes_through_with_page_and_json() {
     assert_eq!(fate(["locks", "keys", "content", "restrictions", "enables"]), "bricked");
     assert_eq!(fate(["keys", "enables", "content", "restrictions", "locks"]), "works");
     let cuts = &verdict["cuts"];
-    assert!(cuts["burns"].as_u64().unwrap() >= 100 && cuts["lost"].as_array().unwrap().is_empty(), "{cuts}");
+    let count = |name| cuts[name].as_u64().unwrap();
+    assert!(count("burns") >= 100 && cuts["lost"].as_array().unwrap().is_empty(), "{cuts}");
+    assert_eq!(count("writes"), 3 * (count("operations") - count("burns") / 10), "{cuts}");
     let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
     for part in ["Rehearsed: this plan can be burned", "SPI_BOOT_CRYPT_CNT", "BRICKED", "verified and booted"] {
         assert!(page.contains(part), "{part}");

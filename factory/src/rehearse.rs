@@ -8,7 +8,9 @@
 //! | `trials` | attacks on copies of the finished chip |
 //! | `orders` | the steps in a wrong order: what is refused, what can be finished, what is a brick |
 //! | `cuts` | the power goes during a birth, which is then finished |
+//! | `cores` | work for all cores |
 
+mod cores;
 mod cuts;
 mod orders;
 mod trials;
@@ -82,9 +84,9 @@ impl Verdict {
 /// How much is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// The attacks.
+    /// The attacks alone.
     Quick,
-    /// Also wrong orders and power cuts: some hundred births.
+    /// Also wrong orders, and a power cut at every operation.
     Full,
 }
 
@@ -109,8 +111,7 @@ pub fn rehearse_with(
     if depth == Depth::Full && trials.first().is_some_and(Trial::passed) {
         progress("wrong orders");
         orders = orders::all(&reel, version)?;
-        progress("power cuts");
-        cuts = cuts::all(&reel, &chip, version)?;
+        cuts = cuts::all(&reel, &chip, version, progress)?;
     }
     let efuses = chip.efuses().image().map_err(|_| FlashError::PowerLost)?;
     let boot = chip.duplicate()?.power_on();

@@ -52,14 +52,16 @@ pub(super) fn html(report: &Report) -> String {
         rows(&mut page, &["order", "refused", "fate"], orders);
     }
     let cuts = &verdict.cuts;
-    if cuts.burns > 0 {
+    if cuts.operations == 0 {
+        page.push_str("<h2>Not tried</h2><p>Steps in a wrong order; power cuts.</p>");
+    } else {
         let total = cuts.burns + cuts.writes;
         add(
             &mut page,
             format_args!(
-                "<h2>Power cuts</h2><p>{} during burns, {} during writes: {} of {total} births came right when they \
-                 were repeated.</p><ul>",
-                cuts.burns, cuts.writes, cuts.finished
+                "<h2>Power cuts</h2><p>At each of {} operations, before, torn and after: {} during burns, {} during \
+                 writes. {} of {total} births came right when they were repeated.</p><ul>",
+                cuts.operations, cuts.burns, cuts.writes, cuts.finished
             ),
         );
         for (class, lines) in [("warn", &cuts.unprotected), ("bad", &cuts.lost)] {

@@ -3,6 +3,7 @@
 //! A wrong order ends at the first step that the chip refuses. Then somebody notices, and applies the whole plan in its
 //! own order: either the chip comes out as it should, or it is lost.
 
+use super::cores::on_all;
 use super::{Reel, RehearsalError, good, outcome};
 use crate::burn::{Manner, perform};
 use crate::plan::Step;
@@ -42,8 +43,7 @@ pub(super) fn all(reel: &Reel<'_>, version: &str) -> Result<Vec<Order>, Rehearsa
     let finished = reel.fresh()?;
     reel.birth(&finished, Manner::Fresh)?;
     let good = (good(reel.plan, version), registers(&finished)?);
-    let mut orders = Vec::new();
-    for order in wrong_orders(groups.len()) {
+    on_all(wrong_orders(groups.len()), |order| {
         let chip = reel.fresh()?;
         let mut refused = None;
         'steps: for group in &order {
@@ -76,9 +76,8 @@ pub(super) fn all(reel: &Reel<'_>, version: &str) -> Result<Vec<Order>, Rehearsa
             }
         };
         let steps = order.iter().map(|group| names[*group].to_owned()).collect();
-        orders.push(Order { steps, refused, boot, fate });
-    }
-    Ok(orders)
+        Ok(Order { steps, refused, boot, fate })
+    })
 }
 
 /// The eFuses after a reset.
