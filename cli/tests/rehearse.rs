@@ -4,6 +4,7 @@
 use assert_cmd::Command;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -133,26 +134,56 @@ fn the_production_policy_comes_through_with_page_and_json() {
     assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("src="), "self-contained");
 }
 
-#[test]
-fn the_development_policy_and_secure_boot_v1_come_through() {
-    for (policy, files) in [
-        (
-            "development",
-            &[("bootloader.bin", "sbv2/signed-rsa3072_a.bin"), ("app.bin", "sbv2/app-esp32c3-signed-rsa_a.bin")][..],
-        ),
-        (
-            "secure-boot-v1",
-            &[
-                ("bootloader-with-digest.bin", "sbv1/esp32-bootloader-digest-256.bin"),
-                ("app-signed-v1.bin", "sbv1/esp32-app-signed-v1.bin"),
-                ("secure-boot-v1.bin", "efuse/sbv1_key_256.bin"),
-            ],
-        ),
-    ] {
-        let folder = product(policy, files);
-        let (code, out, error) = cotter(folder.path(), &["rehearse", "product.toml"]);
-        assert!(code == 0 && out.contains("REHEARSED: this plan can be burned"), "{policy}: {out}{error}");
+/// The commands of a guide by section: lines of its console blocks that begin with a dollar sign.
+fn commands(guide: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut sections = vec![("", Vec::new())];
+    let mut is_console = false;
+    for line in guide.lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            sections.push((title, Vec::new()));
+        }
+        is_console = if line.starts_with("```") { line == "```console" } else { is_console };
+        if let Some(command) = line.strip_prefix("$ ").filter(|_| is_console) {
+            sections.last_mut().unwrap().1.push(command);
+        }
     }
+    sections
+}
+
+#[test]
+fn each_workflow_of_the_guide_can_be_copied_and_ends_rehearsed() {
+    let guide = std::fs::read_to_string(format!("{ROOT}/docs/workflows.md")).unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_cotter")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let sections = commands(&guide);
+    let (first, workflows) = sections.split_first().unwrap();
+    let mut policies = BTreeSet::new();
+    for (title, commands) in workflows {
+        let desk = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(ROOT, desk.path().join("cotter")).unwrap();
+        let folder = desk.path().join("product");
+        std::fs::create_dir(&folder).unwrap();
+        let mut last = String::new();
+        for command in first.1.iter().chain(commands) {
+            let mut shell = std::process::Command::new("sh");
+            let output = shell.args(["-c", command]).current_dir(&folder).env("PATH", &path).output().unwrap();
+            assert!(output.status.success(), "{title}: {command}: {output:?}");
+            last = String::from_utf8(output.stdout).unwrap();
+            policies.extend(command.split_once("docs/policies/").and_then(|(_, rest)| rest.split(' ').next()));
+        }
+        assert!(last.contains("REHEARSED: this plan can be burned") && !last.contains("FAIL"), "{title}: {last}");
+        let key = "(HMAC_DOWN_DIGITAL_SIGNATURE)";
+        let of_key = last.lines().find(|line| line.contains("readout") && line.contains(key)).unwrap_or_default();
+        let expected = match *title {
+            "A desk, with identity" => "readable: the policy leaves it so",
+            "A desk, encrypted" | "A product's identity" | "A product" => "reads as zero",
+            _ => "",
+        };
+        assert!(of_key.ends_with(expected), "{title}: {of_key}");
+    }
+    let ready = std::fs::read_dir(format!("{ROOT}/docs/policies")).unwrap();
+    let ready: BTreeSet<String> = ready.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(policies, ready.iter().map(String::as_str).collect(), "every ready policy has its section");
 }
 
 #[test]

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `packet` | a telemetry packet on the chip, in instructions |
 //! | `tools` | our processes beside the tools that they replace: the table |
+//! | `chip` | the virtual chip: boots, the serial line, rehearsals |
 //! | `cases` | what that table compares, with its inputs |
 //! | `elf` | the input of the image builders |
 //! | `kernel` | AES-XTS beside OpenSSL's |
 //! | `measure` | one process from outside |
 
 mod cases;
+mod chip;
 mod elf;
 mod kernel;
 mod measure;
@@ -35,6 +37,8 @@ enum Subject {
     },
     /// Our processes beside Espressif's tools, and our AES-XTS beside OpenSSL's: time, peak memory, targets
     Tools(tools::ToolsArguments),
+    /// The virtual chip: a boot beside its cryptography alone, esptool over a pseudo-terminal, rehearsals on all cores
+    Chip(chip::ChipArguments),
     /// Run one command and print what it took
     #[command(hide = true)]
     Run(measure::RunArguments),
@@ -51,6 +55,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
     match &arguments.subject {
         Subject::Packet { json } => packet::run(*json),
         Subject::Tools(arguments) => tools::run(arguments),
+        Subject::Chip(arguments) => chip::run(arguments),
         Subject::Run(arguments) => measure::run(arguments),
         Subject::Kernel => kernel::run(),
     }

@@ -65,6 +65,9 @@ pub(crate) struct Args {
     /// Keys for the Digital Signature peripheral.
     #[arg(long, value_name = "N")]
     ds: Option<u8>,
+    /// Leave those keys readable, as Espressif's tools do on a developer's board; for the development profile only.
+    #[arg(long, requires = "ds")]
+    ds_readable: bool,
     /// Keys for the ECDSA peripheral: p192, p256, p384.
     #[arg(long, value_name = "CURVE", value_delimiter = ',', value_parser = named::<Curve>)]
     ecdsa: Option<Vec<Curve>>,
@@ -140,6 +143,7 @@ impl Args {
             key_size: self.key_size,
             nvs: self.nvs,
             ds: self.ds,
+            ds_readable: self.ds_readable.then_some(true),
             ecdsa: self.ecdsa.clone(),
             jtag: self.jtag,
             download: self.download,

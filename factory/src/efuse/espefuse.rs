@@ -29,13 +29,18 @@ pub fn command_file(plan: &EfusePlan, keys: impl Fn(&str) -> String) -> String {
 }
 
 fn arguments(chip: Chip, stage: &Stage, keys: &impl Fn(&str) -> String) -> String {
-    let (mut key, mut field, mut hide, mut freeze) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut key, mut readable) = (Vec::new(), Vec::new());
+    let (mut field, mut hide, mut freeze) = (Vec::new(), Vec::new(), Vec::new());
     for burn in &stage.burns {
         match burn {
             Burn::Key { purpose, key: name, .. } if chip == Chip::Esp32 => {
                 key.push(format!("{purpose} {}", keys(name)));
             }
             Burn::Key { purpose, half: Some(2), .. } if purpose.starts_with("ECDSA") => {}
+            // espefuse hides it unless it is told not to.
+            Burn::Key { block, purpose, key: name, read_protect: false, .. } if purpose.starts_with("HMAC") => {
+                readable.push(format!("{block} {} {purpose}", keys(name)));
+            }
             Burn::Key { block, purpose, key: name, half, .. } => {
                 let file = keys(name);
                 key.push(match half {
@@ -50,8 +55,13 @@ fn arguments(chip: Chip, stage: &Stage, keys: &impl Fn(&str) -> String) -> Strin
             Burn::WriteProtect { name, .. } => freeze.push(name.clone()),
         }
     }
-    let verbs =
-        [("burn-key", key), ("burn-efuse", field), ("read-protect-efuse", hide), ("write-protect-efuse", freeze)];
+    let verbs = [
+        ("burn-key", key),
+        ("burn-key --no-read-protect", readable),
+        ("burn-efuse", field),
+        ("read-protect-efuse", hide),
+        ("write-protect-efuse", freeze),
+    ];
     let parts = verbs.into_iter().filter(|(_, what)| !what.is_empty());
     parts.map(|(verb, what)| format!("{verb} {}", what.join(" "))).collect::<Vec<_>>().join(" ")
 }

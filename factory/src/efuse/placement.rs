@@ -25,6 +25,8 @@ struct Wanted {
     purpose: &'static str,
     meaning: &'static str,
     secret: bool,
+    /// A secret that software may read all the same.
+    readable: bool,
 }
 
 pub(super) fn place(policy: &EfusePolicy, image: &EfuseImage) -> Placement {
@@ -91,7 +93,7 @@ impl Placement {
             purpose: wanted.purpose.to_owned(),
             key: wanted.key.clone(),
             half: wanted.half,
-            read_protect: wanted.secret,
+            read_protect: wanted.secret && !wanted.readable,
             write_protect: true,
             meaning: wanted.meaning.to_owned(),
         });
@@ -108,6 +110,7 @@ fn wanted(policy: &EfusePolicy, image: &EfuseImage, placement: &mut Placement) -
         purpose,
         meaning,
         secret,
+        readable: false,
     };
     if policy.secure_boot == SecureBootMode::V2 {
         let names = ["SECURE_BOOT_DIGEST0", "SECURE_BOOT_DIGEST1", "SECURE_BOOT_DIGEST2"];
@@ -148,8 +151,13 @@ fn wanted(policy: &EfusePolicy, image: &EfuseImage, placement: &mut Placement) -
         wanted.push(one("nvs-hmac", 32, None, "HMAC_UP", "the NVS keys are derived from it", true));
     }
     for index in 0..policy.ds {
-        let meaning = "decrypts the parameters of a Digital Signature key; software cannot use it otherwise";
-        wanted.push(one(&format!("ds{index}"), 32, None, "HMAC_DOWN_DIGITAL_SIGNATURE", meaning, true));
+        let meaning = if policy.ds_readable {
+            "decrypts the parameters of a Digital Signature key; software can read it, for development only"
+        } else {
+            "decrypts the parameters of a Digital Signature key; software cannot use it otherwise"
+        };
+        let key = one(&format!("ds{index}"), 32, None, "HMAC_DOWN_DIGITAL_SIGNATURE", meaning, true);
+        wanted.push(Wanted { readable: policy.ds_readable, ..key });
     }
     if policy.jtag == JtagMode::Soft {
         let meaning = "whoever has it can open JTAG until the next reset";
@@ -180,7 +188,7 @@ fn protect_present(image: &EfuseImage, block: EfuseBlock, wanted: &Wanted, place
     let Some(layout) = map.block(block) else { return };
     placement.already.push(format!("{} holds {}", layout.name, wanted.purpose));
     let hidden = !image.is_block_readable(block);
-    if wanted.secret && !hidden {
+    if wanted.secret && !wanted.readable && !hidden {
         if is_frozen(image, "RD_DIS") {
             let why = "it is readable, and RD_DIS is write-protected: it can never be hidden";
             placement.obstacles.push(Obstacle::new(layout.name, why));
@@ -221,6 +229,7 @@ fn esp32(policy: &EfusePolicy, image: &EfuseImage) -> Placement {
             purpose: "flash_encryption",
             meaning: FLASH,
             secret: true,
+            readable: false,
         };
         fixed(image, EfuseBlock(1), &wanted, &mut placement);
     }
@@ -233,7 +242,7 @@ fn esp32(policy: &EfusePolicy, image: &EfuseImage) -> Placement {
         placement.obstacles.push(Obstacle::new("CODING_SCHEME", "Secure Boot V2 needs 256 bits in BLOCK2"));
     }
     placement.slots.push(0);
-    let wanted = Wanted { key: key.into(), bytes: coded, half: None, purpose, meaning, secret };
+    let wanted = Wanted { key: key.into(), bytes: coded, half: None, purpose, meaning, secret, readable: false };
     fixed(image, EfuseBlock(2), &wanted, &mut placement);
     placement
 }
@@ -267,12 +276,20 @@ fn esp32c2(policy: &EfusePolicy, image: &EfuseImage) -> Placement {
             if boot { (16, "XTS_AES_128_KEY_DERIVED_FROM_128_EFUSE_BITS") } else { (32, "XTS_AES_128_KEY") };
         if flash {
             let key = "flash".into();
-            placement.burn(map, block, &Wanted { key, bytes, half: None, purpose, meaning: FLASH, secret: true });
+            placement.burn(
+                map,
+                block,
+                &Wanted { key, bytes, half: None, purpose, meaning: FLASH, secret: true, readable: false },
+            );
         }
         if boot {
             let (key, meaning) = ("digest0".into(), DIGEST);
             let purpose = "SECURE_BOOT_DIGEST";
-            placement.burn(map, block, &Wanted { key, bytes: 32, half: None, purpose, meaning, secret: false });
+            placement.burn(
+                map,
+                block,
+                &Wanted { key, bytes: 32, half: None, purpose, meaning, secret: false, readable: false },
+            );
         }
     }
     if boot {

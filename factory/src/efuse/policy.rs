@@ -107,6 +107,7 @@ pub struct Wishes {
     pub key_size: Option<u16>,
     pub nvs: Option<NvsMode>,
     pub ds: Option<u8>,
+    pub ds_readable: Option<bool>,
     pub ecdsa: Option<Vec<Curve>>,
     pub jtag: Option<JtagMode>,
     pub download: Option<DownloadMode>,
@@ -128,6 +129,7 @@ impl Wishes {
             key_size: self.key_size.or(other.key_size),
             nvs: self.nvs.or(other.nvs),
             ds: self.ds.or(other.ds),
+            ds_readable: self.ds_readable.or(other.ds_readable),
             ecdsa: self.ecdsa.or(other.ecdsa),
             jtag: self.jtag.or(other.jtag),
             download: self.download.or(other.download),
@@ -157,6 +159,9 @@ pub struct EfusePolicy {
     pub nvs: NvsMode,
     /// HMAC keys for the Digital Signature peripheral.
     pub ds: u8,
+    /// Software may read those keys, as Espressif's tools leave them on a developer's board.
+    #[serde(default)]
+    pub ds_readable: bool,
     /// Keys for the ECDSA peripheral.
     pub ecdsa: Vec<Curve>,
     /// The debug port.
@@ -205,6 +210,7 @@ impl EfusePolicy {
             key_size: wishes.key_size.unwrap_or(if chip == Chip::Esp32 { 256 } else { 128 }),
             nvs: wishes.nvs.unwrap_or(NvsMode::Off),
             ds: wishes.ds.unwrap_or(0),
+            ds_readable: wishes.ds_readable.unwrap_or(false),
             ecdsa: wishes.ecdsa.clone().unwrap_or_default(),
             jtag: wishes.jtag.unwrap_or(pick(release, JtagMode::Disabled, JtagMode::Open)),
             download: wishes.download.unwrap_or(pick(release, closed, DownloadMode::Open)),
@@ -273,6 +279,9 @@ impl EfusePolicy {
         let signs = map.purpose(KeyPurpose::HMAC_DOWN_DIGITAL_SIGNATURE).is_some() && chip != Chip::Esp32H4;
         if self.ds > 0 && !signs {
             return cannot("the Digital Signature peripheral");
+        }
+        if self.ds_readable && self.profile == ProductProfile::Release {
+            return Err(PolicyError::ReadableDs);
         }
         for curve in &self.ecdsa {
             if curve.purpose(map).is_none() {
@@ -357,6 +366,9 @@ pub enum PolicyError {
         /// How many bits it has.
         most: u16,
     },
+    /// Whoever reads the key opens the box with the private key.
+    #[error("a readable Digital Signature key is for the development profile only")]
+    ReadableDs,
     /// Keys in a partition that nothing protects.
     #[error("NVS keys protected by flash encryption need flash encryption")]
     NvsNeedsFlashEncryption,
