@@ -99,6 +99,7 @@ fn initialise(workshop: &Workshop, folder: &Path) -> anyhow::Result<cotter_serve
         folder,
         &InitOptions {
             listen: "127.0.0.1:0".parse()?,
+            admin: "demo".parse()?,
             project: PROJECT.to_owned(),
             manifest_keys: manifest_keys.map(str::to_owned).to_vec(),
             manifest_required: 2,

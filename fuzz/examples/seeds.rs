@@ -98,8 +98,13 @@ fn answer() -> Outcome {
 /// A log of five entries, its checkpoint, a proof and a key; the signer is the body's own.
 fn audit_log() -> Outcome {
     let signer = NoteSigner::new(&Secret::filled_by(|seed| seed.fill(0x42)))?;
-    let entry =
-        |index| AuditEntry { at: 1, subject: "a".into(), event: "replay".into(), detail: format!("nonce {index}") };
+    let entry = |index| AuditEntry {
+        at: 1,
+        by: "a".into(),
+        subject: "a".into(),
+        event: "replay".into(),
+        detail: format!("nonce {index}"),
+    };
     let lines: Vec<String> = (0..5).map(|index| Line::new(index, entry(index)).text()).collect();
     let leaves: Vec<_> = lines.iter().map(|line| Line::leaf_of(line)).collect();
     let note = Checkpoint::of(&Frontier::of(leaves.clone())).sign(&signer);
@@ -490,6 +495,8 @@ fn names() -> Outcome {
         ("host", "DNS:host.example"),
         ("address", "IP:192.0.2.1"),
         ("chip", "esp32c3"),
+        ("role", "release-manager"),
+        ("administrator", "ci@line-3.example"),
     ] {
         seed("names", name, text.as_bytes())?;
     }

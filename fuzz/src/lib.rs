@@ -22,7 +22,7 @@
 //! | `image_label` | device `label` |
 //! | `key_file` | factory `private_key` and `public_key` |
 //! | `manifest` | wire `manifest`, `firmware_key`, chunk arithmetic of `content`; server `firmware::upload` |
-//! | `names` | wire `ids` and `version`, NVS keys, factory `pki::{name, alternative}` as text |
+//! | `names` | wire `ids` and `version`, NVS keys, factory `pki::{name, alternative}`, server `administrator` as text |
 //! | `nvs_csv` | formats `nvs::csv`, factory `nvs::{table, batch}` |
 //! | `nvs_page` | formats `nvs::{page, entry, partition, keys}` |
 //! | `nvs_store` | device `nvs`: mount, repair, set |

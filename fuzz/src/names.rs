@@ -1,9 +1,10 @@
-//! What people type and messages name: device ids, release and key ids, versions, distinguished and alternative names.
+//! What people type and messages name: device ids, release and key ids, versions, administrators, distinguished and alternative names.
 
 use cotter_factory::pki::{AlternativeName, Name};
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::lint::Rule;
 use cotter_formats::nvs::entry::Key;
+use cotter_server::administrator::{AdminName, Role};
 use cotter_wire::ids::{DeviceId, KeyId, ReleaseId};
 use cotter_wire::version::Version;
 use std::fmt::{Debug, Display};
@@ -22,6 +23,8 @@ pub fn names(data: &[u8]) {
     one_spelling::<Version>(text);
     one_spelling::<ReleaseId>(text);
     one_spelling::<KeyId>(text);
+    one_spelling::<Role>(text);
+    one_spelling::<AdminName>(text);
     if let Some(chip) = Chip::from_name(text) {
         assert_eq!(Chip::from_name(chip.name()), Some(chip));
     }

@@ -104,6 +104,6 @@ fn line(random: &mut Generator, index: u64) -> String {
         let len = random.below(most);
         (0..len).map(|_| *random.pick(&['a', '"', '\\', '\n', '\u{1}', 'é', '\u{2028}', '😀', '/'])).collect()
     };
-    let entry = AuditEntry { at: index * 7, subject: text(20), event: "replay".into(), detail: text(60) };
+    let entry = AuditEntry { at: index * 7, by: text(9), subject: text(20), event: "replay".into(), detail: text(60) };
     Line::new(index, entry).text()
 }

@@ -1,20 +1,35 @@
-//! The administrator's bearer token: random, shown once, stored as a hash, compared in constant time.
+//! An administrator's bearer token: random, shown once, stored as a hash.
 
+use crate::administrator::{AdminName, Role};
 use crate::key_file::{self, KeyFileError};
 use cotter_formats::secret::Secret;
 use cotter_wire::hex;
 use sha2::{Digest, Sha256};
-use std::path::Path;
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// A token just made. It exists only until it has been shown.
 #[derive(Debug)]
 pub struct AdminToken(Secret<32>);
 
-/// What is kept of it. A SHA-256 is enough: the token has 256 random bits, so there is nothing to guess.
-#[derive(Debug, Clone, Copy)]
-pub struct AdminTokenHash([u8; 32]);
+/// What is kept of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// Whose it is; unique.
+    pub name: AdminName,
+    /// What it may do.
+    pub role: Role,
+    /// Its hash.
+    pub hash: TokenHash,
+    /// Unix seconds.
+    pub added_at: u64,
+    /// Unix seconds from which on it is void; `None` for never.
+    pub expires_at: Option<u64>,
+}
+
+/// SHA-256 of the token's text. It is enough: the token has 256 random bits, so there is nothing to guess, and finding
+/// a hash by its first bytes does not lead to a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenHash(pub [u8; 32]);
 
 impl AdminToken {
     /// Makes a new one.
@@ -32,38 +47,24 @@ impl AdminToken {
         Zeroizing::new(hex::encode(self.0.expose(), &mut digits[..]).unwrap_or_default().to_owned())
     }
 
-    /// Writes its hash to a new file.
-    ///
-    /// # Errors
-    /// [`KeyFileError::Io`].
-    pub fn write_hash(&self, path: &Path) -> Result<(), KeyFileError> {
-        let mut digits = [0; 64];
-        let hash = hash(self.reveal().as_bytes());
-        let text = hex::encode(&hash, &mut digits).unwrap_or_default();
-        key_file::write_new(path, format!("{text}\n").as_bytes())
-    }
-}
-
-impl AdminTokenHash {
-    /// Reads what [`AdminToken::write_hash`] wrote.
-    ///
-    /// # Errors
-    /// [`KeyFileError`].
-    pub fn read(path: &Path) -> Result<Self, KeyFileError> {
-        // Public since it was hashed: nobody can go back from it to the token.
-        key_file::read(path).map(|hash| Self(hash.into_public()))
-    }
-
-    /// Whether an `Authorization` header carries the token.
+    /// What the store may know of it.
     #[must_use]
-    pub fn admits(&self, authorization: &[u8]) -> bool {
-        let Some(token) = authorization.strip_prefix(b"Bearer ") else { return false };
-        hash(token).ct_eq(&self.0).into()
+    pub fn hash(&self) -> TokenHash {
+        hash(self.reveal().as_bytes())
     }
 }
 
-fn hash(token: &[u8]) -> [u8; 32] {
-    Sha256::digest(token).into()
+impl TokenHash {
+    /// Of the token in an `Authorization` header; `None` if it carries none.
+    #[must_use]
+    pub fn of_header(authorization: &[u8]) -> Option<Self> {
+        let token = authorization.strip_prefix(b"Bearer ").filter(|token| token.len() == 64)?;
+        Some(hash(token))
+    }
+}
+
+fn hash(token: &[u8]) -> TokenHash {
+    TokenHash(Sha256::digest(token).into())
 }
 
 #[cfg(test)]
@@ -71,15 +72,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn admits_the_token_and_nothing_else() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("hash");
-        let token = AdminToken::random().unwrap();
-        token.write_hash(&path).unwrap();
-        let hash = AdminTokenHash::read(&path).unwrap();
+    fn a_header_carries_the_token_in_one_spelling() {
+        let (token, other) = (AdminToken::random().unwrap(), AdminToken::random().unwrap().reveal());
         let text = token.reveal();
-        assert!(hash.admits(format!("Bearer {}", *text).as_bytes()));
-        let other = AdminToken::random().unwrap().reveal();
+        assert_eq!(TokenHash::of_header(format!("Bearer {}", *text).as_bytes()), Some(token.hash()));
         for refused in [
             String::new(),
             "Bearer ".into(),
@@ -89,8 +85,7 @@ mod tests {
             format!("Bearer  {}", *text),
             format!("Bearer {}", *other),
         ] {
-            assert!(!hash.admits(refused.as_bytes()), "{refused}");
+            assert_ne!(TokenHash::of_header(refused.as_bytes()), Some(token.hash()), "{refused}");
         }
-        assert!(!std::fs::read_to_string(&path).unwrap().contains(text.as_str()));
     }
 }

@@ -1,6 +1,5 @@
 //! Everything that a request may need, put together from the configuration.
 
-use crate::admin_token::AdminTokenHash;
 use crate::at_rest::MasterKey;
 use crate::audit::Audit;
 use crate::audit::note::{NoteError, NoteKey, NoteSigner};
@@ -35,7 +34,6 @@ pub(crate) struct App {
     pub(crate) registry: Registry,
     pub(crate) firmware: Arc<Firmware>,
     pub(crate) ingest: Ingest,
-    pub(crate) admin: AdminTokenHash,
     pub(crate) audit_key: NoteKey,
     pub(crate) limits: Limits,
 }
@@ -46,7 +44,6 @@ impl App {
         std::fs::create_dir_all(&config.data)
             .map_err(|source| OpenError::Data { path: config.data.clone(), source })?;
         let master = MasterKey::new(&key_file::read(&config.keys.master)?);
-        let admin = AdminTokenHash::read(&config.keys.admin_token)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let signer = NoteSigner::new(&key_file::read(&config.keys.audit)?).map_err(OpenError::AuditKey)?;
         let audit_key = signer.key().clone();
@@ -66,6 +63,7 @@ impl App {
             store: Arc::clone(&store),
             keyring: Arc::clone(&keyring),
             sessions: Arc::clone(&sessions),
+            audit: Arc::clone(&audit),
             clock: Arc::clone(&clock),
             nonce_floor: Nonce(config.ingest.nonce_floor),
         };
@@ -75,11 +73,12 @@ impl App {
             trust(&config.firmware)?,
             Arc::clone(&store),
             Arc::clone(&keyring),
+            Arc::clone(&audit),
             Arc::clone(&clock),
             artifacts,
         ));
         let limits = config.limits;
-        Ok(Self { store, audit, clock, keyring, sessions, registry, firmware, ingest, admin, audit_key, limits })
+        Ok(Self { store, audit, clock, keyring, sessions, registry, firmware, ingest, audit_key, limits })
     }
 }
 

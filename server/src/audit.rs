@@ -21,6 +21,7 @@ pub mod proof;
 pub mod review;
 pub mod tree;
 
+use crate::administrator::Administrator;
 use crate::clock::Clock;
 use crate::limits::Budget;
 use crate::store::{AuditEntry, Store, StoreError};
@@ -56,20 +57,28 @@ impl Audit {
             tracing::warn!(event, %device, %why, left_out, "refused a device");
             let detail = if left_out == 0 { why.to_string() } else { format!("{why} ({left_out} left out before)") };
             // Queued by the call; see `Store` about dropping the future.
-            drop(self.store.append_audit(self.entry(event, device.to_string(), detail)));
+            drop(self.store.append_audit(self.note(device, event, device.to_string(), detail)));
         }
     }
 
-    /// Notes what an administrator did, durably before it is answered.
+    /// Notes what an administrator tried in vain, durably before it is answered.
     ///
     /// # Errors
     /// [`StoreError`]: the note is not there.
-    pub async fn admin(&self, event: &'static str, subject: String, detail: String) -> Result<(), StoreError> {
-        tracing::info!(event, subject, detail, "admin");
-        self.store.append_audit(self.entry(event, subject, detail)).await.map(drop)
+    pub async fn refused(&self, by: &Administrator, event: &'static str, why: String) -> Result<(), StoreError> {
+        self.store.append_audit(self.note(&by.name, event, String::new(), why)).await.map(drop)
     }
 
-    fn entry(&self, event: &'static str, subject: String, detail: String) -> AuditEntry {
-        AuditEntry { at: self.clock.unix(), subject, event: event.into(), detail }
+    /// Notes that an administrator lacks the right. Returns at once, and within limits: a stolen token fills no disk.
+    pub fn forbidden(&self, by: &Administrator, what: &dyn Display) {
+        if let Some(left_out) = self.stored.take(Instant::now()) {
+            let detail = format!("{what} is not for the role {} ({left_out} left out before)", by.role);
+            drop(self.store.append_audit(self.note(&by.name, "admin-forbidden", String::new(), detail)));
+        }
+    }
+
+    /// The note that a change of the store takes with it.
+    pub fn note(&self, by: &dyn Display, event: &'static str, subject: String, detail: String) -> AuditEntry {
+        AuditEntry { at: self.clock.unix(), by: by.to_string(), subject, event: event.into(), detail }
     }
 }

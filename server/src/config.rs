@@ -46,8 +46,6 @@ pub struct Keys {
     pub master: PathBuf,
     /// Opens the records that the factory sends.
     pub enrolment: PathBuf,
-    /// SHA-256 of the administrator's token.
-    pub admin_token: PathBuf,
     /// Signs the audit log.
     pub audit: PathBuf,
 }
@@ -118,8 +116,8 @@ impl Config {
     pub fn parse(text: &str, base: &Path) -> Result<Self, toml::de::Error> {
         let mut config: Self = toml::from_str(text)?;
         let Self { data, tls, keys, firmware, .. } = &mut config;
-        let Keys { master, enrolment, admin_token, audit } = keys;
-        let paths = [data, &mut tls.certificate, &mut tls.key, master, enrolment, admin_token, audit];
+        let Keys { master, enrolment, audit } = keys;
+        let paths = [data, &mut tls.certificate, &mut tls.key, master, enrolment, audit];
         for path in paths.into_iter().chain(&mut firmware.manifest_keys) {
             *path = base.join(&path);
         }
@@ -197,7 +195,7 @@ mod tests {
     const MINIMAL: &str = r#"
         listen = "127.0.0.1:0"
         tls = { certificate = "server.pem", key = "/abs/server.key" }
-        keys = { master = "master.key", enrolment = "enrolment.key", admin_token = "admin.hash", audit = "audit.key" }
+        keys = { master = "master.key", enrolment = "enrolment.key", audit = "audit.key" }
         firmware = { project = "app", manifest_keys = ["a.pem"], secure_boot_digests = [] }
     "#;
 

@@ -4,7 +4,9 @@ pub mod artifact;
 pub mod image;
 pub mod upload;
 
+use crate::administrator::Administrator;
 use crate::at_rest::{AtRestError, Use};
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::keyring::{Keyring, KnownDevice};
 use crate::lru::Lru;
@@ -27,6 +29,7 @@ pub struct Firmware {
     trust: Trust,
     store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
+    audit: Arc<Audit>,
     clock: Arc<dyn Clock>,
     artifacts: Artifacts,
     // Published releases do not change any more.
@@ -64,11 +67,12 @@ impl Firmware {
         trust: Trust,
         store: Arc<dyn Store>,
         keyring: Arc<Keyring>,
+        audit: Arc<Audit>,
         clock: Arc<dyn Clock>,
         artifacts: Artifacts,
     ) -> Self {
         let published = Mutex::new(Lru::new(64));
-        Self { trust, store, keyring, clock, artifacts, published, uploading: tokio::sync::Semaphore::new(1) }
+        Self { trust, store, keyring, audit, clock, artifacts, published, uploading: tokio::sync::Semaphore::new(1) }
     }
 
     /// A place for one upload; `None` while another is under way. Take it before reading the body.
@@ -86,7 +90,11 @@ impl Firmware {
     ///
     /// # Errors
     /// [`ReleaseRefusal`] names the first that does not hold.
-    pub async fn accept(self: &Arc<Self>, body: axum::body::Bytes) -> Result<Accepted, ReleaseRefusal> {
+    pub async fn accept(
+        self: &Arc<Self>,
+        body: axum::body::Bytes,
+        by: &Administrator,
+    ) -> Result<Accepted, ReleaseRefusal> {
         let this = Arc::clone(self);
         let checked = tokio::task::spawn_blocking(move || {
             let upload = Upload::parse(&body)?;
@@ -105,7 +113,8 @@ impl Firmware {
         tokio::task::spawn_blocking(move || this.artifacts.write(release, &artifact))
             .await
             .map_err(|_| ReleaseRefusal::Interrupted)??;
-        match self.store.add_release(record).await? {
+        let note = self.audit.note(&by.name, "release-accepted", release.to_string(), format!("version {version}"));
+        match self.store.add_release(record, note).await? {
             ReleaseAdded::Added => Ok(Accepted { release, version, already_there: false }),
             ReleaseAdded::AlreadyThere => Ok(Accepted { release, version, already_there: true }),
             ReleaseAdded::VersionTaken => {
@@ -123,8 +132,9 @@ impl Firmware {
     ///
     /// # Errors
     /// [`ReleaseRefusal::NotNewer`], [`ReleaseRefusal::UnknownRelease`] or the store's.
-    pub async fn publish(&self, release: ReleaseId) -> Result<(), ReleaseRefusal> {
-        match self.store.publish_release(release, self.clock.unix()).await? {
+    pub async fn publish(&self, release: ReleaseId, by: &Administrator) -> Result<(), ReleaseRefusal> {
+        let note = self.audit.note(&by.name, "release-published", release.to_string(), String::new());
+        match self.store.publish_release(release, self.clock.unix(), note).await? {
             Published::Published | Published::AlreadyPublished => Ok(()),
             Published::NotNewer { newest, secure_version } => Err(ReleaseRefusal::NotNewer { newest, secure_version }),
             Published::UnknownRelease => Err(ReleaseRefusal::UnknownRelease),

@@ -7,36 +7,49 @@ mod device;
 pub(crate) mod listener;
 mod stall;
 pub(crate) mod tls;
+mod token;
 
 pub use tls::TlsError;
 
+use crate::administrator::Permission;
 use crate::app::App;
 use axum::Router;
 use axum::extract::State;
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use cotter_wire::api;
 use hyper::StatusCode;
 use std::sync::Arc;
 
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let admin = Router::new()
-        .route(api::ADMIN_DEVICES, post(admin::enrol))
+    let guard = |permission| from_fn_with_state((Arc::clone(&app), permission), admin::permit);
+    let read = Router::new()
         .route(api::ADMIN_READINGS, get(admin::readings))
         .route(ADMIN_HISTORY, get(admin::history))
-        .route(api::ADMIN_RELEASES, post(admin::release))
-        .route(api::ADMIN_PUBLISH, post(admin::publish))
         .route(AUDIT_ENTRIES, get(admin::audit_entries))
         .route(AUDIT_CHECKPOINT, get(admin::audit_checkpoint))
-        .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&app), admin::authenticate));
+        .route_layer(guard(Permission::Read));
+    let devices = Router::new().route(api::ADMIN_DEVICES, post(admin::enrol)).route_layer(guard(Permission::Devices));
+    let releases = Router::new()
+        .route(api::ADMIN_RELEASES, post(admin::release))
+        .route(api::ADMIN_PUBLISH, post(admin::publish))
+        .route_layer(guard(Permission::Releases));
+    let tokens = Router::new()
+        .route(TOKENS, get(token::list).post(token::add))
+        .route(TOKEN, delete(token::revoke))
+        .route_layer(guard(Permission::Tokens));
     Router::new()
         .route(api::TELEMETRY, post(device::telemetry))
         .route(api::SESSION, post(device::session))
         .route(api::UPDATE, get(device::update))
         .route(api::CHUNK, get(device::chunk))
         .route(api::STATUS, post(device::status))
-        .merge(admin)
+        .merge(read)
+        .merge(devices)
+        .merge(releases)
+        .merge(tokens)
         .route("/healthz", get(health))
         .fallback(|| async { answer::refused(StatusCode::NOT_FOUND) })
         .with_state(app)
@@ -44,6 +57,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 /// GET: what a device has said about updates.
 const ADMIN_HISTORY: &str = "/admin/v1/devices/{id}/history";
+
+/// GET: who may do what. POST: a new token.
+const TOKENS: &str = "/admin/v1/tokens";
+
+/// DELETE: makes a token void.
+const TOKEN: &str = "/admin/v1/tokens/{name}";
 
 /// GET: the lines of the audit log, as `?from=0&limit=1000` asks.
 const AUDIT_ENTRIES: &str = "/admin/v1/audit/entries";

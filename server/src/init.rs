@@ -1,7 +1,10 @@
 //! First steps on a host: key files that only their owner reads, and a configuration to begin with.
 
 use crate::admin_token::AdminToken;
+use crate::administrator::{AdminName, Role};
 use crate::audit::note::{NoteError, NoteKey, NoteSigner};
+use crate::config::{Config, ConfigError};
+use crate::host::{self, HostError};
 use crate::key_file::{self, KeyFileError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub struct InitOptions {
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// Name of the first administrator.
+    pub admin: AdminName,
     /// Project name of the firmware.
     pub project: String,
     /// Public keys of the manifest signers, as paths relative to the directory.
@@ -28,13 +33,14 @@ pub struct Initialised {
     pub config: PathBuf,
     /// The key that the factory seals enrolment records with.
     pub enrolment_key: PathBuf,
-    /// The administrator's token: show it once, it is stored as a hash only.
+    /// The first administrator's token: show it once, it is stored as a hash only.
     pub admin_token: AdminToken,
     /// What verifies the audit log: keep it away from the server.
     pub audit_key: NoteKey,
 }
 
-/// Makes `directory` ready: master key, enrolment key, audit key, token hash and `cotter.toml`. The TLS files
+/// Makes `directory` ready: master key, enrolment key, audit key, `cotter.toml`, and the database with the first
+/// administrator. The TLS files
 /// (`server.pem`, `server.key`) and the public keys come from the factory. Nothing is ever overwritten.
 ///
 /// # Errors
@@ -48,8 +54,8 @@ pub fn init(directory: &Path, options: &InitOptions) -> Result<Initialised, Init
     key_file::create(&directory.join("master.key"))?;
     key_file::create(&enrolment_key)?;
     let audit_key = NoteSigner::new(&key_file::create(&directory.join("audit.key"))?)?.key().clone();
-    let admin_token = AdminToken::random()?;
-    admin_token.write_hash(&directory.join("admin-token.sha256"))?;
+    let store = host::open(&Config::read(&config)?)?;
+    let admin_token = host::add_token(&store, options.admin.clone(), Role::Admin, None)?;
     Ok(Initialised { config, enrolment_key, admin_token, audit_key })
 }
 
@@ -60,7 +66,7 @@ fn config_text(options: &InitOptions) -> String {
          listen = {listen}\n\
          data = \".\"\n\n\
          [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\n\
-         [keys]\nmaster = \"master.key\"\nenrolment = \"enrolment.key\"\nadmin_token = \"admin-token.sha256\"\n\
+         [keys]\nmaster = \"master.key\"\nenrolment = \"enrolment.key\"\n\
          audit = \"audit.key\"\n\n\
          [firmware]\nproject = {project}\nmanifest_keys = {keys}\nmanifest_required = {required}\n\
          secure_boot_digests = {digests}\n",
@@ -94,18 +100,23 @@ pub enum InitError {
     /// The key of the audit log.
     #[error("audit key: {0}")]
     AuditKey(#[from] NoteError),
+    /// The configuration that was just written.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The first administrator.
+    #[error(transparent)]
+    Host(#[from] HostError),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin_token::AdminTokenHash;
-    use crate::config::Config;
     use std::os::unix::fs::PermissionsExt;
 
     fn options() -> InitOptions {
         InitOptions {
             listen: "127.0.0.1:0".parse().unwrap(),
+            admin: "first".parse().unwrap(),
             project: "app \"quoted\"".into(),
             manifest_keys: vec!["a.pem".into(), "b.pem".into()],
             manifest_required: 2,
@@ -121,8 +132,8 @@ mod tests {
         assert_eq!(config.firmware.project, "app \"quoted\"");
         assert_eq!(config.firmware.secure_boot_digests, ["ab".repeat(32)]);
         assert_eq!((config.firmware.manifest_keys.len(), config.firmware.manifest_required), (2, 2));
-        let hash = AdminTokenHash::read(&config.keys.admin_token).unwrap();
-        assert!(hash.admits(format!("Bearer {}", *made.admin_token.reveal()).as_bytes()));
+        let tokens = host::tokens(&host::open(&config).unwrap()).unwrap();
+        assert_eq!((tokens.len(), tokens[0].role, tokens[0].hash), (1, Role::Admin, made.admin_token.hash()));
         assert!(!key_file::read(&config.keys.master).unwrap().ct_eq(&key_file::read(&made.enrolment_key).unwrap()));
         for entry in std::fs::read_dir(directory.path()).unwrap() {
             assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);

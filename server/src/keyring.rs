@@ -136,6 +136,7 @@ pub enum KeyringError {
 pub(crate) mod tests {
     use super::*;
     use crate::audit::note::NoteSigner;
+    use crate::store::AuditEntry;
     use crate::store::DeviceRecord;
     use crate::store::sqlite::SqliteStore;
     use cotter_formats::secret::Secret;
@@ -170,6 +171,11 @@ pub(crate) mod tests {
         }
     }
 
+    fn note() -> AuditEntry {
+        let text = String::new;
+        AuditEntry { at: 0, by: text(), subject: text(), event: text(), detail: text() }
+    }
+
     fn keyring(directory: &std::path::Path, capacity: usize) -> Keyring {
         let signer = NoteSigner::new(&Secret::filled_by(|seed| seed.fill(2))).unwrap();
         let store = Arc::new(SqliteStore::open(&directory.join("a.db"), signer).unwrap());
@@ -180,7 +186,7 @@ pub(crate) mod tests {
     async fn finds_the_keys_of_an_enrolled_device_only() {
         let directory = tempfile::tempdir().unwrap();
         let keyring = keyring(directory.path(), 2);
-        keyring.store.enrol(record(&keyring, "a", 1)).await.unwrap();
+        keyring.store.enrol(record(&keyring, "a", 1), note()).await.unwrap();
         let found = keyring.device("a".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!(found.keys.telemetry_mac.expose(), known_device("a").keys.telemetry_mac.expose());
         assert_eq!(found.consumed(), Consumed { nonce: Nonce(7), digest: None });
@@ -193,9 +199,9 @@ pub(crate) mod tests {
         let directory = tempfile::tempdir().unwrap();
         let keyring = keyring(directory.path(), 2);
         let id = "a".parse().unwrap();
-        keyring.store.enrol(record(&keyring, "a", 1)).await.unwrap();
+        keyring.store.enrol(record(&keyring, "a", 1), note()).await.unwrap();
         assert_eq!(keyring.device(id).await.unwrap().unwrap().epoch, KeyEpoch(1));
-        keyring.store.enrol(record(&keyring, "a", 2)).await.unwrap();
+        keyring.store.enrol(record(&keyring, "a", 2), note()).await.unwrap();
         keyring.forget(&id);
         assert_eq!(keyring.device(id).await.unwrap().unwrap().epoch, KeyEpoch(2));
     }
@@ -206,7 +212,7 @@ pub(crate) mod tests {
         let keyring = keyring(directory.path(), 2);
         let moved =
             DeviceRecord { sealed_root_key: record(&keyring, "a", 1).sealed_root_key, ..record(&keyring, "b", 1) };
-        keyring.store.enrol(moved).await.unwrap();
+        keyring.store.enrol(moved, note()).await.unwrap();
         assert!(matches!(keyring.device("b".parse().unwrap()).await, Err(KeyringError::AtRest(_))));
     }
 }

@@ -3,7 +3,8 @@
 //! | file | noun |
 //! |---|---|
 //! | `config`, `init` | what an operator decides, and first steps on a host |
-//! | `key_file`, `at_rest`, `admin_token` | secrets: in files, in the database, in an administrator's hand |
+//! | `key_file`, `at_rest` | secrets in files and in the database |
+//! | `administrator`, `admin_token`, `host` | who may do what, by which token; first steps and help from the host itself |
 //! | `keyring`, `lru` | the keys of devices, sealed in the store and derived in a bounded cache |
 //! | `audit`, `limits`, `clock` | what was refused and why, how often, and when |
 //! | `ingest` | a packet's way in, in the order of trust |
@@ -15,12 +16,14 @@
 //! | `app`, `server` | all of it put together; listening and its orderly end |
 
 pub mod admin_token;
+pub mod administrator;
 mod app;
 pub mod at_rest;
 pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod firmware;
+pub mod host;
 mod http;
 pub mod ingest;
 pub mod init;

@@ -1,7 +1,10 @@
 //! The slim server binary: it links no signing code.
 
 use clap::{Parser, Subcommand};
+use cotter_server::admin_token::TokenRecord;
+use cotter_server::administrator::{AdminName, Role};
 use cotter_server::config::Config;
+use cotter_server::host;
 use cotter_server::init::{InitOptions, init};
 use cotter_server::server::{ready_line, run};
 use cotter_wire::hex;
@@ -33,6 +36,9 @@ enum Command {
         /// Address to listen on.
         #[arg(long, default_value = "127.0.0.1:8443")]
         listen: SocketAddr,
+        /// Name of the first administrator, whose token is printed.
+        #[arg(long, default_value = "admin")]
+        admin: AdminName,
         /// Project name of the firmware.
         #[arg(long)]
         project: String,
@@ -45,6 +51,36 @@ enum Command {
         /// Digest of a Secure Boot key that the fleet trusts (64 hexadecimal digits); repeat for more.
         #[arg(long = "secure-boot-digest", value_parser = digest)]
         secure_boot_digests: Vec<Digest>,
+    },
+    /// Make, list and revoke administrators' tokens, on the host itself; also while the server runs.
+    Token {
+        /// The configuration file.
+        #[arg(long, default_value = "cotter.toml")]
+        config: PathBuf,
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Make a token and print it, once.
+    Add {
+        /// Whose it is.
+        name: AdminName,
+        /// viewer, operator, release-manager or admin.
+        #[arg(long)]
+        role: Role,
+        /// How long it is valid; default: until it is revoked.
+        #[arg(long)]
+        days: Option<u32>,
+    },
+    /// List the tokens, without their secrets.
+    List,
+    /// Make a token void at once.
+    Revoke {
+        /// Whose.
+        name: AdminName,
     },
 }
 
@@ -68,9 +104,9 @@ fn main() -> anyhow::Result<()> {
             // If nobody reads stdout, the server serves all the same.
             Ok(runtime.block_on(run(&config, |address| drop(say(&ready_line(address)))))?)
         }
-        Command::Init { directory, listen, project, manifest_keys, manifest_required, secure_boot_digests } => {
+        Command::Init { directory, listen, admin, project, manifest_keys, manifest_required, secure_boot_digests } => {
             let secure_boot_digests = secure_boot_digests.into_iter().map(|digest| digest.0).collect();
-            let options = InitOptions { listen, project, manifest_keys, manifest_required, secure_boot_digests };
+            let options = InitOptions { listen, admin, project, manifest_keys, manifest_required, secure_boot_digests };
             let made = init(&directory, &options)?;
             let line = serde_json::json!({
                 "config": made.config,
@@ -80,7 +116,30 @@ fn main() -> anyhow::Result<()> {
             });
             Ok(say(&line.to_string())?)
         }
+        Command::Token { config, command } => token(&Config::read(&config)?, command),
     }
+}
+
+fn token(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
+    let store = host::open(config)?;
+    let line = match command {
+        TokenCommand::Add { name, role, days } => {
+            let token = host::add_token(&store, name.clone(), role, days)?;
+            serde_json::json!({ "name": name.as_str(), "role": role.as_str(), "token": *token.reveal() })
+        }
+        TokenCommand::List => {
+            let document = |token: &TokenRecord| {
+                serde_json::json!({ "name": token.name.as_str(), "role": token.role.as_str(),
+                                    "added_at": token.added_at, "expires_at": token.expires_at })
+            };
+            host::tokens(&store)?.iter().map(document).collect()
+        }
+        TokenCommand::Revoke { name } => {
+            host::revoke_token(&store, name.clone())?;
+            serde_json::json!({ "revoked": name.as_str() })
+        }
+    };
+    Ok(say(&line.to_string())?)
 }
 
 fn say(line: &str) -> std::io::Result<()> {

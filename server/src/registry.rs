@@ -1,6 +1,8 @@
 //! Enrolment: a record sealed by the factory becomes a device that may talk.
 
+use crate::administrator::Administrator;
 use crate::at_rest::AtRestError;
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::keyring::Keyring;
 use crate::sessions::Sessions;
@@ -20,6 +22,8 @@ pub struct Registry {
     pub keyring: Arc<Keyring>,
     /// Ended when a device gets new keys.
     pub sessions: Arc<Sessions>,
+    /// Who notes it.
+    pub audit: Arc<Audit>,
     /// When a device was enrolled.
     pub clock: Arc<dyn Clock>,
     /// The first packet's nonce must be above this.
@@ -43,10 +47,11 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError`].
-    pub async fn enrol(&self, record: &[u8]) -> Result<Enrolment, RegistryError> {
+    pub async fn enrol(&self, record: &[u8], by: &Administrator) -> Result<Enrolment, RegistryError> {
         let device = self.open(record)?;
         let (id, epoch) = (device.id, device.epoch);
-        let renewed = match self.store.enrol(device).await? {
+        let note = self.audit.note(&by.name, "device-enrolled", id.to_string(), format!("key epoch {epoch}"));
+        let renewed = match self.store.enrol(device, note).await? {
             Enrolled::New => false,
             Enrolled::NewEpoch => true,
             Enrolled::Stale { current } => return Err(RegistryError::Stale { device: id, current }),

@@ -9,6 +9,8 @@ pub mod sqlite;
 mod contract;
 mod group_commit;
 
+use crate::admin_token::{TokenHash, TokenRecord};
+use crate::administrator::AdminName;
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
 use cotter_wire::status::StatusReport;
@@ -21,6 +23,9 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 
 /// Durable state of the server. Implementations are shared between threads and answer after commit, never before.
 ///
+/// Where an administrator changes something, `note` is appended to the audit log in the same transaction; not if nothing
+/// changed.
+///
 /// A writing method queues its work when it is called: dropping the future does not take it back, so a client that
 /// hangs up leaves the work done or not begun, never half done.
 pub trait Store: Send + Sync + 'static {
@@ -29,7 +34,7 @@ pub trait Store: Send + Sync + 'static {
     fn accept_once(&self, acceptance: Acceptance) -> Pending<'_, Verdict>;
 
     /// Adds a device, or raises the key epoch of a known one. The nonce floor holds from the next packet on.
-    fn enrol(&self, device: DeviceRecord) -> Pending<'_, Enrolled>;
+    fn enrol(&self, device: DeviceRecord, note: AuditEntry) -> Pending<'_, Enrolled>;
 
     /// The record of one device, with its latest counter.
     fn device(&self, id: DeviceId) -> Pending<'_, Option<StoredDevice>>;
@@ -38,10 +43,10 @@ pub trait Store: Send + Sync + 'static {
     fn readings(&self, id: DeviceId, limit: usize) -> Pending<'_, Vec<StoredReading>>;
 
     /// Adds a release that has passed every check. It is not offered before it is published.
-    fn add_release(&self, release: ReleaseRecord) -> Pending<'_, ReleaseAdded>;
+    fn add_release(&self, release: ReleaseRecord, note: AuditEntry) -> Pending<'_, ReleaseAdded>;
 
     /// Makes a release the newest one of its project and chip; refuses one that is not newer than what is published.
-    fn publish_release(&self, id: ReleaseId, at: u64) -> Pending<'_, Published>;
+    fn publish_release(&self, id: ReleaseId, at: u64, note: AuditEntry) -> Pending<'_, Published>;
 
     /// One release, published or not.
     fn release(&self, id: ReleaseId) -> Pending<'_, Option<ReleaseRecord>>;
@@ -54,6 +59,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// What a device has said about updates, newest first, at most `limit`.
     fn status_history(&self, id: DeviceId, limit: usize) -> Pending<'_, Vec<StatusRecord>>;
+
+    /// Adds a token, unless its name is taken.
+    fn add_token(&self, token: TokenRecord, note: AuditEntry) -> Pending<'_, TokenAdded>;
+
+    /// Removes a token, unless it is the last one that may make others and does not expire.
+    fn revoke_token(&self, name: AdminName, note: AuditEntry) -> Pending<'_, TokenRevoked>;
+
+    /// The token with this hash.
+    fn token(&self, hash: TokenHash) -> Pending<'_, Option<TokenRecord>>;
+
+    /// Every token, by name.
+    fn tokens(&self) -> Pending<'_, Vec<TokenRecord>>;
 
     /// Appends one security event or admin act to the log, under a new signed checkpoint; its place, from 0.
     fn append_audit(&self, entry: AuditEntry) -> Pending<'_, u64>;
@@ -242,6 +259,26 @@ pub enum Published {
     UnknownRelease,
 }
 
+/// What became of [`Store::add_token`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenAdded {
+    /// It is valid now.
+    Added,
+    /// Somebody has that name; nothing changed.
+    NameTaken,
+}
+
+/// What became of [`Store::revoke_token`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenRevoked {
+    /// It is void now.
+    Revoked,
+    /// No such token.
+    Unknown,
+    /// Nobody could make tokens any more; nothing changed.
+    LastAdmin,
+}
+
 /// What a device said about an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusRecord {
@@ -258,7 +295,9 @@ pub struct StatusRecord {
 pub struct AuditEntry {
     /// Unix seconds.
     pub at: u64,
-    /// Device or admin that it is about; empty if none.
+    /// Administrator or device that did it; empty if the server itself.
+    pub by: String,
+    /// Device, release or token that it is about; empty if none.
     pub subject: String,
     /// Stable kebab-case name of the event.
     pub event: String,

@@ -147,7 +147,8 @@ mod tests {
     }
 
     async fn append(store: &SqliteStore, detail: &str) {
-        let entry = AuditEntry { at: 1, subject: String::new(), event: "e".into(), detail: detail.into() };
+        let entry =
+            AuditEntry { at: 1, by: String::new(), subject: String::new(), event: "e".into(), detail: detail.into() };
         store.append_audit(entry).await.unwrap();
     }
 

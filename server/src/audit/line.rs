@@ -14,7 +14,9 @@ pub struct Line {
     pub at: u64,
     /// Stable kebab-case name of what happened.
     pub event: String,
-    /// Device, release or the like that it is about; empty if none.
+    /// Administrator or device that did it; empty if the server itself.
+    pub by: String,
+    /// Device, release or token that it is about; empty if none.
     pub subject: String,
     /// What a person needs to know.
     pub detail: String,
@@ -24,11 +26,11 @@ impl Line {
     /// Gives an entry its place. What is longer than a line may be is cut.
     #[must_use]
     pub fn new(index: u64, entry: AuditEntry) -> Self {
-        let AuditEntry { at, mut subject, mut event, mut detail } = entry;
-        for (text, most) in [(&mut event, 64), (&mut subject, 256), (&mut detail, 1024)] {
+        let AuditEntry { at, mut by, mut subject, mut event, mut detail } = entry;
+        for (text, most) in [(&mut event, 64), (&mut by, 64), (&mut subject, 256), (&mut detail, 1024)] {
             text.truncate(text.floor_char_boundary(most));
         }
-        Self { index, at, event, subject, detail }
+        Self { index, at, event, by, subject, detail }
     }
 
     /// The bytes that are hashed.
@@ -54,27 +56,27 @@ impl Line {
 
 impl From<Line> for AuditEntry {
     fn from(line: Line) -> Self {
-        let Line { index: _, at, event, subject, detail } = line;
-        Self { at, subject, event, detail }
+        let Line { index: _, at, event, by, subject, detail } = line;
+        Self { at, by, subject, event, detail }
     }
 }
 
-/// Longest line in bytes: the three texts with every character escaped, and the numbers.
-pub const LONGEST: usize = 6 * (64 + 256 + 1024) + 128;
+/// Longest line in bytes: the four texts with every character escaped, and the numbers.
+pub const LONGEST: usize = 6 * (64 + 64 + 256 + 1024) + 128;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn entry(detail: &str) -> AuditEntry {
-        AuditEntry { at: 5, subject: "a".into(), event: "b".into(), detail: detail.into() }
+        AuditEntry { at: 5, by: "c".into(), subject: "a".into(), event: "b".into(), detail: detail.into() }
     }
 
     #[test]
     fn a_line_has_one_spelling() {
         let line = Line::new(3, entry("\"quoted\"\n\u{1}é"));
         let text = line.text();
-        assert_eq!(text, r#"{"index":3,"at":5,"event":"b","subject":"a","detail":"\"quoted\"\n\u0001é"}"#);
+        assert_eq!(text, r#"{"index":3,"at":5,"event":"b","by":"c","subject":"a","detail":"\"quoted\"\n\u0001é"}"#);
         assert_eq!(Line::parse(&text), Some(line));
         for other in [
             text.replace(":3", ": 3"),
@@ -93,7 +95,13 @@ mod tests {
         let longest = "\u{1}".repeat(2000);
         let line = Line::new(
             u64::MAX,
-            AuditEntry { at: u64::MAX, subject: longest.clone(), event: longest.clone(), detail: longest },
+            AuditEntry {
+                at: u64::MAX,
+                by: longest.clone(),
+                subject: longest.clone(),
+                event: longest.clone(),
+                detail: longest,
+            },
         );
         assert_eq!(line.detail.len(), 1024);
         assert!(line.text().len() <= LONGEST);

@@ -166,8 +166,13 @@ mod tests {
 
         fn append(&mut self, detail: &str) {
             let index = self.lines.len() as u64;
-            let entry =
-                AuditEntry { at: 100 + index, subject: String::new(), event: "e".into(), detail: detail.into() };
+            let entry = AuditEntry {
+                at: 100 + index,
+                by: String::new(),
+                subject: String::new(),
+                event: "e".into(),
+                detail: detail.into(),
+            };
             self.lines.push(Line::new(index, entry).text());
         }
 

@@ -1,10 +1,13 @@
-//! Routes of the administrator, behind a bearer token that is checked before the body is read.
+//! Routes of administrators, behind a bearer token whose role is checked before the body is read.
 
 use super::answer;
 use super::body::{self, ADMIN_BODY, UPLOAD_BODY};
+use crate::admin_token::{TokenHash, TokenRecord};
+use crate::administrator::{Administrator, Permission};
 use crate::app::App;
 use crate::firmware::{Accepted, ReleaseRefusal};
 use crate::registry::Enrolment;
+use axum::Extension;
 use axum::extract::{Path, Query, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -16,42 +19,56 @@ use hyper::header::AUTHORIZATION;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Lets only the administrator pass.
-pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let header = request.headers().get(AUTHORIZATION);
-    if header.is_some_and(|header| app.admin.admits(header.as_bytes())) {
-        return next.run(request).await;
+/// Lets only those pass who have a token that may do this, and tells the handler who it is.
+pub(super) async fn permit(
+    State((app, permission)): State<(Arc<App>, Permission)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let hash = request.headers().get(AUTHORIZATION).and_then(|header| TokenHash::of_header(header.as_bytes()));
+    let token = match hash {
+        Some(hash) => app.store.token(hash).await,
+        None => Ok(None),
+    };
+    let now = app.clock.unix();
+    let administrator = match token {
+        Ok(Some(TokenRecord { name, role, expires_at, .. })) if expires_at.is_none_or(|at| now < at) => {
+            Administrator { name, role }
+        }
+        Ok(_) => {
+            app.audit.stranger("admin-refused", request.uri(), &"wrong token or none");
+            return answer::refused(StatusCode::UNAUTHORIZED);
+        }
+        Err(error) => return answer::unavailable(&error),
+    };
+    if !administrator.role.may(permission) {
+        app.audit.forbidden(&administrator, request.uri());
+        return answer::refused(StatusCode::FORBIDDEN);
     }
-    app.audit.stranger("admin-refused", request.uri(), &"wrong token or none");
-    answer::refused(StatusCode::UNAUTHORIZED)
+    request.extensions_mut().insert(administrator);
+    next.run(request).await
 }
 
 /// POST: a device, by the record that the factory sealed.
-pub(super) async fn enrol(State(app): State<Arc<App>>, request: Request) -> Response {
+pub(super) async fn enrol(State(app): State<Arc<App>>, by: Extension<Administrator>, request: Request) -> Response {
     let record = match body::read(request.into_body(), ADMIN_BODY, app.limits.body()).await {
         Ok(record) => record,
         Err(why) => return answer::body_refused(why),
     };
-    match app.registry.enrol(&record).await {
-        Ok(Enrolment { device, epoch, renewed }) => {
-            let event = if renewed { "device-renewed" } else { "device-enrolled" };
-            match app.audit.admin(event, device.to_string(), format!("key epoch {epoch}")).await {
-                Ok(()) => answer::document(
-                    if renewed { StatusCode::OK } else { StatusCode::CREATED },
-                    &serde_json::json!({ "device": device.as_str(), "epoch": epoch.0, "renewed": renewed }),
-                ),
-                Err(error) => answer::unavailable(&error),
-            }
-        }
+    match app.registry.enrol(&record, &by).await {
+        Ok(Enrolment { device, epoch, renewed }) => answer::document(
+            if renewed { StatusCode::OK } else { StatusCode::CREATED },
+            &serde_json::json!({ "device": device.as_str(), "epoch": epoch.0, "renewed": renewed }),
+        ),
         Err(error) => match error.code() {
-            Some(code) => refused_admin(&app, code, error.to_string()).await,
+            Some(code) => refused_admin(&app, &by, code, error.to_string()).await,
             None => answer::unavailable(&error),
         },
     }
 }
 
 /// POST: a release; see `firmware::upload` for the form of the body.
-pub(super) async fn release(State(app): State<Arc<App>>, request: Request) -> Response {
+pub(super) async fn release(State(app): State<Arc<App>>, by: Extension<Administrator>, request: Request) -> Response {
     let Some(_place) = app.firmware.begin_upload() else {
         return answer::refused_because(StatusCode::CONFLICT, "upload-under-way", "another upload is under way");
     };
@@ -59,34 +76,30 @@ pub(super) async fn release(State(app): State<Arc<App>>, request: Request) -> Re
         Ok(upload) => upload,
         Err(why) => return answer::body_refused(why),
     };
-    match app.firmware.accept(upload).await {
-        Ok(Accepted { release, version, already_there }) => {
-            match app.audit.admin("release-accepted", release.to_string(), format!("version {version}")).await {
-                Ok(()) => answer::document(
-                    if already_there { StatusCode::OK } else { StatusCode::CREATED },
-                    &serde_json::json!({ "release": release.to_string(), "version": version.to_string() }),
-                ),
-                Err(error) => answer::unavailable(&error),
-            }
-        }
+    match app.firmware.accept(upload, &by).await {
+        Ok(Accepted { release, version, already_there }) => answer::document(
+            if already_there { StatusCode::OK } else { StatusCode::CREATED },
+            &serde_json::json!({ "release": release.to_string(), "version": version.to_string() }),
+        ),
         Err(error) => match error.code() {
-            Some(code) => refused_admin(&app, code, error.to_string()).await,
+            Some(code) => refused_admin(&app, &by, code, error.to_string()).await,
             None => answer::unavailable(&error),
         },
     }
 }
 
 /// POST: offers a release to the fleet.
-pub(super) async fn publish(State(app): State<Arc<App>>, Path(release): Path<String>) -> Response {
+pub(super) async fn publish(
+    State(app): State<Arc<App>>,
+    by: Extension<Administrator>,
+    Path(release): Path<String>,
+) -> Response {
     let Ok(release) = release.parse::<ReleaseId>() else { return answer::refused(StatusCode::NOT_FOUND) };
-    match app.firmware.publish(release).await {
-        Ok(()) => match app.audit.admin("release-published", release.to_string(), String::new()).await {
-            Ok(()) => answer::document(StatusCode::OK, &serde_json::json!({ "release": release.to_string() })),
-            Err(error) => answer::unavailable(&error),
-        },
+    match app.firmware.publish(release, &by).await {
+        Ok(()) => answer::document(StatusCode::OK, &serde_json::json!({ "release": release.to_string() })),
         Err(ReleaseRefusal::UnknownRelease) => answer::refused(StatusCode::NOT_FOUND),
         Err(error) => match error.code() {
-            Some(code) => refused_admin(&app, code, error.to_string()).await,
+            Some(code) => refused_admin(&app, &by, code, error.to_string()).await,
             None => answer::unavailable(&error),
         },
     }
@@ -147,8 +160,8 @@ impl Default for Page {
 }
 
 /// An administrator learns why; so does the audit log.
-async fn refused_admin(app: &App, code: &'static str, why: String) -> Response {
-    match app.audit.admin(code, String::new(), why.clone()).await {
+pub(super) async fn refused_admin(app: &App, by: &Administrator, code: &'static str, why: String) -> Response {
+    match app.audit.refused(by, code, why.clone()).await {
         Ok(()) => answer::refused_because(StatusCode::UNPROCESSABLE_ENTITY, code, &why),
         Err(error) => answer::unavailable(&error),
     }

@@ -3,8 +3,10 @@
 
 use super::{
     Acceptance, AuditEntry, DeviceRecord, Enrolled, Published, ReleaseAdded, ReleaseRecord, StatusRecord, Store,
-    StoreError, StoredReading, Verdict,
+    StoreError, StoredReading, TokenAdded, TokenRevoked, Verdict,
 };
+use crate::admin_token::{TokenHash, TokenRecord};
+use crate::administrator::Role;
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::note::NoteSigner;
 use crate::audit::review::review;
@@ -35,6 +37,8 @@ pub(super) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
         keeps_projects_and_chips_apart(open()).await;
         keeps_history_and_audit_in_order(open()).await;
         signs_the_log_with_each_entry(open()).await;
+        notes_a_change_with_it_and_no_refusal(open()).await;
+        keeps_tokens_apart_and_the_last_admin(open()).await;
         loses_no_entry_of_many_at_once(open()).await;
     });
     behaves_like_a_map(&runtime, open);
@@ -76,6 +80,51 @@ async fn signs_the_log_with_each_entry(store: impl Store) {
     assert_eq!(store.kept_checkpoint().await.unwrap(), "");
     store.keep_checkpoint(kept[3].clone()).await.unwrap();
     assert_eq!(store.kept_checkpoint().await.unwrap(), kept[3]);
+}
+
+async fn notes_a_change_with_it_and_no_refusal(store: impl Store) {
+    let notes = async || store.audit_lines(0, 100).await.unwrap().len();
+    enrolled(&store, "a", 0).await;
+    assert_eq!(notes().await, 1);
+    let device = store.device(id("a")).await.unwrap().unwrap().record;
+    assert!(matches!(store.enrol(device, entry(1)).await.unwrap(), Enrolled::Stale { .. }));
+    assert_eq!(notes().await, 1);
+    let new = release(1, (1, 0, 0), 1);
+    for _ in 0..2 {
+        store.add_release(new.clone(), entry(2)).await.unwrap();
+    }
+    assert_eq!(notes().await, 2);
+    for _ in 0..2 {
+        store.publish_release(new.id, 1, entry(3)).await.unwrap();
+    }
+    assert_eq!(notes().await, 3);
+}
+
+async fn keeps_tokens_apart_and_the_last_admin(store: impl Store) {
+    let token = |name: &str, role, number: u8, expires_at| TokenRecord {
+        name: name.parse().unwrap(),
+        role,
+        hash: TokenHash([number; 32]),
+        added_at: 5,
+        expires_at,
+    };
+    let name = |name: &str| name.parse().unwrap();
+    let (first, second) = (token("first", Role::Admin, 1, None), token("ci", Role::ReleaseManager, 2, Some(9)));
+    assert_eq!(store.add_token(first.clone(), entry(0)).await.unwrap(), TokenAdded::Added);
+    assert_eq!(store.add_token(second.clone(), entry(1)).await.unwrap(), TokenAdded::Added);
+    let twin = token("ci", Role::Admin, 3, None);
+    assert_eq!(store.add_token(twin, entry(2)).await.unwrap(), TokenAdded::NameTaken);
+    assert_eq!(store.token(TokenHash([2; 32])).await.unwrap(), Some(second.clone()));
+    assert_eq!(store.token(TokenHash([3; 32])).await.unwrap(), None);
+    assert_eq!(store.tokens().await.unwrap(), [second, first]);
+    // An admin whose token expires does not count.
+    assert_eq!(store.add_token(token("guest", Role::Admin, 4, Some(9)), entry(3)).await.unwrap(), TokenAdded::Added);
+    assert_eq!(store.revoke_token(name("first"), entry(4)).await.unwrap(), TokenRevoked::LastAdmin);
+    assert_eq!(store.add_token(token("other", Role::Admin, 5, None), entry(5)).await.unwrap(), TokenAdded::Added);
+    assert_eq!(store.revoke_token(name("first"), entry(6)).await.unwrap(), TokenRevoked::Revoked);
+    assert_eq!(store.revoke_token(name("first"), entry(7)).await.unwrap(), TokenRevoked::Unknown);
+    assert_eq!(store.token(TokenHash([1; 32])).await.unwrap(), None);
+    assert_eq!(store.audit_lines(0, 100).await.unwrap().len(), 5, "refusals note nothing here");
 }
 
 async fn loses_no_entry_of_many_at_once(store: impl Store) {
@@ -154,11 +203,11 @@ async fn raises_an_epoch_but_never_lowers_it(store: impl Store) {
     assert_eq!(store.accept_once(packet("a", 500)).await.unwrap(), Verdict::Accepted);
     // The same epoch again would lower the nonce: refused, and nothing changes.
     let again = DeviceRecord { nonce_floor: Nonce(3), ..device("a", 0) };
-    assert_eq!(store.enrol(again).await.unwrap(), Enrolled::Stale { current: KeyEpoch(1) });
+    assert_eq!(store.enrol(again, entry(1)).await.unwrap(), Enrolled::Stale { current: KeyEpoch(1) });
     assert_eq!(store.accept_once(packet("a", 500)).await.unwrap(), Verdict::Duplicate);
 
     let next = DeviceRecord { epoch: KeyEpoch(2), sealed_root_key: vec![2], ..device("a", 20) };
-    assert_eq!(store.enrol(next.clone()).await.unwrap(), Enrolled::NewEpoch);
+    assert_eq!(store.enrol(next.clone(), entry(1)).await.unwrap(), Enrolled::NewEpoch);
     let stored = store.device(id("a")).await.unwrap().unwrap();
     assert_eq!((stored.record, stored.last_nonce), (next, Nonce(20)));
     assert_eq!(
@@ -220,44 +269,48 @@ async fn keeps_devices_apart(store: impl Store) {
 
 async fn orders_releases_by_number(store: impl Store) {
     let (old, new) = (release(1, (1, 9, 0), 1), release(2, (1, 10, 0), 1));
-    assert_eq!(store.add_release(new.clone()).await.unwrap(), ReleaseAdded::Added);
-    assert_eq!(store.add_release(new.clone()).await.unwrap(), ReleaseAdded::AlreadyThere);
-    assert_eq!(store.add_release(old.clone()).await.unwrap(), ReleaseAdded::Added, "nothing is published yet");
+    assert_eq!(store.add_release(new.clone(), entry(1)).await.unwrap(), ReleaseAdded::Added);
+    assert_eq!(store.add_release(new.clone(), entry(1)).await.unwrap(), ReleaseAdded::AlreadyThere);
+    assert_eq!(
+        store.add_release(old.clone(), entry(1)).await.unwrap(),
+        ReleaseAdded::Added,
+        "nothing is published yet"
+    );
     assert_eq!(newest(&store).await, None);
     let twin = ReleaseRecord { id: ReleaseId([9; 32]), ..new.clone() };
-    assert_eq!(store.add_release(twin).await.unwrap(), ReleaseAdded::VersionTaken);
+    assert_eq!(store.add_release(twin, entry(1)).await.unwrap(), ReleaseAdded::VersionTaken);
 
-    assert_eq!(store.publish_release(new.id, 77).await.unwrap(), Published::Published);
-    assert_eq!(store.publish_release(new.id, 78).await.unwrap(), Published::AlreadyPublished);
+    assert_eq!(store.publish_release(new.id, 77, entry(1)).await.unwrap(), Published::Published);
+    assert_eq!(store.publish_release(new.id, 78, entry(1)).await.unwrap(), Published::AlreadyPublished);
     assert_eq!(store.release(new.id).await.unwrap(), Some(ReleaseRecord { published_at: Some(77), ..new.clone() }));
     assert_eq!(newest(&store).await, Some(new.id));
     let refused = Published::NotNewer { newest: new.version, secure_version: new.secure_version };
-    assert_eq!(store.publish_release(old.id, 79).await.unwrap(), refused);
-    assert_eq!(store.publish_release(ReleaseId([5; 32]), 79).await.unwrap(), Published::UnknownRelease);
+    assert_eq!(store.publish_release(old.id, 79, entry(1)).await.unwrap(), refused);
+    assert_eq!(store.publish_release(ReleaseId([5; 32]), 79, entry(1)).await.unwrap(), Published::UnknownRelease);
     assert_eq!(store.release(ReleaseId([5; 32])).await.unwrap(), None);
     let refused = ReleaseAdded::NotNewer { newest: new.version, secure_version: new.secure_version };
-    assert_eq!(store.add_release(release(3, (1, 9, 5), 1)).await.unwrap(), refused);
+    assert_eq!(store.add_release(release(3, (1, 9, 5), 1), entry(1)).await.unwrap(), refused);
 }
 
 async fn refuses_a_lower_secure_version(store: impl Store) {
     let first = release(1, (1, 0, 0), 2);
-    store.add_release(first.clone()).await.unwrap();
-    store.publish_release(first.id, 1).await.unwrap();
+    store.add_release(first.clone(), entry(1)).await.unwrap();
+    store.publish_release(first.id, 1, entry(1)).await.unwrap();
     let refused = ReleaseAdded::NotNewer { newest: first.version, secure_version: first.secure_version };
-    assert_eq!(store.add_release(release(2, (2, 0, 0), 1)).await.unwrap(), refused);
-    assert_eq!(store.add_release(release(3, (2, 0, 0), 2)).await.unwrap(), ReleaseAdded::Added);
+    assert_eq!(store.add_release(release(2, (2, 0, 0), 1), entry(1)).await.unwrap(), refused);
+    assert_eq!(store.add_release(release(3, (2, 0, 0), 2), entry(1)).await.unwrap(), ReleaseAdded::Added);
 }
 
 async fn keeps_projects_and_chips_apart(store: impl Store) {
     let first = release(1, (5, 0, 0), 5);
-    store.add_release(first.clone()).await.unwrap();
-    store.publish_release(first.id, 1).await.unwrap();
+    store.add_release(first.clone(), entry(1)).await.unwrap();
+    store.publish_release(first.id, 1, entry(1)).await.unwrap();
     for (number, other) in [
         (2, ReleaseRecord { chip: Chip::Esp32S3, ..release(2, (1, 0, 0), 0) }),
         (3, ReleaseRecord { project: "other".into(), ..release(3, (1, 0, 0), 0) }),
     ] {
-        assert_eq!(store.add_release(other.clone()).await.unwrap(), ReleaseAdded::Added, "{number}");
-        assert_eq!(store.publish_release(other.id, 2).await.unwrap(), Published::Published, "{number}");
+        assert_eq!(store.add_release(other.clone(), entry(1)).await.unwrap(), ReleaseAdded::Added, "{number}");
+        assert_eq!(store.publish_release(other.id, 2, entry(1)).await.unwrap(), Published::Published, "{number}");
     }
     assert_eq!(newest(&store).await, Some(first.id));
     assert_eq!(store.newest_release("app".into(), Chip::Esp32C6).await.unwrap(), None);
@@ -283,7 +336,13 @@ async fn keeps_history_and_audit_in_order(store: impl Store) {
 }
 
 fn entry(number: u64) -> AuditEntry {
-    AuditEntry { at: number, subject: "a".into(), event: "replay".into(), detail: format!("nonce {number}") }
+    AuditEntry {
+        at: number,
+        by: "a".into(),
+        subject: "a".into(),
+        event: "replay".into(),
+        detail: format!("nonce {number}"),
+    }
 }
 
 /// The same random packets go to the store and to a `HashMap`; both must say the same.
@@ -324,7 +383,7 @@ fn behaves_like_a_map<S: Store>(runtime: &tokio::runtime::Runtime, mut open: imp
 
 async fn enrolled(store: &impl Store, name: &str, floor: u32) {
     let device = device(name, floor);
-    assert_eq!(store.enrol(device.clone()).await.unwrap(), Enrolled::New);
+    assert_eq!(store.enrol(device.clone(), entry(1)).await.unwrap(), Enrolled::New);
     let stored = store.device(id(name)).await.unwrap().unwrap();
     assert_eq!((stored.record, stored.last_nonce), (device, Nonce(floor)));
 }

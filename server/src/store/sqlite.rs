@@ -2,19 +2,21 @@
 
 mod audit_log;
 mod rows;
+mod tokens;
 
 use super::group_commit::Writer;
 use super::{
     Acceptance, AuditEntry, DeviceRecord, Enrolled, Pending, Published, ReleaseAdded, ReleaseRecord, StatusRecord,
-    Store, StoreError, StoredDevice, StoredReading, Verdict,
+    Store, StoreError, StoredDevice, StoredReading, TokenAdded, TokenRevoked, Verdict,
 };
+use crate::admin_token::{TokenHash, TokenRecord};
+use crate::administrator::AdminName;
 use crate::audit::note::NoteSigner;
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
 use cotter_wire::version::Version;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 mod migrations {
@@ -24,8 +26,6 @@ mod migrations {
 /// A store in one file.
 pub struct SqliteStore {
     writer: Writer,
-    /// Whether the audit log has an entry that is not signed yet.
-    grown: Arc<AtomicBool>,
     readers: Arc<Readers>,
 }
 
@@ -39,13 +39,9 @@ impl SqliteStore {
         migrations::migrations::runner().run(&mut connection).map_err(Box::new)?;
         audit_log::import(&connection)?;
         audit_log::sign(&connection, &signer)?;
-        let grown = Arc::new(AtomicBool::new(false));
-        let is_grown = Arc::clone(&grown);
-        let before_commit = move |connection: &Connection| {
-            if is_grown.swap(false, Ordering::Relaxed) { audit_log::sign(connection, &signer) } else { Ok(()) }
-        };
+        let before_commit = move |connection: &Connection| audit_log::sign(connection, &signer);
         let writer = Writer::start(connection, before_commit).map_err(|_| StoreError::Unavailable)?;
-        Ok(Self { writer, grown, readers: Arc::new(Readers { path: path.into(), idle: Mutex::default() }) })
+        Ok(Self { writer, readers: Arc::new(Readers { path: path.into(), idle: Mutex::default() }) })
     }
 
     /// Runs `work` in the shared transaction and resolves after its commit.
@@ -102,8 +98,14 @@ impl Store for SqliteStore {
         self.write(move |connection| accept_once(connection, &acceptance))
     }
 
-    fn enrol(&self, device: DeviceRecord) -> Pending<'_, Enrolled> {
-        self.write(move |connection| enrol(connection, &device))
+    fn enrol(&self, device: DeviceRecord, note: AuditEntry) -> Pending<'_, Enrolled> {
+        self.write(move |connection| {
+            let enrolled = enrol(connection, &device)?;
+            if !matches!(enrolled, Enrolled::Stale { .. }) {
+                audit_log::append(connection, note)?;
+            }
+            Ok(enrolled)
+        })
     }
 
     fn device(&self, id: DeviceId) -> Pending<'_, Option<StoredDevice>> {
@@ -120,12 +122,24 @@ impl Store for SqliteStore {
         self.read(move |connection| readings(connection, &id, limit))
     }
 
-    fn add_release(&self, release: ReleaseRecord) -> Pending<'_, ReleaseAdded> {
-        self.write(move |connection| add_release(connection, &release))
+    fn add_release(&self, release: ReleaseRecord, note: AuditEntry) -> Pending<'_, ReleaseAdded> {
+        self.write(move |connection| {
+            let added = add_release(connection, &release)?;
+            if added == ReleaseAdded::Added {
+                audit_log::append(connection, note)?;
+            }
+            Ok(added)
+        })
     }
 
-    fn publish_release(&self, id: ReleaseId, at: u64) -> Pending<'_, Published> {
-        self.write(move |connection| publish_release(connection, id, at))
+    fn publish_release(&self, id: ReleaseId, at: u64, note: AuditEntry) -> Pending<'_, Published> {
+        self.write(move |connection| {
+            let published = publish_release(connection, id, at)?;
+            if published == Published::Published {
+                audit_log::append(connection, note)?;
+            }
+            Ok(published)
+        })
     }
 
     fn release(&self, id: ReleaseId) -> Pending<'_, Option<ReleaseRecord>> {
@@ -164,11 +178,23 @@ impl Store for SqliteStore {
     }
 
     fn append_audit(&self, entry: AuditEntry) -> Pending<'_, u64> {
-        let grown = Arc::clone(&self.grown);
-        self.write(move |connection| {
-            grown.store(true, Ordering::Relaxed);
-            audit_log::append(connection, entry)
-        })
+        self.write(move |connection| audit_log::append(connection, entry))
+    }
+
+    fn add_token(&self, token: TokenRecord, note: AuditEntry) -> Pending<'_, TokenAdded> {
+        self.write(move |connection| tokens::add(connection, &token, note))
+    }
+
+    fn revoke_token(&self, name: AdminName, note: AuditEntry) -> Pending<'_, TokenRevoked> {
+        self.write(move |connection| tokens::revoke(connection, &name, note))
+    }
+
+    fn token(&self, hash: TokenHash) -> Pending<'_, Option<TokenRecord>> {
+        self.read(move |connection| tokens::by_hash(connection, hash))
+    }
+
+    fn tokens(&self) -> Pending<'_, Vec<TokenRecord>> {
+        self.read(tokens::all)
     }
 
     fn audit_tail(&self, limit: usize) -> Pending<'_, Vec<AuditEntry>> {

@@ -80,6 +80,7 @@ impl Product {
         let made = init(
             directory.path(),
             &InitOptions {
+                admin: "admin".parse().unwrap(),
                 listen: ([127, 0, 0, 1], 0).into(),
                 project: release::PROJECT.into(),
                 manifest_keys: signers.public_key_files.clone(),

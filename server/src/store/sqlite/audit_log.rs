@@ -25,13 +25,12 @@ pub(super) fn append(connection: &Connection, entry: AuditEntry) -> Result<u64, 
 
 /// Signs the log as it is now, if it has grown since it was signed last.
 pub(super) fn sign(connection: &Connection, signer: &NoteSigner) -> Result<(), StoreError> {
-    let log = frontier(connection)?;
-    let note = checkpoint(connection)?;
-    if Checkpoint::open(&note, signer.key()).is_ok_and(|signed| signed.size == log.size()) {
+    let mut grown = connection.prepare_cached("SELECT 1 FROM audit_tree WHERE signed IS NOT size")?;
+    if grown.query_row([], |_| Ok(())).optional()?.is_none() {
         return Ok(());
     }
-    let note = Checkpoint::of(&log).sign(signer);
-    connection.prepare_cached("UPDATE audit_tree SET checkpoint = ?1")?.execute([note])?;
+    let note = Checkpoint::of(&frontier(connection)?).sign(signer);
+    connection.prepare_cached("UPDATE audit_tree SET checkpoint = ?1, signed = size")?.execute([note])?;
     Ok(())
 }
 

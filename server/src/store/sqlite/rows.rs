@@ -1,6 +1,7 @@
 //! Rows to records and back. A value that we would never write is [`StoreError::Corrupt`], not a guess.
 
 use super::Counter;
+use crate::admin_token::{TokenHash, TokenRecord};
 use crate::store::{AuditEntry, DeviceRecord, ReleaseRecord, StatusRecord, StoreError, StoredDevice, StoredReading};
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
@@ -81,9 +82,23 @@ pub(super) fn report_text(report: &StatusReport) -> Result<String, StoreError> {
     Ok(String::from_utf8_lossy(text).into_owned())
 }
 
-/// Columns: at, subject, event, detail.
+/// Columns: at, subject, event, detail. Version 1 of the tables did not say by whom.
 pub(super) fn audit(row: &Row<'_>) -> Result<AuditEntry, StoreError> {
-    Ok(AuditEntry { at: unsigned(row, 0)?, subject: row.get(1)?, event: row.get(2)?, detail: row.get(3)? })
+    let (at, by) = (unsigned(row, 0)?, String::new());
+    Ok(AuditEntry { at, by, subject: row.get(1)?, event: row.get(2)?, detail: row.get(3)? })
+}
+
+/// Columns: name, role, hash, `added_at`, `expires_at`.
+pub(super) fn token(row: &Row<'_>) -> Result<TokenRecord, StoreError> {
+    let (name, role): (String, String) = (row.get(0)?, row.get(1)?);
+    let expires_at: Option<i64> = row.get(4)?;
+    Ok(TokenRecord {
+        name: name.parse().map_err(|_| corrupt("admin_token.name"))?,
+        role: role.parse().map_err(|_| corrupt("admin_token.role"))?,
+        hash: TokenHash(row.get(2)?),
+        added_at: unsigned(row, 3)?,
+        expires_at: expires_at.map(u64::try_from).transpose().map_err(|_| corrupt("admin_token.expires_at"))?,
+    })
 }
 
 /// A time as SQLite can hold it.
