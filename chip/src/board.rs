@@ -2,13 +2,17 @@
 
 mod security_info;
 
-use crate::bootloader;
+use crate::application;
+use crate::bootloader::{self, Ended};
 use crate::crypt::{TransparentFlash, flash_key, has_flash_key};
 use crate::efuse::{BurnError, BurnSet, EfuseFileError, Efuses, Setting};
+use crate::entropy::Entropy;
 use crate::fault::Fault;
 use crate::flash::{Flash, FlashError, FlashFileError};
+use crate::power_cuts;
 use crate::report::{BootReport, Outcome, Record, RefusalCode};
-use crate::rom::{self, DownloadMode};
+use crate::rom::{self, DownloadMode, Reset};
+use crate::second_stage::{SecondStage, SecondStageError};
 use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::{ChipRevision, EfuseImage};
@@ -22,6 +26,8 @@ pub struct VirtualChip {
     flash: Flash,
     efuses: Efuses,
     fault: Fault,
+    second_stage: SecondStage,
+    entropy: Entropy,
 }
 
 /// Size of the flash on a board made by [`VirtualChip::new`].
@@ -53,7 +59,7 @@ impl VirtualChip {
 
     fn around(efuses: Efuses, fault: Fault) -> Result<Self, BoardError> {
         let flash = Flash::erased(FLASH_SIZE, fault.clone())?;
-        Ok(Self { flash, efuses, fault })
+        Ok(Self::from_parts(flash, efuses, fault))
     }
 
     /// The same chip on a board with an erased flash part of that size.
@@ -67,8 +73,24 @@ impl VirtualChip {
 
     /// A board from its parts, which should hang on the same supply.
     #[must_use]
-    pub const fn from_parts(flash: Flash, efuses: Efuses, fault: Fault) -> Self {
-        Self { flash, efuses, fault }
+    pub fn from_parts(flash: Flash, efuses: Efuses, fault: Fault) -> Self {
+        Self { flash, efuses, fault, second_stage: SecondStage::default(), entropy: Entropy::system() }
+    }
+
+    /// The same board with a second stage in its flash that was compiled like this.
+    ///
+    /// # Errors
+    /// [`BoardError::SecondStage`] if it cannot be built for this chip.
+    pub fn with_second_stage(self, second_stage: SecondStage) -> Result<Self, BoardError> {
+        let registers = self.efuses.image().map_err(|_| BoardError::PowerLost)?;
+        second_stage.check(self.chip(), registers.revision())?;
+        Ok(Self { second_stage, ..self })
+    }
+
+    /// The same board with other random numbers.
+    #[must_use]
+    pub fn with_entropy(self, entropy: Entropy) -> Self {
+        Self { entropy, ..self }
     }
 
     /// Another board with the same flash and eFuse content, hidden keys included, on a supply of its own: what is done
@@ -86,14 +108,17 @@ impl VirtualChip {
     /// As [`Self::duplicate`].
     pub fn duplicate_on(&self, fault: Fault) -> Result<Self, BoardError> {
         let flash = self.flash.duplicate(fault.clone());
-        Ok(Self { flash, efuses: self.efuses.duplicate(fault.clone()), fault })
+        let efuses = self.efuses.duplicate(fault.clone());
+        Ok(Self { flash, efuses, fault, second_stage: self.second_stage.clone(), entropy: self.entropy.fork() })
     }
 
-    /// True if both have the same flash content and the same eFuses, hidden keys included: from a reset on, one does
-    /// what the other does.
+    /// True if both have the same flash content, the same eFuses, hidden keys included, and the same second stage: from
+    /// a reset on, one does what the other does.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
-        self.efuses.holds(&other.efuses) && self.flash.holds(&other.flash)
+        self.second_stage == other.second_stage
+            && self.efuses.holds(&other.efuses)
+            && self.flash.holds(&other.flash)
     }
 
     /// Reads a board that [`Self::save`] wrote.
@@ -105,7 +130,7 @@ impl VirtualChip {
         let fault = Fault::default();
         let efuses = Efuses::load(chip, directory, fault.clone())?;
         let flash = Flash::load(&directory.join(FLASH_FILE), fault.clone())?;
-        Ok(Self { flash, efuses, fault })
+        Ok(Self::from_parts(flash, efuses, fault))
     }
 
     /// Writes the board into a directory: `flash.bin`, `efuse.bin` (which espefuse reads), `efuse-cells.bin`.
@@ -117,16 +142,38 @@ impl VirtualChip {
         Ok(self.efuses.save(directory)?)
     }
 
-    /// Switches the board on (if power was lost, it is back) and boots from flash.
+    /// Switches the board on (if power was lost, it is back) and boots from flash. A first boot that ends in a reset goes
+    /// on with the boot after it.
     #[must_use]
     pub fn power_on(&self) -> BootReport {
         self.reset();
         let mut record = Record::default();
+        let mut reset = Reset::PowerOn;
+        let verdict = loop {
+            match self.boot(reset, &mut record) {
+                Ok(Ended::Jump(booted)) => break Ok(booted),
+                Ok(Ended::Reset) => {
+                    self.efuses.reset();
+                    reset = Reset::Software;
+                }
+                Err(code) => break Err(code),
+            }
+        };
+        let mut report = record.close(verdict.map_or_else(Outcome::Refused, Outcome::Booted));
+        report.stranded = power_cuts::stranded(self, &report);
+        report
+    }
+
+    fn boot(&self, reset: Reset, record: &mut Record) -> Result<Ended, RefusalCode> {
         let mut view = self.transparent_flash();
-        let verdict = rom::boot(&view, &self.efuses, &mut record);
+        let verdict = rom::boot(&view, &self.efuses, reset, record);
         record.silence(false);
-        let verdict = verdict.and_then(|()| bootloader::boot(&mut view, &self.efuses, &mut record));
-        record.close(verdict.map_or_else(Outcome::Refused, Outcome::Booted))
+        verdict?;
+        let ended = bootloader::boot(&mut view, &self.efuses, &self.second_stage, &self.entropy, record)?;
+        if let Ended::Jump(_) = ended {
+            application::start(&mut view, &self.efuses, &self.second_stage, &self.entropy, record)?;
+        }
+        Ok(ended)
     }
 
     /// Switches the board on with the boot button held: download mode, as far as the eFuses permit.
@@ -144,6 +191,12 @@ impl VirtualChip {
         let mut record = Record::default();
         let mode = rom::download(&self.efuses, &mut record);
         (mode, record.close(Outcome::Refused(RefusalCode::NoBootableApp)).lines)
+    }
+
+    /// What the second stage was compiled with.
+    #[must_use]
+    pub const fn second_stage(&self) -> &SecondStage {
+        &self.second_stage
     }
 
     /// Which chip is on the board.
@@ -365,6 +418,12 @@ pub enum BoardError {
         /// Which.
         chip: Chip,
     },
+    /// A second stage that cannot be built for the chip.
+    #[error(transparent)]
+    SecondStage(#[from] SecondStageError),
+    /// The supply is off.
+    #[error("the board has no power")]
+    PowerLost,
     /// The eFuse files.
     #[error(transparent)]
     EfuseFile(#[from] EfuseFileError),

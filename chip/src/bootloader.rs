@@ -1,8 +1,7 @@
-//! The second stage: from the ROM's jump to the application, as ESP-IDF's bootloader does it with app rollback,
-//! anti-rollback, Secure Boot V2 and flash encryption configured.
+//! The second stage: from the ROM's jump to the application, as ESP-IDF's bootloader does it with what
+//! [`crate::second_stage`] says was compiled in.
 //!
-//! Source: ESP-IDF `components/bootloader_support/src/bootloader_utility.c` and `bootloader_common_loader.c`
-//! (`CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE`, `CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK`, `CONFIG_SECURE_BOOT_V2_ENABLED`).
+//! Source: ESP-IDF `components/bootloader_support/src/bootloader_utility.c` and `bootloader_common_loader.c`.
 //! The code in flash is not executed: once the ROM has let it pass, whatever it is, this runs.
 //!
 //! | file | noun |
@@ -10,48 +9,92 @@
 //! | here | the order of things |
 //! | `app` | the image of an application, and why it may not run |
 //! | `selection` | otadata: which slot, and how it is rewritten |
+//! | `first_boot` | what is switched on between loading an application and starting it |
+//! | `flash_encryption` | the flash key, and encryption in place |
+//! | `secure_boot_v2`, `secure_boot_v1` | how Secure Boot is switched on |
+//! | `features` | the eFuses that go with either |
+//! | `efuse_batch` | how ESP-IDF burns eFuses |
 
 mod app;
+pub(crate) mod efuse_batch;
+pub(crate) mod features;
+mod first_boot;
+mod flash_encryption;
+mod secure_boot_v1;
+mod secure_boot_v2;
 mod selection;
 #[cfg(test)]
 mod tests;
 
 use crate::crypt::TransparentFlash;
 use crate::efuse::{Efuses, Setting};
+use crate::entropy::Entropy;
 use crate::flash::FlashError;
 use crate::report::{AppSlot, Booted, Record, RefusalCode, Stage, Step};
+use crate::second_stage::SecondStage;
 use app::App;
 use cotter_formats::efuse::unary;
 use cotter_formats::otadata::OtaState;
 use cotter_formats::partition::{DEFAULT_OFFSET, Partition, PartitionTable, PartitionType, Subtype, TABLE_LEN};
+use first_boot::{FirstBoot, Next};
 use selection::{Selection, Start};
 
-/// Boots an application; returns when the second stage would jump to it.
-pub(crate) fn boot(flash: &mut TransparentFlash, efuses: &Efuses, record: &mut Record) -> Result<Booted, RefusalCode> {
+/// How the second stage ended.
+pub(crate) enum Ended {
+    /// It jumps to the application.
+    Jump(Booted),
+    /// It resets the chip, which then boots encrypted.
+    Reset,
+}
+
+/// Boots an application; returns when the second stage would jump to it, or reset the chip.
+pub(crate) fn boot(
+    flash: &mut TransparentFlash,
+    efuses: &Efuses,
+    config: &SecondStage,
+    entropy: &Entropy,
+    record: &mut Record,
+) -> Result<Ended, RefusalCode> {
     // 1. The partition table, through the cache. Off-spec: one without MD5 is refused; ESP-IDF lets it pass.
     let table = read_table(flash, record)?;
     let candidates = Candidates::of(&table);
 
     // 2. otadata: what was booted and not confirmed is given up, then the newest entry that is still good and whose
     //    application is not too old selects a slot. A new one is now on probation.
-    let required = unary::count(efuses.read_setting(Setting::SecureVersion)?);
+    let burned = unary::count(efuses.read_setting(Setting::SecureVersion)?);
+    let required = if config.anti_rollback { burned } else { 0 };
     let mut selection = Selection::read(&table, flash)?;
-    selection.abort_unconfirmed(flash, record)?;
+    if config.app_rollback {
+        selection.abort_unconfirmed(flash, record)?;
+    }
     let start = selection.start(flash, required, record)?;
-    selection.put_on_probation(start, flash, record)?;
+    if config.app_rollback {
+        selection.put_on_probation(start, flash, record)?;
+    }
 
     // 3. From the selected slot down to factory, then from the selected slot up, then test.
     for (slot, partition) in candidates.in_order(start) {
-        match App::load(flash, efuses, partition, required) {
+        match App::load(flash, efuses, partition, required, config, record) {
             Ok(app) => {
                 let offset = partition.offset;
                 record.line(format!("boot: Loaded app from partition at offset {offset}"));
                 // 4. What must be remembered about this boot.
                 let state = selection.confirm_initial(slot, flash, record)?.or(start.state_of(slot));
-                if state == Some(OtaState::VALID) {
+                if state == Some(OtaState::VALID) && config.anti_rollback {
                     burn_secure_version(app.secure_version, efuses, record)?;
                 }
-                return Ok(app.into_booted(slot, offset, state));
+                // 5. What is compiled in and not switched on yet. If that fails, the next slot is tried.
+                let first_boot = FirstBoot { flash, efuses, config, entropy, partition };
+                match first_boot.switch_on(record) {
+                    Ok(Next::Jump) => return Ok(Ended::Jump(app.into_booted(slot, offset, state))),
+                    Ok(Next::Reset) => return Ok(Ended::Reset),
+                    Err(code @ (RefusalCode::PowerLost | RefusalCode::BootKeyHalfProtected)) => return Err(code),
+                    Err(code) => {
+                        let line = format!("boot: not switched on: {code}");
+                        refuse_step(slot, line, code, record);
+                        log_not_bootable(slot, record);
+                    }
+                }
             }
             Err(refusal) if refusal.code == RefusalCode::PowerLost => return Err(refusal.code),
             Err(refusal) => refuse(slot, &refusal, record),
@@ -106,18 +149,20 @@ impl<'a> Candidates<'a> {
 
 fn refuse(slot: AppSlot, refusal: &app::Refusal, record: &mut Record) {
     record.line(refusal.line.clone());
+    log_not_bootable(slot, record);
+    refuse_step(slot, refusal.line.clone(), refusal.code, record);
+}
+
+fn log_not_bootable(slot: AppSlot, record: &mut Record) {
     record.line(match slot {
         AppSlot::Factory => "boot: Factory app partition is not bootable".to_owned(),
         AppSlot::Ota(index) => format!("boot: OTA app partition slot {index} is not bootable"),
         AppSlot::Test => "boot: Factory test app partition is not bootable".to_owned(),
     });
-    record.push(Step {
-        stage: Stage::SecondStage,
-        what: "application",
-        slot: Some(slot),
-        found: refusal.line.clone(),
-        refusal: Some(refusal.code),
-    });
+}
+
+fn refuse_step(slot: AppSlot, found: String, code: RefusalCode, record: &mut Record) {
+    record.push(Step { stage: Stage::SecondStage, what: "application", slot: Some(slot), found, refusal: Some(code) });
 }
 
 /// Burns the missing low bits of `SECURE_VERSION`, so that nothing older than a confirmed application boots again.

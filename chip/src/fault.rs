@@ -140,10 +140,11 @@ pub(crate) enum Extent {
 }
 
 /// The randomness of a torn operation (SplitMix64): the same seed and operation always tear in the same way.
+#[derive(Clone)]
 pub(crate) struct Noise(u64);
 
 impl Noise {
-    const fn new(seed: u64, op: u64) -> Self {
+    pub(crate) const fn new(seed: u64, op: u64) -> Self {
         Self(seed ^ op.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 

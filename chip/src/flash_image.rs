@@ -65,6 +65,11 @@ impl FlashImage {
         Image::scan(&self.bytes, self.chip).expect("it was scanned when it was read")
     }
 
+    /// The same as bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Length without signature.
     pub(crate) fn len(&self) -> FlashLen {
         FlashLen(u32::try_from(self.bytes.len()).expect("it fits into the flash"))

@@ -9,17 +9,23 @@
 //! | `flash_image` | an image as it lies in flash |
 //! | `trusted_keys` | the Secure Boot digests that count |
 //! | `rom` | the boot ROM, line by line |
-//! | `bootloader` | the second stage: slots, rollback, anti-rollback |
+//! | `bootloader` | the second stage: slots, rollback, anti-rollback, what the first boot switches on |
+//! | `second_stage` | what the second stage was compiled with |
+//! | `application` | what ESP-IDF does in the application before `app_main` |
+//! | `power_cuts` | a first boot that is cut at every operation: what comes back, what does not |
+//! | `entropy` | random numbers |
 //! | `board` | the whole thing: power it on, or write to it in download mode |
 //! | `loader` | download mode on the serial line: ROM and stub, as tools speak with them |
 //! | `uart` | what the chip prints, and who answers on its serial line |
 //! | `peripheral` | HMAC, Digital Signature, the lock of JTAG |
 //! | `report` | what a boot did, with stable refusal codes |
 
+mod application;
 pub mod board;
 mod bootloader;
 pub mod crypt;
 pub mod efuse;
+pub mod entropy;
 pub mod fault;
 #[cfg(test)]
 mod fixtures;
@@ -27,7 +33,9 @@ pub mod flash;
 mod flash_image;
 pub mod loader;
 pub mod peripheral;
+pub mod power_cuts;
 pub mod report;
 pub mod rom;
+pub mod second_stage;
 mod trusted_keys;
 pub mod uart;

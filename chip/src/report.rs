@@ -14,6 +14,9 @@ pub struct BootReport {
     pub lines: Vec<String>,
     /// How it ended.
     pub outcome: Outcome,
+    /// If nothing runs because a first boot was interrupted: what is in the way, and what would help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stranded: Option<Stranded>,
 }
 
 impl BootReport {
@@ -39,6 +42,76 @@ impl BootReport {
     #[must_use]
     pub fn slot_refusal(&self, slot: AppSlot) -> Option<RefusalCode> {
         self.steps.iter().filter(|step| step.slot == Some(slot)).find_map(|step| step.refusal)
+    }
+}
+
+/// A chip whose first boot was interrupted where ESP-IDF does not find its way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Stranded {
+    /// Where it stands.
+    pub at: StrandedAt,
+    /// What a person could still do.
+    pub remedy: Remedy,
+}
+
+impl fmt::Display for Stranded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.at, self.remedy)
+    }
+}
+
+/// Where a first boot was interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrandedAt {
+    /// The flash was being encrypted in place, and the count that switches decryption on is not burned.
+    HalfEncryptedFlash,
+    /// The flash key is burned in part, or without its protections.
+    HalfBurnedFlashKey,
+    /// Secure Boot is burned in part.
+    HalfBurnedSecureBoot,
+    /// The eFuse key of NVS encryption is burned in part.
+    HalfBurnedHmacKey,
+    /// ESP32-C2: Secure Boot is on, flash encryption is not, and ESP-IDF switches on both or none.
+    OnlyOneOfTwo,
+}
+
+impl fmt::Display for StrandedAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HalfEncryptedFlash => {
+                "interrupted while the flash was encrypted in place: the second stage is ciphertext that nobody decrypts"
+            }
+            Self::HalfBurnedFlashKey => "interrupted while the flash key was burned: key or protections are incomplete",
+            Self::HalfBurnedSecureBoot => "interrupted while Secure Boot was burned: its eFuses are incomplete",
+            Self::HalfBurnedHmacKey => "interrupted while the key of NVS encryption was burned: its block is taken",
+            Self::OnlyOneOfTwo => "interrupted between Secure Boot and flash encryption, which this chip gets together",
+        })
+    }
+}
+
+/// What brings a stranded chip back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Remedy {
+    /// Plaintext is flashed once more, and the first boot starts again.
+    Reflash,
+    /// Somebody burns the bits that are missing with espefuse, and then flashes plaintext.
+    FinishEfuses,
+    /// An application is built that takes another key block.
+    OtherKeyBlock,
+    /// Nothing, as long as it is this second stage.
+    None,
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reflash => "flash the plaintext images again",
+            Self::FinishEfuses => "burn the missing eFuse bits by hand, then flash the plaintext images again",
+            Self::OtherKeyBlock => "build the application for another key block",
+            Self::None => "nothing helps as long as it is this second stage",
+        })
     }
 }
 
@@ -77,6 +150,8 @@ pub enum Stage {
     Rom,
     /// The bootloader in flash.
     SecondStage,
+    /// What ESP-IDF runs in the application before `app_main`.
+    Application,
 }
 
 /// A place for an application.
@@ -196,6 +271,26 @@ refusal_codes! {
     SecureVersionTooLow = "secure-version-too-low",
     /// No slot holds anything that may run.
     NoBootableApp = "no-bootable-app",
+    /// The second stage burned eFuses, and they do not read back.
+    EfuseBurnFailed = "efuse-burn-failed",
+    /// The second stage needs a key block, and none is free.
+    NoFreeKeyBlock = "no-free-key-block",
+    /// A flash key is there, but not protected against reading and writing.
+    FlashKeyNotProtected = "flash-key-not-protected",
+    /// The count of flash encryption is write-protected while it is even.
+    CryptCountFrozen = "crypt-count-frozen",
+    /// Compiled to refuse a chip on which this is not on already.
+    NotEnabledBefore = "not-enabled-before",
+    /// ESP32-C2: Secure Boot and flash encryption can only be switched on together, and one of them is on.
+    OnlyOneOfTwo = "only-one-of-two",
+    /// The application is signed with other keys than the second stage.
+    KeysDiffer = "keys-differ",
+    /// The second stage is too long for the place before the partition table.
+    NoRoomForSignature = "no-room-for-signature",
+    /// ESP32: the key of Secure Boot V1 is hidden or frozen, but not both.
+    BootKeyHalfProtected = "boot-key-half-protected",
+    /// The application wants an HMAC key in a block that holds something else.
+    HmacBlockTaken = "hmac-block-taken",
 }
 
 impl fmt::Display for RefusalCode {
@@ -218,6 +313,8 @@ pub(crate) struct Record {
     steps: Vec<Step>,
     lines: Vec<String>,
     is_silent: bool,
+    /// What is being changed now.
+    doing: Option<String>,
 }
 
 impl Record {
@@ -238,14 +335,25 @@ impl Record {
         self.steps.push(Step { stage, what, slot: None, found: found.into(), refusal: None });
     }
 
+    /// Says what is being changed from now on; if power goes, the report names it.
+    pub(crate) fn doing(&mut self, what: String) {
+        self.doing = Some(what);
+    }
+
     /// Notes any step.
     pub(crate) fn push(&mut self, step: Step) {
         self.steps.push(step);
     }
 
     /// Closes the report.
-    pub(crate) fn close(self, outcome: Outcome) -> BootReport {
-        BootReport { steps: self.steps, lines: self.lines, outcome }
+    pub(crate) fn close(mut self, outcome: Outcome) -> BootReport {
+        if outcome == Outcome::Refused(RefusalCode::PowerLost)
+            && let Some(found) = self.doing.take()
+        {
+            let (stage, refusal) = (Stage::SecondStage, Some(RefusalCode::PowerLost));
+            self.steps.push(Step { stage, what: "power lost", slot: None, found, refusal });
+        }
+        BootReport { steps: self.steps, lines: self.lines, outcome, stranded: None }
     }
 }
 

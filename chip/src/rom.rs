@@ -29,14 +29,21 @@ use cotter_formats::image::{FlashMode, ImageHeader, MAX_SEGMENTS};
 use cotter_formats::secure_boot::v2::{EfuseTrust, Version};
 use zerocopy::IntoBytes;
 
+pub(crate) use banner::Reset;
+
 /// Boots from flash: returns when the ROM would jump to the second stage.
-pub(crate) fn boot(flash: &TransparentFlash, efuses: &Efuses, record: &mut Record) -> Result<(), RefusalCode> {
+pub(crate) fn boot(
+    flash: &TransparentFlash,
+    efuses: &Efuses,
+    reset: Reset,
+    record: &mut Record,
+) -> Result<(), RefusalCode> {
     let settings = efuses.image()?;
     let chip = efuses.chip();
 
     // 1. The banner, unless UART_PRINT_CONTROL forbids it.
     silence(efuses, record);
-    banner::print(chip, settings.revision(), banner::Strap::Flash, record);
+    banner::print(chip, settings.revision(), banner::Strap::Flash, reset, record);
 
     // 2. The first byte at the bootloader's offset must be the magic byte. Flash encryption, if it is on, has been
     //    applied by the cache: a plaintext image, or one for another address, is noise here.
@@ -118,7 +125,7 @@ pub(crate) fn boot(flash: &TransparentFlash, efuses: &Efuses, record: &mut Recor
 pub(crate) fn download(efuses: &Efuses, record: &mut Record) -> Result<DownloadMode, RefusalCode> {
     let settings = efuses.image()?;
     silence(efuses, record);
-    banner::print(efuses.chip(), settings.revision(), banner::Strap::Download, record);
+    banner::print(efuses.chip(), settings.revision(), banner::Strap::Download, Reset::PowerOn, record);
     if efuses.sensed(Setting::DownloadDisabled) != 0 {
         // ... and a reset, for ever.
         record.line("Download boot modes disabled");

@@ -3,16 +3,18 @@
 use crate::crypt::TransparentFlash;
 use crate::efuse::{Efuses, Setting};
 use crate::flash_image::{FlashImage, WalkError, read_header};
-use crate::report::{AppSlot, Booted, RefusalCode};
+use crate::report::{AppSlot, Booted, Record, RefusalCode};
+use crate::second_stage::{SecondStage, SecureBoot};
 use crate::trusted_keys::TrustedKeys;
 use cotter_formats::addr::{FlashAddr, FlashLen};
 use cotter_formats::efuse::EfuseImage;
 use cotter_formats::image::{AppDescriptor, Checksum, ImageHeader, MAX_SEGMENTS};
 use cotter_formats::otadata::OtaState;
 use cotter_formats::partition::Partition;
+use cotter_formats::secure_boot::v1;
 use cotter_formats::secure_boot::v2::{
-    BLOCK_LEN, BlockRefusal, ContentDigests, EfuseTrust, SignatureBlock, SignatureError, Support, Version, blocks_of,
-    support,
+    self, BLOCK_LEN, BlockRefusal, ContentDigests, EfuseTrust, Scheme, SignatureBlock, SignatureError, Support,
+    Version, blocks_of, support,
 };
 
 /// An application that may run.
@@ -30,6 +32,20 @@ pub(super) struct Refusal {
     pub(super) line: String,
 }
 
+/// An image in a partition that is whole, for this chip, and signed if it has to be.
+pub(super) struct Verified {
+    image: FlashImage,
+    signature: Checked,
+}
+
+/// Which signature was checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Checked {
+    None,
+    V1,
+    V2,
+}
+
 impl App {
     /// Checks the image in a partition. `required`: the secure version that the eFuses demand.
     pub(super) fn load(
@@ -37,16 +53,13 @@ impl App {
         efuses: &Efuses,
         partition: &Partition,
         required: u32,
+        config: &SecondStage,
+        record: &mut Record,
     ) -> Result<Self, Refusal> {
-        let (at, limit) = (partition.offset, partition.size);
-        let settings = efuses.image().map_err(|_| Refusal::power_lost())?;
+        let at = partition.offset;
 
         // 1. A header with the magic byte. (ESP-IDF looks at the descriptor first; the verdict is the same.)
-        let header = read_header(flash, at)?;
-        if header.magic != ImageHeader::MAGIC {
-            let line = format!("esp_image: image at {at} has invalid magic byte (nothing flashed here?)");
-            return Err(Refusal { code: RefusalCode::InvalidHeader, line });
-        }
+        check_magic(&read_header(flash, at)?, at)?;
 
         // 2. Anti-rollback, by what the descriptor says; that the descriptor is genuine is established below.
         let secure_version = secure_version(flash, at)?.ok_or_else(|| Refusal {
@@ -58,11 +71,43 @@ impl App {
             return Err(Refusal { code: RefusalCode::SecureVersionTooLow, line });
         }
 
-        // 3. For this chip and its revision, in at most 16 segments that fit into the partition.
+        // 3. The image itself.
+        let Verified { image, signature } = Verified::read(flash, efuses, partition, config, record)?;
+
+        // The descriptor was found above; if it is in no segment, it names nothing.
+        let (version, project_name) = image.parsed().app_descriptor().map_or_else(Default::default, |descriptor| {
+            (descriptor.version().to_owned(), descriptor.project_name().to_owned())
+        });
+        let is_verified = signature != Checked::None;
+        Ok(Self { secure_version, version, project_name, len: image.len(), is_verified })
+    }
+
+    pub(super) fn into_booted(self, slot: AppSlot, offset: FlashAddr, state: Option<OtaState>) -> Booted {
+        let Self { secure_version, version, project_name, len, is_verified } = self;
+        Booted { slot, offset, len, version, project_name, secure_version, is_verified, state }
+    }
+}
+
+impl Verified {
+    /// Checks the image in a partition, without regard to its secure version.
+    #[doc(alias = "esp_image_verify")]
+    pub(super) fn read(
+        flash: &TransparentFlash,
+        efuses: &Efuses,
+        partition: &Partition,
+        config: &SecondStage,
+        record: &mut Record,
+    ) -> Result<Self, Refusal> {
+        let (at, limit) = (partition.offset, partition.size);
+        let settings = efuses.image().map_err(|_| Refusal::power_lost())?;
+        let header = read_header(flash, at)?;
+        check_magic(&header, at)?;
+
+        // 1. For this chip and its revision, in at most 16 segments that fit into the partition.
         check_header(&header, &settings, efuses)?;
         let image = FlashImage::read(flash, at, limit)?;
 
-        // 4. The checksum.
+        // 2. The checksum.
         let parsed = image.parsed();
         let Checksum { stored, computed } = parsed.checksum();
         if stored != computed {
@@ -70,25 +115,44 @@ impl App {
             return Err(Refusal { code: RefusalCode::ChecksumMismatch, line });
         }
 
-        // 5. With Secure Boot the signature over the padded image, else the appended digest, if there is one.
-        let is_verified = EfuseTrust::of(&settings).enabled == Some(Version::V2);
-        if is_verified {
-            verify_signature(&image, flash, partition, &settings)?;
-        } else if parsed.digest().is_some_and(|digest| digest.stored != digest.computed) {
+        // 3. With Secure Boot the signature, over the padded image in V2, else the appended digest, if there is one.
+        let is_on = EfuseTrust::of(&settings).enabled == Some(Version::V2);
+        let signature = match &config.secure_boot {
+            SecureBoot::V1(secure_boot) => {
+                verify_v1(&image, flash, partition, &secure_boot.verification_key, record)?;
+                Checked::V1
+            }
+            SecureBoot::AsBurned if is_on => {
+                verify_signature(&image, flash, partition, &settings, Trust::Efuses)?;
+                Checked::V2
+            }
+            SecureBoot::V2(_) => {
+                verify_v2(&image, flash, partition, &settings, is_on, record)?;
+                Checked::V2
+            }
+            SecureBoot::AsBurned | SecureBoot::Off => Checked::None,
+        };
+        if signature == Checked::None && parsed.digest().is_some_and(|digest| digest.stored != digest.computed) {
             let line = "esp_image: Image hash failed - image is corrupt".to_owned();
             return Err(Refusal { code: RefusalCode::HashMismatch, line });
         }
-
-        // The descriptor was found above; if it is in no segment, it names nothing.
-        let (version, project_name) = parsed.app_descriptor().map_or_else(Default::default, |descriptor| {
-            (descriptor.version().to_owned(), descriptor.project_name().to_owned())
-        });
-        Ok(Self { secure_version, version, project_name, len: image.len(), is_verified })
+        Ok(Self { image, signature })
     }
 
-    pub(super) fn into_booted(self, slot: AppSlot, offset: FlashAddr, state: Option<OtaState>) -> Booted {
-        let Self { secure_version, version, project_name, len, is_verified } = self;
-        Booted { slot, offset, len, version, project_name, secure_version, is_verified, state }
+    /// The image.
+    pub(super) const fn image(&self) -> &FlashImage {
+        &self.image
+    }
+
+    /// Up to the end of the signature.
+    pub(super) fn len_with_signature(&self) -> FlashLen {
+        let len = self.image.len().0 as usize;
+        let len = match self.signature {
+            Checked::None => len,
+            Checked::V1 => len + v1::SIGNATURE_LEN,
+            Checked::V2 => v2::content_padded_len(len) + v2::SECTOR_LEN,
+        };
+        FlashLen(u32::try_from(len).expect("it fits into the flash"))
     }
 }
 
@@ -119,6 +183,14 @@ pub(super) fn secure_version(flash: &TransparentFlash, at: FlashAddr) -> Result<
     Ok((magic == AppDescriptor::MAGIC).then_some(version))
 }
 
+fn check_magic(header: &ImageHeader, at: FlashAddr) -> Result<(), Refusal> {
+    if header.magic == ImageHeader::MAGIC {
+        return Ok(());
+    }
+    let line = format!("esp_image: image at {at} has invalid magic byte (nothing flashed here?)");
+    Err(Refusal { code: RefusalCode::InvalidHeader, line })
+}
+
 fn check_header(header: &ImageHeader, settings: &EfuseImage, efuses: &Efuses) -> Result<(), Refusal> {
     let expected = efuses.chip().image_chip_id();
     let found = header.chip_id.get();
@@ -141,18 +213,86 @@ fn check_header(header: &ImageHeader, settings: &EfuseImage, efuses: &Efuses) ->
     Ok(())
 }
 
+/// Secure Boot V1: 68 bytes right behind the image, by the key that is compiled in.
+///
+/// Source: ESP-IDF 6.2-dev `secure_boot_v1/secure_boot_signatures_bootloader.c`, `esp_image_format.c`.
+fn verify_v1(
+    image: &FlashImage,
+    flash: &TransparentFlash,
+    partition: &Partition,
+    key: &v1::VerifyingKey,
+    record: &mut Record,
+) -> Result<(), Refusal> {
+    record.line("esp_image: Verifying image signature...");
+    let refuse = |code| Err(Refusal { code, line: "esp_image: Secure boot signature verification failed".to_owned() });
+    let end = image.len().0 as usize + v1::SIGNATURE_LEN;
+    if end > partition.size.0 as usize {
+        return refuse(RefusalCode::Unsigned);
+    }
+    let mut bytes = [0; v1::SIGNATURE_LEN];
+    let at = partition.offset.checked_add(image.len()).ok_or(WalkError::DoesNotFit)?;
+    flash.read_at(at, &mut bytes).map_err(WalkError::from)?;
+    let signature = match v1::Signature::parse(&bytes) {
+        Ok(signature) => signature,
+        Err(_) => {
+            let version = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+            record.line(format!(
+                "secure_boot: image has invalid signature version field {version:#010x} (image without a signature?)"
+            ));
+            return refuse(RefusalCode::Unsigned);
+        }
+    };
+    match key.verify(&v1::SignedFile { content: image.bytes(), signature }) {
+        Ok(()) => Ok(()),
+        Err(_) => refuse(RefusalCode::BadSignature),
+    }
+}
+
+/// Secure Boot V2 compiled in: before it is on, the keys of an application are trusted if no digest was burned.
+#[doc(alias = "esp_secure_boot_verify_sbv2_signature_block")]
+fn verify_v2(
+    image: &FlashImage,
+    flash: &TransparentFlash,
+    partition: &Partition,
+    settings: &EfuseImage,
+    is_on: bool,
+    record: &mut Record,
+) -> Result<(), Refusal> {
+    record.line("esp_image: Verifying image signature...");
+    let mut trust = Trust::Efuses;
+    if !is_on && TrustedKeys::read(settings).is_empty() {
+        record.line("secure_boot_v2: Secure boot V2 is not enabled yet and eFuse digest keys are not set");
+        trust = Trust::Itself;
+    }
+    let scheme = verify_signature(image, flash, partition, settings, trust)?;
+    let name = if scheme == Scheme::Rsa3072 { "RSA-PSS" } else { "ECDSA" };
+    record.line(format!("secure_boot_v2: Verifying with {name}..."));
+    record.line("secure_boot_v2: Signature verified successfully!");
+    Ok(())
+}
+
+/// Whose signature counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Keys whose digests are in the eFuses.
+    Efuses,
+    /// Any, on the first boot.
+    Itself,
+}
+
 /// Any block that is signed right by a trusted key will do; the blocks after one that is none are not looked at.
 fn verify_signature(
     image: &FlashImage,
     flash: &TransparentFlash,
     partition: &Partition,
     settings: &EfuseImage,
-) -> Result<(), Refusal> {
+    trust: Trust,
+) -> Result<Scheme, Refusal> {
     let (chip, keys) = (flash.chip(), TrustedKeys::read(settings));
     let refuse = |code, reason: &str| {
         Err(Refusal { code, line: format!("esp_image: Secure boot signature verification failed: {reason}") })
     };
-    if keys.is_empty() {
+    if keys.is_empty() && trust == Trust::Efuses {
         return refuse(RefusalCode::NoTrustedKey, "no usable key digest in the eFuses");
     }
     let content = match image.signed_content(flash, partition.offset, partition.size) {
@@ -172,9 +312,9 @@ fn verify_signature(
         let digests = ContentDigests::of_schemes(&content.bytes, [block.scheme()]);
         let code = match keys.number_of(&block) {
             _ if support(chip, block.scheme()) == Support::No => RefusalCode::SignatureBlockInvalid,
-            None => RefusalCode::UntrustedKey,
-            Some(_) => match block.verify_any(&digests) {
-                Ok(()) => return Ok(()),
+            None if trust == Trust::Efuses => RefusalCode::UntrustedKey,
+            _ => match block.verify_any(&digests) {
+                Ok(()) => return Ok(block.scheme()),
                 Err(BlockRefusal::Block(SignatureError::Digest)) => RefusalCode::SignedDigestMismatch,
                 Err(_) => RefusalCode::BadSignature,
             },

@@ -9,7 +9,7 @@ use cotter_formats::efuse::coding::{self, CHECK, DATA};
 use cotter_formats::efuse::{Coding, EfuseBlock, EfuseImage, Group};
 
 /// The longest block: block 0 of the ESP32-S31.
-pub(super) const BLOCK_MAX: usize = 36;
+pub(crate) const BLOCK_MAX: usize = 36;
 
 /// Burns the data of a block: frozen bits are left alone without a word, and nothing is checked.
 pub fn program(image: &mut EfuseImage, block: EfuseBlock, data: &[u8]) {

@@ -14,7 +14,16 @@ pub(super) enum Strap {
     Download,
 }
 
-pub(super) fn print(chip: Chip, revision: ChipRevision, strap: Strap, record: &mut Record) {
+/// Why the ROM runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reset {
+    /// Power came on.
+    PowerOn,
+    /// The second stage asked for it. Observed on the ESP32 and ESP32-S3; later chips as ESP-IDF names the reason.
+    Software,
+}
+
+pub(super) fn print(chip: Chip, revision: ChipRevision, strap: Strap, reset: Reset, record: &mut Record) {
     if chip == Chip::Esp32 {
         record.line(if revision.0 >= 300 { "ets Jul 29 2019 12:21:46" } else { "ets Jun  8 2016 00:22:57" });
         record.line("");
@@ -23,8 +32,14 @@ pub(super) fn print(chip: Chip, revision: ChipRevision, strap: Strap, record: &m
         record.line(format!("ESP-ROM:{name}"));
         record.line(format!("Build:{build}"));
     }
-    let reset = if chip == Chip::Esp32 { "POWERON_RESET" } else { "POWERON" };
-    record.line(format!("rst:0x1 ({reset}),boot:{}", boot_mode(chip, strap)));
+    let reset = match (reset, chip) {
+        (Reset::PowerOn, Chip::Esp32) => "0x1 (POWERON_RESET)",
+        (Reset::PowerOn, _) => "0x1 (POWERON)",
+        (Reset::Software, Chip::Esp32) => "0x3 (SW_RESET)",
+        (Reset::Software, Chip::Esp32S2 | Chip::Esp32S3 | Chip::Esp32C2 | Chip::Esp32C3) => "0x3 (RTC_SW_SYS_RST)",
+        (Reset::Software, _) => "0x3 (LP_SW_HPSYS)",
+    };
+    record.line(format!("rst:{reset},boot:{}", boot_mode(chip, strap)));
 }
 
 const fn rom(chip: Chip) -> (&'static str, &'static str) {

@@ -62,7 +62,7 @@ impl Bench {
     fn boot(&self) -> (Vec<String>, Result<(), RefusalCode>) {
         let mut record = Record::default();
         let view = TransparentFlash::new(self.flash.clone(), self.efuses.clone());
-        let verdict = boot(&view, &self.efuses, &mut record);
+        let verdict = boot(&view, &self.efuses, Reset::PowerOn, &mut record);
         (record.close(Outcome::Refused(RefusalCode::NoBootableApp)).lines, verdict)
     }
 }

@@ -69,6 +69,7 @@ impl fmt::Display for Shown {
             let stage = match step.stage {
                 Stage::Rom => "ROM",
                 Stage::SecondStage => "second stage",
+                Stage::Application => "application",
             };
             write!(f, "{stage:<12}  {}", step.what)?;
             if let Some(slot) = step.slot {
