@@ -116,9 +116,7 @@ impl VirtualChip {
     /// a reset on, one does what the other does.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
-        self.second_stage == other.second_stage
-            && self.efuses.holds(&other.efuses)
-            && self.flash.holds(&other.flash)
+        self.second_stage == other.second_stage && self.efuses.holds(&other.efuses) && self.flash.holds(&other.flash)
     }
 
     /// Reads a board that [`Self::save`] wrote.

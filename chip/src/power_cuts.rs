@@ -99,20 +99,20 @@ fn remedy(chip: &VirtualChip, plain: &[u8], goal: &EfuseImage) -> Result<Remedy,
     Ok(Remedy::None)
 }
 
-/// Burns what is known to be missing: everything that can be read in the goal, but not the count of flash encryption.
+/// Burns what is known to be missing: everything that can be read in the goal, but not the count of flash encryption and
+/// what freezes it.
 fn finish_efuses(chip: &VirtualChip, goal: &EfuseImage) {
     let map = *goal.map();
     for block in map.block_numbers().rev() {
         let (Some(wanted), Ok(now)) = (goal.block(block), chip.efuses().image()) else { continue };
         let now = now.block(block).unwrap_or_default();
         let mut missing: Vec<u8> = wanted.iter().zip(now).map(|(wanted, now)| wanted & !now).collect();
-        if block == EfuseBlock::SETTINGS {
-            for name in ["SPI_BOOT_CRYPT_CNT", "FLASH_CRYPT_CNT"] {
-                if let Some(field) = map.field(name) {
-                    for bit in field.bit..field.bit + field.len {
-                        missing[usize::from(bit / 8)] &= !(1 << (bit % 8));
-                    }
-                }
+        if block == EfuseBlock::SETTINGS
+            && let Some(count) = chip.efuses().setting_field(Setting::FlashCryptCount)
+        {
+            let frozen_by = count.write_protect_bit.map(|bit| map.wr_dis().bit + u16::from(bit));
+            for bit in (count.bit..count.bit + count.len).chain(frozen_by) {
+                missing[usize::from(bit / 8)] &= !(1 << (bit % 8));
             }
         }
         if missing.iter().any(|byte| *byte != 0) {

@@ -9,6 +9,7 @@ use cotter_chip::board::VirtualChip;
 use cotter_chip::efuse::{Efuses, cells_file};
 use cotter_chip::fault::Fault;
 use cotter_chip::flash::Flash;
+use cotter_factory::second_stage::SecondStageFile;
 use cotter_formats::addr::FlashLen;
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::ChipRevision;
@@ -25,6 +26,27 @@ pub(crate) fn run(verb: &Verb, format: Format) -> anyhow::Result<bool> {
     match verb {
         Verb::Boot(args) => boot::run(args, format),
         Verb::Run(args) => run::run(args, format),
+    }
+}
+
+#[derive(clap::Args)]
+struct SecondStageOption {
+    /// What the second stage in flash was compiled with: a file as below, or the project's sdkconfig. Without it nothing
+    /// is switched on, and signatures are checked if the eFuses say that Secure Boot V2 is on.
+    #[arg(long, value_name = "FILE")]
+    second_stage: Option<PathBuf>,
+}
+
+impl SecondStageOption {
+    /// The board with that second stage.
+    fn on(&self, board: VirtualChip) -> anyhow::Result<VirtualChip> {
+        let Some(path) = &self.second_stage else { return Ok(board) };
+        let config = SecondStageFile::load(path, board.chip())
+            .context(Help("cotter chip boot --help shows such a file; an sdkconfig of ESP-IDF will do as well"))?;
+        board
+            .with_second_stage(config)
+            .with_context(|| path.display().to_string())
+            .context(Help("menuconfig does not offer this for the chip"))
     }
 }
 

@@ -22,6 +22,7 @@
 //! | `policy` | a product's policy file, and the birth that follows from it |
 //! | `layout` | what lies where in flash, encrypted for its place |
 //! | `plan` | a birth as steps, each with its meaning |
+//! | `second_stage` | what a product's second stage was compiled with: a file, or `sdkconfig` |
 //! | `rehearse` | the plan on a fresh virtual chip, which is then attacked |
 //! | `burn` | the plan on a real workpiece |
 //! | `workpiece` | what a plan is applied to |
@@ -47,6 +48,7 @@ pub mod private_key;
 pub mod public_key;
 pub mod rehearse;
 pub mod release;
+pub mod second_stage;
 pub mod secure_cert;
 pub mod signing;
 pub mod token;

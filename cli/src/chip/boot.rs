@@ -15,8 +15,10 @@ use std::path::PathBuf;
 /// What the boot itself changes (otadata, flash that it encrypts, eFuses that it burns) is written back to the files.
 /// Ends with 1 if nothing boots.
 ///
-/// Example: cotter chip boot --chip esp32c3 --flash flash.bin --efuse efuse.bin
+/// A second stage that switches flash encryption or Secure Boot on does so on its first boot: say with --second-stage
+/// what it was compiled with, because code in flash is not executed.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The chip.
     #[arg(long, value_parser = super::chip)]
@@ -28,10 +30,25 @@ pub(crate) struct Args {
     /// file, keys that are hidden are lost. Without any file the chip is fresh from the factory.
     #[arg(long, value_name = "FILE")]
     efuse: Option<PathBuf>,
+    #[command(flatten)]
+    second_stage: super::SecondStageOption,
     /// Leave the files as they are.
     #[arg(long)]
     dry_run: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  cotter chip boot --chip esp32c3 --flash flash.bin --efuse efuse.bin
+  cotter chip boot --chip esp32c3 --flash flash.bin --efuse efuse.bin --second-stage sdkconfig
+  cotter chip boot --chip esp32c3 --flash flash.bin --second-stage second-stage.toml --dry-run --json
+
+second-stage.toml, for a first boot that switches everything on:
+  nvs-keys = { hmac = 3 }        # or \"partition\"
+  [secure-boot]
+  scheme = \"v2\"                # v1 with verification-key = \"key.pem\"
+  [flash-encryption]
+  mode = \"release\"             # or development";
 
 pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     for path in [Some(&args.flash), args.efuse.as_ref()].into_iter().flatten() {
@@ -41,6 +58,7 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let board = files
         .load(Fresh { flash_size: FlashLen(0), revision: None })
         .context(Help("a flash file is the whole flash from address 0: esptool merge-bin --pad-to-size makes one"))?;
+    let board = args.second_stage.on(board)?;
     let report = board.power_on();
     let changed = board.fault().operations() > 0;
     if changed && !args.dry_run {
@@ -91,6 +109,10 @@ impl fmt::Display for Shown {
                 write!(f, "boots {name} {version} from {slot} at {:#x}, {verified}", booted.offset.0)
             }
             Outcome::Refused(code) => write!(f, "does not boot: {code}"),
+        }?;
+        match &self.report.stranded {
+            Some(stranded) => write!(f, "\n{stranded}"),
+            None => Ok(()),
         }
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "REVISION", value_parser = revision)]
     revision: Option<ChipRevision>,
     #[command(flatten)]
+    second_stage: super::SecondStageOption,
+    #[command(flatten)]
     line: Line,
     /// What the strap pins ask for: `download` as with the boot button held, or `run` what is in flash.
     #[arg(long, value_enum, default_value = "download")]
@@ -71,6 +73,7 @@ Examples:
   esptool -p socket://127.0.0.1:5333 flash-id
   espefuse -p socket://127.0.0.1:5333 summary
   esptool -p rfc2217://127.0.0.1:5333 flash-id        (with resets by DTR and RTS)
+  cotter chip run --chip esp32c3 --listen 127.0.0.1:5333 --second-stage sdkconfig
 
 Commands on standard input:
   reset             reset the chip with the strap pins as they are
@@ -84,6 +87,7 @@ espefuse --virt --path-efuse-file efuse.bin reads and burns the same eFuse file 
 pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let files = BoardFiles { chip: args.chip, flash: args.flash.clone(), efuse: args.efuse.clone() };
     let board = files.load(Fresh { flash_size: args.flash_size, revision: args.revision })?;
+    let board = args.second_stage.on(board)?;
     files.save_efuses(&board)?;
     files.save_flash(&board)?;
     let mut port = match (&args.line.listen, &args.line.pty) {
@@ -227,6 +231,9 @@ impl Live {
                 ),
                 Outcome::Refused(code) => {
                     output::progress(format_args!("cotter: nothing runs: {code}"), self.format);
+                    if let Some(stranded) = report.stranded {
+                        output::progress(format_args!("cotter: {stranded}"), self.format);
+                    }
                 }
             },
         }
