@@ -148,6 +148,92 @@ fn boot_tells_why_nothing_boots() {
     cotter(directory.path(), "boot --chip esp32c3 --flash none.bin").assert().code(1);
 }
 
+/// A flashed chip: second stage, table, one application.
+fn flashed(directory: &Path) {
+    let mut flash = vec![0xff; 0x4_0000];
+    let mut put = |at: usize, content: &[u8]| flash[at..at + content.len()].copy_from_slice(content);
+    put(0, &vector("image/esp32c3-bootloader.bin"));
+    put(0x1_0000, &vector("image/esp32c3.bin"));
+    std::fs::write(directory.join("table.csv"), "nvs,data,nvs,0x9000,0x6000\nfactory,app,factory,0x10000,0x30000\n")
+        .unwrap();
+    let mut table = Command::cargo_bin("cotter").unwrap();
+    table.current_dir(directory).args(["partition", "build", "table.csv", "-o", "table.bin"]).assert().success();
+    put(0x8000, &std::fs::read(directory.join("table.bin")).unwrap());
+    std::fs::write(directory.join("flash.bin"), flash).unwrap();
+}
+
+#[test]
+fn a_first_boot_encrypts_the_files() {
+    let directory = tempfile::tempdir().unwrap();
+    flashed(directory.path());
+    std::fs::write(directory.path().join("stage.toml"), "[flash-encryption]\nmode = \"release\"\n").unwrap();
+    let read = |name: &str| std::fs::read(directory.path().join(name)).unwrap();
+    let plain = read("flash.bin");
+    std::fs::write(directory.path().join("efuse.bin"), vector("efuse/blank-esp32c3.bin")).unwrap();
+
+    let boot = "boot --chip esp32c3 --flash flash.bin --efuse efuse.bin --second-stage stage.toml";
+    let run = cotter(directory.path(), &format!("{boot} --dry-run")).assert().success();
+    assert!(String::from_utf8_lossy(&run.get_output().stdout).contains("flash_encrypt: Flash encryption completed"));
+    assert!(read("flash.bin") == plain, "a dry run leaves the files");
+
+    let run = cotter(directory.path(), &format!("{boot} --json")).assert().success();
+    let value: Value = serde_json::from_slice(&run.get_output().stdout).unwrap();
+    assert_eq!(value["saved"], true);
+    let steps = value["steps"].as_array().unwrap();
+    assert!(
+        steps.iter().any(|step| step["what"] == "flash encryption"
+            && step["found"] == "in place: bootloader, partition table, factory"),
+        "{steps:#?}"
+    );
+    assert!(read("flash.bin")[..0x1000] != plain[..0x1000]);
+
+    // Without knowing what was compiled in, the encrypted chip boots as well: its eFuses say enough.
+    let run = cotter(directory.path(), "boot --chip esp32c3 --flash flash.bin --efuse efuse.bin").assert().success();
+    assert!(String::from_utf8_lossy(&run.get_output().stdout).contains("boots golden_esp32c3"));
+}
+
+#[test]
+fn an_interrupted_first_boot_says_what_helps() {
+    let directory = tempfile::tempdir().unwrap();
+    flashed(directory.path());
+    // A flash key is burned, the second stage is ciphertext, the count is 0.
+    let mut flash = std::fs::read(directory.path().join("flash.bin")).unwrap();
+    flash[..0x1000].iter_mut().for_each(|byte| *byte ^= 0x5a);
+    std::fs::write(directory.path().join("flash.bin"), flash).unwrap();
+    std::fs::write(directory.path().join("flash.key"), [7; 32]).unwrap();
+    std::fs::write(directory.path().join("efuse.bin"), vector("efuse/blank-esp32c3.bin")).unwrap();
+    let mut burn = Command::cargo_bin("cotter").unwrap();
+    let arguments = "efuse apply --chip esp32c3 --yes efuse.bin burn-key BLOCK_KEY0 flash.key XTS_AES_128_KEY";
+    burn.current_dir(directory.path()).args(arguments.split(' ')).assert().success();
+
+    let sdkconfig = "CONFIG_IDF_TARGET=\"esp32c3\"\nCONFIG_SECURE_FLASH_ENC_ENABLED=y\nCONFIG_SECURE_FLASH_ENCRYPTION_MODE_RELEASE=y\n";
+    std::fs::write(directory.path().join("sdkconfig"), sdkconfig).unwrap();
+    let boot = "boot --chip esp32c3 --flash flash.bin --efuse efuse.bin --second-stage sdkconfig";
+    let refused = cotter(directory.path(), boot).assert().code(1);
+    let text = String::from_utf8_lossy(&refused.get_output().stdout).into_owned();
+    assert!(text.contains("does not boot: invalid-header"), "{text}");
+    assert!(text.ends_with("flash the plaintext images again\n"), "{text}");
+}
+
+#[test]
+fn a_second_stage_that_cannot_be_built_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    flashed(directory.path());
+    std::fs::write(directory.path().join("v1.toml"), "[secure-boot]\nscheme = \"v1\"\n").unwrap();
+    let text = "[flash-encryption]\nmode = \"release\"\nkey = \"aes-256\"\n";
+    std::fs::write(directory.path().join("wide.toml"), text).unwrap();
+    for (file, reason) in [
+        ("v1.toml", "Secure Boot V1 needs a verification key"),
+        ("wide.toml", "esp32c3 has no flash key of that kind in its eFuses"),
+        ("none.toml", "none.toml"),
+    ] {
+        let arguments = format!("boot --chip esp32c3 --flash flash.bin --second-stage {file}");
+        let refused = cotter(directory.path(), &arguments).assert().code(1);
+        let text = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+        assert!(text.contains(reason) && text.contains("help:"), "{file}: {text}");
+    }
+}
+
 #[test]
 fn a_cells_file_without_its_efuse_file_is_not_overwritten() {
     let directory = tempfile::tempdir().unwrap();
