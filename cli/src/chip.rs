@@ -38,6 +38,10 @@ struct SecondStageOption {
 }
 
 impl SecondStageOption {
+    const fn is_given(&self) -> bool {
+        self.second_stage.is_some()
+    }
+
     /// The board with that second stage.
     fn on(&self, board: VirtualChip) -> anyhow::Result<VirtualChip> {
         let Some(path) = &self.second_stage else { return Ok(board) };

@@ -169,7 +169,9 @@ fn a_first_boot_encrypts_the_files() {
     std::fs::write(directory.path().join("stage.toml"), "[flash-encryption]\nmode = \"release\"\n").unwrap();
     let read = |name: &str| std::fs::read(directory.path().join(name)).unwrap();
     let plain = read("flash.bin");
-    std::fs::write(directory.path().join("efuse.bin"), vector("efuse/blank-esp32c3.bin")).unwrap();
+    let forgetful = "boot --chip esp32c3 --flash flash.bin --second-stage stage.toml";
+    let refused = cotter(directory.path(), forgetful).assert().code(1);
+    assert!(String::from_utf8_lossy(&refused.get_output().stderr).contains("there is no file for the eFuses"));
 
     let boot = "boot --chip esp32c3 --flash flash.bin --efuse efuse.bin --second-stage stage.toml";
     let run = cotter(directory.path(), &format!("{boot} --dry-run")).assert().success();

@@ -6,6 +6,7 @@ use crate::fault::{CutPoint, Fault, Phase};
 use crate::fixtures::{FLASH_KEY, encrypted_for, own_public, signed_by_us};
 use crate::flash::Flash;
 use crate::report::{AppSlot, RefusalCode};
+use crate::second_stage::{SecondStage, SecureBoot};
 use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
 use cotter_formats::chip::Chip;
 use cotter_formats::crc::crc_b;
@@ -337,6 +338,32 @@ fn a_confirmed_update_stays_and_bars_what_is_older() {
     let report = bench.board.power_on();
     assert_eq!(report.refusal(), Some(RefusalCode::NoBootableApp));
     assert_eq!(report.slot_refusal(OTA_0), Some(RefusalCode::SecureVersionTooLow));
+}
+
+#[test]
+fn what_is_not_compiled_in_is_not_done() {
+    let with = |bench: Bench, config: SecondStage| {
+        let Bench { board, protection } = bench;
+        Bench { board: board.with_second_stage(config).unwrap(), protection }
+    };
+    // Without rollback an update that nobody confirms stays.
+    let bench = with(updated(Protection::None, 0), SecondStage { app_rollback: false, ..SecondStage::default() });
+    for _ in 0..2 {
+        assert_eq!(bench.slot(), Ok(OTA_1));
+        assert_eq!(bench.otadata()[1].state, OtaState::NEW);
+    }
+    // Without anti-rollback an old application runs, and nothing is burned for a new one.
+    let config = SecondStage { anti_rollback: false, ..SecondStage::default() };
+    let bench = with(Bench::new(Protection::None).with_app(0, &app("1.0.0", 3)), config.clone());
+    assert_eq!((bench.slot(), bench.secure_version()), (Ok(OTA_0), 0));
+    bench.burn(&SECURE_VERSION, 0b1111);
+    assert_eq!(bench.slot(), Ok(OTA_0));
+    // Without Secure Boot in the second stage, the ROM alone asks for a signature.
+    let bench = Bench::new(Protection::SecureBoot).with_app(0, &app("1.0.0", 0));
+    bench.put(SLOTS[0], &app("1.0.0", 0));
+    assert_eq!(bench.slot(), Err(RefusalCode::NoBootableApp));
+    let bench = with(bench, SecondStage { secure_boot: SecureBoot::Off, ..SecondStage::default() });
+    assert_eq!(bench.slot(), Ok(OTA_0));
 }
 
 #[test]

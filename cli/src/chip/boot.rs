@@ -2,7 +2,7 @@
 
 use super::{BoardFiles, Fresh};
 use crate::output::{self, Format, Help};
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use cotter_chip::report::{BootReport, Outcome, Stage};
 use cotter_formats::addr::FlashLen;
 use cotter_formats::chip::Chip;
@@ -27,7 +27,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     flash: PathBuf,
     /// Its eFuses, in espefuse's --virt format. What software cannot read is in F-cells.bin beside F.bin; without that
-    /// file, keys that are hidden are lost. Without any file the chip is fresh from the factory.
+    /// file, keys that are hidden are lost. Without any file the chip is fresh from the factory; with --second-stage the
+    /// file is made if it is not there.
     #[arg(long, value_name = "FILE")]
     efuse: Option<PathBuf>,
     #[command(flatten)]
@@ -44,14 +45,20 @@ Examples:
   cotter chip boot --chip esp32c3 --flash flash.bin --second-stage second-stage.toml --dry-run --json
 
 second-stage.toml, for a first boot that switches everything on:
-  nvs-keys = { hmac = 3 }        # or \"partition\"
+  nvs-keys = { hmac = 3 }          # or \"partition\"
   [secure-boot]
-  scheme = \"v2\"                # v1 with verification-key = \"key.pem\"
+  scheme = \"v2\"                  # v1 with verification-key = \"key.pem\"
   [flash-encryption]
-  mode = \"release\"             # or development";
+  mode = \"release\"               # or development";
 
 pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
-    for path in [Some(&args.flash), args.efuse.as_ref()].into_iter().flatten() {
+    // A first boot may make the eFuse file; it must not forget the key that it encrypts the flash with.
+    let first_boot = args.second_stage.is_given();
+    if first_boot && args.efuse.is_none() && !args.dry_run {
+        return Err(anyhow!("a first boot burns keys, and there is no file for the eFuses"))
+            .context(Help("name one with --efuse, which is made if it is not there; or look on with --dry-run"));
+    }
+    for path in [Some(&args.flash), args.efuse.as_ref().filter(|_| !first_boot)].into_iter().flatten() {
         anyhow::ensure!(path.exists(), "{} does not exist", path.display());
     }
     let files = BoardFiles { chip: args.chip, flash: Some(args.flash.clone()), efuse: args.efuse.clone() };
