@@ -360,7 +360,7 @@ fn what_is_not_compiled_in_is_not_done() {
     assert_eq!(bench.slot(), Ok(OTA_0));
     // Without Secure Boot in the second stage, the ROM alone asks for a signature.
     let bench = Bench::new(Protection::SecureBoot).with_app(0, &app("1.0.0", 0));
-    bench.put(SLOTS[0], &app("1.0.0", 0));
+    bench.put(SLOTS[0], &app("2.0.0", 0));
     assert_eq!(bench.slot(), Err(RefusalCode::NoBootableApp));
     let bench = with(bench, SecondStage { secure_boot: SecureBoot::Off, ..SecondStage::default() });
     assert_eq!(bench.slot(), Ok(OTA_0));
