@@ -192,8 +192,8 @@ impl fmt::Display for Report {
             writeln!(f, "\npower cuts at each of {operations} operations, before, torn and after")?;
             writeln!(f, "  {} during burns, {} during writes", cuts.burns, cuts.writes)?;
             writeln!(f, "  {} of {total} births came right when they were repeated", cuts.finished)?;
-            for at in &cuts.unprotected {
-                writeln!(f, "  locked before the last protection was burned: {at}")?;
+            for (at, times) in page::counted(&cuts.unprotected) {
+                writeln!(f, "  locked before the last protection was burned: {at}, {times} times")?;
             }
             for lost in &cuts.lost {
                 writeln!(f, "  FAIL {lost}")?;

@@ -13,6 +13,7 @@ pub(super) fn html(report: &Report) -> String {
         if *passed { ("good", "Rehearsed: this plan can be burned") } else { ("bad", "Do not burn this plan") };
     add(&mut page, format_args!("<h1>{} <small>application {}</small></h1>", text(story.chip), text(&story.version)));
     add(&mut page, format_args!("<p class=\"verdict {class}\">{verdict_text}</p>"));
+    summary(&mut page, report);
     if !story.made.is_empty() {
         add(&mut page, format_args!("<p>Made for this rehearsal only: {}</p>", text(&story.made.join(", "))));
     }
@@ -40,7 +41,15 @@ pub(super) fn html(report: &Report) -> String {
     rows(&mut page, &["attempt", "must be", "was"], trials);
     if !verdict.orders.is_empty() {
         page.push_str("<h2>Steps in a wrong order</h2>");
-        let orders = verdict.orders.iter().map(|order| {
+        // The worst first.
+        let mut sorted: Vec<_> = verdict.orders.iter().collect();
+        sorted.sort_by_key(|order| match order.fate {
+            Fate::Bricked => 0,
+            Fate::Unprotected => 1,
+            Fate::Recovers => 2,
+            Fate::Works => 3,
+        });
+        let orders = sorted.into_iter().map(|order| {
             let class = match order.fate {
                 Fate::Bricked => "bad",
                 Fate::Unprotected => "warn",
@@ -64,8 +73,12 @@ pub(super) fn html(report: &Report) -> String {
                 cuts.operations, cuts.burns, cuts.writes, cuts.finished
             ),
         );
-        for (class, lines) in [("warn", &cuts.unprotected), ("bad", &cuts.lost)] {
-            lines.iter().for_each(|line| add(&mut page, format_args!("<li class=\"{class}\">{}</li>", text(line))));
+        for (line, times) in counted(&cuts.unprotected) {
+            let what = "locked before the last protection was burned";
+            add(&mut page, format_args!("<li class=\"warn\">{what}: {}, {times} times</li>", text(line)));
+        }
+        for line in &cuts.lost {
+            add(&mut page, format_args!("<li class=\"bad\">{}</li>", text(line)));
         }
         page.push_str("</ul>");
     }
@@ -82,10 +95,47 @@ pub(super) fn html(report: &Report) -> String {
     page
 }
 
+/// The whole verdict in four boxes.
+fn summary(page: &mut String, report: &Report) {
+    let Report { story, verdict, .. } = report;
+    let right = verdict.trials.iter().filter(|trial| trial.passed()).count();
+    let fates = |fate| verdict.orders.iter().filter(|order| order.fate == fate).count();
+    let burned: usize = story.steps.iter().map(|step| step.burns.len()).sum();
+    let (cuts, bricks) = (&verdict.cuts, fates(Fate::Bricked));
+    page.push_str("<div class=\"tiles\">");
+    let mut tile = |class: &str, number: String, what: &str| {
+        add(page, format_args!("<div class=\"tile {class}\"><b>{number}</b>{what}</div>"));
+    };
+    let good = |is_good| if is_good { "good" } else { "bad" };
+    let all = verdict.trials.len();
+    tile(good(right == all), format!("{right} of {all}"), "attempts ended as they must");
+    tile("burn", burned.to_string(), "burns that nothing undoes");
+    if cuts.operations > 0 {
+        let total = cuts.burns + cuts.writes;
+        let what = format!("births came right after a power cut, at each of {} operations", cuts.operations);
+        tile(good(cuts.lost.is_empty()), format!("{} of {total}", cuts.finished), &what);
+        let what = format!("of {} wrong orders would brick the chip", verdict.orders.len());
+        tile(if bricks > 0 { "warn" } else { "good" }, bricks.to_string(), &what);
+    }
+    page.push_str("</div>");
+}
+
+/// Each line once, and how often it came.
+pub(super) fn counted(lines: &[String]) -> Vec<(&str, usize)> {
+    let mut counted: Vec<(&str, usize)> = Vec::new();
+    for line in lines {
+        match counted.iter_mut().find(|(other, _)| other == line) {
+            Some((_, times)) => *times += 1,
+            None => counted.push((line, 1)),
+        }
+    }
+    counted
+}
+
 /// The eFuses: a box for each field of block 0 and for each key block.
 fn map(page: &mut String, image: &EfuseImage) {
     page.push_str(
-        "<h2>The eFuses afterwards</h2><p><span class=\"cell burned\">burned</span> <span class=\"cell frozen\">frozen \
+        "<h2>The eFuses afterwards</h2><p class=\"legend\"><span class=\"cell burned\">burned</span> <span class=\"cell frozen\">frozen \
          at zero</span> <span class=\"cell hidden\">hidden</span> <span class=\"cell open\">can still be burned</span></p>\
          <div class=\"map\">",
     );
@@ -171,6 +221,10 @@ th,td{text-align:left;padding:.2rem .6rem;border-bottom:1px solid #dde3ea;vertic
 p.good{background:#dff3e4}p.bad{background:#fbdcdc}tr.good td:last-child{color:#177a37}\
 tr.bad td:last-child,li.bad{color:#b3261e;font-weight:600}tr.warn td:last-child,li.warn{color:#9a6700}\
 .timeline li{margin:.6rem 0;padding-left:.6rem;border-left:.3rem solid #9db4cc}.timeline li.burn{border-color:#d98324}\
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(13rem,1fr));gap:.6rem;margin:1rem 0}\
+.tile{padding:.6rem 1rem;border-radius:.4rem;background:#eef2f6;font-size:.9rem}.tile b{display:block;font-size:1.4rem}\
+.tile.good{background:#dff3e4}.tile.bad{background:#fbdcdc}.tile.warn{background:#fdf0cf}.tile.burn{background:#f6c9a0}\
+@media print{body{max-width:none;margin:0}pre{white-space:pre-wrap}h2{break-after:avoid}}\
 pre{background:#10151c;color:#d7e0ea;padding:1rem;border-radius:.4rem;overflow-x:auto}\
 .map{display:flex;flex-wrap:wrap;gap:.3rem}.cell{padding:.15rem .5rem;border-radius:.3rem;font-size:.85rem}\
 .burned{background:#f6c9a0}.frozen{background:#d5dbe3}.hidden{background:#2d3642;color:#fff}.open{background:#dff3e4}\
