@@ -2,6 +2,7 @@
 //!
 //! | file | noun |
 //! |---|---|
+//! | `atecc` | the secure element beside the chip, on its bus |
 //! | `fault` | the power supply, which can be cut at any flash or eFuse operation |
 //! | `flash` | the NOR flash part and the raw view of it |
 //! | `efuse` | the eFuses: silicon, careful burns, files |
@@ -21,6 +22,7 @@
 //! | `report` | what a boot did, with stable refusal codes |
 
 mod application;
+pub mod atecc;
 pub mod board;
 mod bootloader;
 pub mod crypt;

@@ -5,6 +5,7 @@
 //! | `read` | the reader for untrusted bytes |
 //! | `secret` | bytes that must not leak |
 //! | `addr` | flash addresses and lengths |
+//! | `atecc` | secure elements beside the chip: packets and memory layout |
 //! | `crc` | CRC-A and CRC-B |
 //! | `chip` | chip constants |
 //! | `crt_bundle` | trusted roots for TLS, sorted for a search in flash |
@@ -27,6 +28,7 @@
 extern crate alloc;
 
 pub mod addr;
+pub mod atecc;
 pub mod chip;
 pub mod crc;
 pub mod crt_bundle;

@@ -4,10 +4,12 @@
 use std::path::Path;
 
 use base64ct::{Base64, Encoding};
+use cotter_chip::atecc::{Entropy, Model, SecureElement};
 use cotter_device::label::HEAD;
 use cotter_factory::efuse::{Curve, EfusePolicy, NvsMode, SecureBootMode, Wishes, build as build_plan};
 use cotter_factory::secure_cert::open;
 use cotter_formats::addr::FlashLen;
+use cotter_formats::atecc::{Command, Opcode};
 use cotter_formats::chip::Chip;
 use cotter_formats::crt_bundle::{Root, build};
 use cotter_formats::ds::{DsData, DsKey, Width};
@@ -47,6 +49,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
     answer()?;
+    atecc_commands()?;
     audit_log()?;
     certificate()?;
     crt_bundle()?;
@@ -57,6 +60,7 @@ fn main() -> Outcome {
     product_policy()?;
     ds_data()?;
     efuse_virtual_file()?;
+    element_bus()?;
     elf()?;
     encrypted_image()?;
     enrolment()?;
@@ -568,6 +572,52 @@ fn serial_loader() -> Outcome {
         seed("serial_loader", name, &[&[esp32c3][..], &bytes].concat())?;
     }
     Ok(())
+}
+
+/// Lock state and commands, as the body reads them; the demo's among them.
+fn atecc_commands() -> Outcome {
+    let line = |opcode: Opcode, param1: u8, param2: u16, data: &[u8]| -> Vec<u8> {
+        let [low, high] = param2.to_le_bytes();
+        [&[opcode.0, param1, low, high, u8::try_from(data.len()).unwrap_or(0)][..], data].concat()
+    };
+    let session = [line(Opcode::NONCE, 0, 0, &[7; 20]), line(Opcode::GEN_DIG, 2, 4, &[])].concat();
+    let seeds = [
+        ("open", [line(Opcode::WRITE, 0, 5, &[0x8f, 0x20, 0, 0]), line(Opcode::LOCK, 0x80, 0, &[])].concat(), 0),
+        ("data", [line(Opcode::WRITE, 0x82, 8 << 3, &[1; 32]), line(Opcode::LOCK, 0x81, 0, &[])].concat(), 1),
+        ("keys", [line(Opcode::GEN_KEY, 4, 1, &[]), line(Opcode::LOCK, 6, 0, &[])].concat(), 1),
+        ("sign", [line(Opcode::NONCE, 0x43, 0, &[5; 32]), line(Opcode::SIGN, 0xa0, 0, &[])].concat(), 2),
+        ("verify", [line(Opcode::NONCE, 0x43, 0, &[5; 32]), line(Opcode::VERIFY, 0x22, 4, &[1; 128])].concat(), 2),
+        ("read", [session.clone(), line(Opcode::READ, 0x82, 3 << 3, &[])].concat(), 2),
+        ("write", [session.clone(), line(Opcode::WRITE, 0x82, 5 << 3, &[9; 64])].concat(), 2),
+        ("derive", [session, line(Opcode::DERIVE_KEY, 0, 5, &[])].concat(), 2),
+        ("mac", [line(Opcode::MAC, 0x40, 4, &[3; 32]), line(Opcode::CHECK_MAC, 0, 4, &[3; 77])].concat(), 2),
+        (
+            "sha",
+            [line(Opcode::SHA, 0, 0, &[]), line(Opcode::SHA, 1, 3, b"abc"), line(Opcode::SHA, 6, 0, &[])].concat(),
+            2,
+        ),
+        ("hmac", [line(Opcode::SHA, 4, 4, &[]), line(Opcode::SHA, 2, 3, b"abc")].concat(), 2),
+        ("ecdh", [line(Opcode::GEN_KEY, 4, 0xffff, &[]), line(Opcode::ECDH, 0x0d, 0, &[4; 64])].concat(), 2),
+        ("kdf", [line(Opcode::NONCE, 3, 0, &[1; 32]), line(Opcode::KDF, 0x10, 0, &[1, 0, 0, 2, 8, 9])].concat(), 2),
+        ("aes", [line(Opcode::NONCE, 0x23, 0, &[1; 64]), line(Opcode::AES, 0, 0xffff, &[2; 16])].concat(), 2),
+        ("count", [line(Opcode::COUNTER, 1, 0, &[]), line(Opcode::UPDATE_EXTRA, 0, 7, &[])].concat(), 2),
+        ("boot", line(Opcode::SECURE_BOOT, 5, 0, &[6; 96]), 2),
+        ("info", [line(Opcode::INFO, 2, 0, &[]), line(Opcode::SELF_TEST, 0x3b, 0, &[])].concat(), 2),
+    ];
+    for (name, commands, locks) in seeds {
+        seed("atecc_commands", name, &[&[locks][..], &commands].concat())?;
+    }
+    let mut packet = [0; 64];
+    let len = Command { opcode: Opcode::NONCE, param1: 3, param2: 0, data: &[8; 32] }.write(&mut packet).unwrap_or(0);
+    seed("atecc_commands", "packet", &packet[..len])
+}
+
+fn element_bus() -> Outcome {
+    seed("element_bus", "info", b"wake\nwait 1500\nr 60 4\nw 60 030730000000035d\nwait 5000\nr 60 1\nr 60 6\ntime\n")?;
+    seed("element_bus", "random", b"w 00 01\nwait 1500\nw 60 03071b000000ab4d\nw 60 02\nw 60 01\nr 60 256\n")?;
+    seed("element_bus", "power", b"power off\nw 60 00\npower on\nw 60\n\nhello\nw 60 0\nr 80 1\n")?;
+    let element = SecureElement::fresh(Model::Atecc608A, [1, 2, 3, 4, 5, 6], Entropy::seeded([0; 32]));
+    seed("element_bus", "file", &element.to_bytes())
 }
 
 fn seed(target: &str, name: &str, bytes: &[u8]) -> Outcome {

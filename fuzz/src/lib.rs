@@ -4,6 +4,7 @@
 //! | body | parser |
 //! |---|---|
 //! | `answer` | wire `answer` and `status` |
+//! | `atecc_commands` | formats `atecc::packet`, chip `atecc`: every command, in every lock state |
 //! | `audit_log` | server `audit`: keys, checkpoints, proofs, lines, a whole log |
 //! | `certificate` | factory `pki`: certificates, requests, names, chains |
 //! | `crt_bundle` | formats `crt_bundle` |
@@ -13,6 +14,7 @@
 //! | `efuse_dump` | formats `efuse::{token, dump}` |
 //! | `efuse_plan` | factory `efuse::plan`, judged and printed as commands |
 //! | `efuse_virtual_file` | formats `efuse::EfuseImage`, and `efuse::{lint, reach}` behind it |
+//! | `element_bus` | chip `atecc::bus` and the part's file |
 //! | `elf` | formats `image::elf`, and the builder of images behind it |
 //! | `encrypted_image` | formats and factory `encrypted_image`, opened with the right key |
 //! | `enrolment` | wire `enrolment` |
@@ -48,6 +50,7 @@
 //! same bodies with `cargo xtask fuzz TARGET`.
 
 mod answer;
+mod atecc_commands;
 mod audit_log;
 mod certificate;
 mod crt_bundle;
@@ -57,6 +60,7 @@ mod ds_data;
 mod efuse_dump;
 mod efuse_plan;
 mod efuse_virtual_file;
+mod element_bus;
 mod elf;
 mod encrypted_image;
 mod enrolment;
@@ -86,6 +90,7 @@ mod session;
 mod signature_block;
 
 pub use answer::answer;
+pub use atecc_commands::atecc_commands;
 pub use audit_log::audit_log;
 pub use certificate::certificate;
 pub use crt_bundle::crt_bundle;
@@ -95,6 +100,7 @@ pub use ds_data::ds_data;
 pub use efuse_dump::efuse_dump;
 pub use efuse_plan::efuse_plan;
 pub use efuse_virtual_file::efuse_virtual_file;
+pub use element_bus::element_bus;
 pub use elf::elf;
 pub use encrypted_image::encrypted_image;
 pub use enrolment::enrolment;
@@ -129,6 +135,7 @@ pub type Body = fn(&[u8]);
 /// Every body under the name of its corpus folder and of its libFuzzer target.
 pub const BODIES: &[(&str, Body)] = &[
     ("answer", answer),
+    ("atecc_commands", atecc_commands),
     ("audit_log", audit_log),
     ("certificate", certificate),
     ("crt_bundle", crt_bundle),
@@ -138,6 +145,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("efuse_dump", efuse_dump),
     ("efuse_plan", efuse_plan),
     ("efuse_virtual_file", efuse_virtual_file),
+    ("element_bus", element_bus),
     ("elf", elf),
     ("encrypted_image", encrypted_image),
     ("enrolment", enrolment),

@@ -27,6 +27,8 @@ const PARSERS: &[(&str, Fed)] = &[
     ("factory/src/secure_cert/open.rs", Body("secure_cert")),
     ("factory/src/secure_cert/table.rs", Body("secure_cert_csv")),
     ("factory/src/token/uri.rs", Body("pkcs11_uri")),
+    ("formats/src/atecc/counter.rs", Body("atecc_commands")),
+    ("formats/src/atecc/packet.rs", Body("atecc_commands")),
     ("formats/src/chip.rs", Body("names")),
     ("formats/src/crt_bundle.rs", Body("crt_bundle")),
     ("formats/src/ds.rs", Body("ds_data")),
