@@ -6,7 +6,7 @@
 //! | `part` | the part without its bus: a command in, an answer out |
 //! | `command` | the commands |
 //! | `memory`, `sram` | what survives without power, what a sleep forgets |
-//! | `curve`, `sha`, `entropy` | P-256, SHA-256, randomness |
+//! | `curve`, `sha` | P-256, SHA-256 |
 //! | `timing` | how long everything takes, as data |
 //! | `file` | the part on disk |
 //!
@@ -18,7 +18,6 @@
 pub mod bus;
 mod command;
 mod curve;
-mod entropy;
 mod file;
 mod memory;
 mod part;
@@ -28,7 +27,7 @@ mod sram;
 mod tests;
 pub mod timing;
 
-pub use entropy::Entropy;
+pub use crate::entropy::Entropy;
 pub use file::{ElementFileError, STATE_LEN};
 
 use cotter_formats::atecc::config::CONFIG_LEN;

@@ -2,6 +2,7 @@
 
 mod boot;
 mod run;
+pub(crate) mod signals;
 
 use crate::output::{Format, Help};
 use anyhow::{Context, anyhow};

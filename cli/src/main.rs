@@ -7,6 +7,7 @@ mod debug;
 mod demo;
 mod ds;
 mod efuse;
+mod element;
 mod factory;
 mod file;
 mod flash;
@@ -49,6 +50,8 @@ enum Verb {
     Demo(demo::Args),
     Ds(ds::Args),
     Efuse(efuse::Args),
+    #[command(subcommand)]
+    Element(element::Verb),
     Factory(factory::Args),
     #[command(subcommand)]
     Flash(flash::Verb),
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(&args, format),
         Verb::Ds(args) => ds::run(&args, format),
         Verb::Efuse(args) => efuse::run(&args, format),
+        Verb::Element(verb) => element::run(&verb, format),
         Verb::Factory(args) => factory::run(&args, format),
         Verb::Flash(verb) => flash::run(&verb, format),
         Verb::Image(args) => image::run(&args, format),

@@ -5,9 +5,11 @@
 //! | `twin` | the whole device: power it on and let it live |
 //! | `firmware` | the application while it runs |
 //! | `net` | HTTPS to one server, trusting one CA |
+//! | `element_port` | a secure element's bus as a TCP port or a pseudo-terminal |
 //! | `serial_port` | a chip's serial line as a TCP port or a pseudo-terminal |
 //! | `random` | the host's CSPRNG as the device's |
 
+pub mod element_port;
 pub mod firmware;
 pub mod net;
 pub mod random;

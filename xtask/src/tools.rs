@@ -1,4 +1,5 @@
-//! The venv with Espressif's tools, `target/espressif-tools`, that the cross-checks in `interop/` run, espflash and SoftHSM.
+//! The venv with Espressif's tools and Microchip's host library, `target/espressif-tools`, that the cross-checks in
+//! `interop/` run, espflash and SoftHSM.
 
 use std::path::Path;
 use std::process::Command;
@@ -28,7 +29,7 @@ pub(crate) fn install() -> Result<String> {
         .context("the venv is broken; remove target/espressif-tools and run this again")?;
     let named = versions
         .lines()
-        .filter(|line| line.starts_with("esptool") || line.starts_with("esp_idf_nvs"))
+        .filter(|line| ["esptool", "esp_idf_nvs", "cryptoauthlib"].iter().any(|name| line.starts_with(name)))
         .map(|line| line.replace("==", " "));
     Ok(named.chain([espflash()?, softhsm()?]).collect::<Vec<_>>().join(", "))
 }

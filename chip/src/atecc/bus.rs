@@ -173,7 +173,7 @@ mod tests {
     use crate::atecc::{Entropy, Model};
 
     fn bus() -> Bus {
-        Bus::new(SecureElement::fresh(Model::Atecc608A, [1, 2, 3, 4, 5, 6], Entropy::seeded([7; 32])))
+        Bus::new(SecureElement::fresh(Model::Atecc608A, [1, 2, 3, 4, 5, 6], Entropy::known(7)))
     }
 
     fn say(bus: &mut Bus, line: &str) -> String {

@@ -1,6 +1,6 @@
 //! P-256 as the part has it: keys are scalars of 32 bytes, points are X and Y.
 
-use super::entropy::Entropy;
+use crate::entropy::Entropy;
 use cotter_formats::atecc::Status;
 use ecdsa::hazmat;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 pub(super) struct PrivateKey(SecretKey);
 
 impl PrivateKey {
-    pub(super) fn generate(entropy: &mut Entropy) -> Self {
+    pub(super) fn generate(entropy: &Entropy) -> Self {
         loop {
             let mut bytes = Zeroizing::new([0; 32]);
             entropy.fill(&mut *bytes);
@@ -44,7 +44,7 @@ impl PrivateKey {
     }
 
     /// R and S over a digest; another signature each time, as the part's are.
-    pub(super) fn sign(&self, digest: &[u8; 32], entropy: &mut Entropy) -> [u8; 64] {
+    pub(super) fn sign(&self, digest: &[u8; 32], entropy: &Entropy) -> [u8; 64] {
         let mut noise = Zeroizing::new([0; 32]);
         entropy.fill(&mut *noise);
         let scalar = self.0.to_nonzero_scalar();

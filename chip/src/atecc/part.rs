@@ -1,9 +1,9 @@
 //! The part without its bus: commands go in, payloads or status codes come out.
 
 use super::command;
-use super::entropy::Entropy;
 use super::memory::Memory;
 use super::sram::Sram;
+use crate::entropy::Entropy;
 use cotter_formats::atecc::counter::Count;
 use cotter_formats::atecc::{Command, KeyConfig, Opcode, Slot, SlotConfig, Status};
 

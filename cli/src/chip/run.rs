@@ -1,6 +1,8 @@
 //! `cotter chip run`: a virtual chip on a TCP port or a pseudo-terminal, until it is told to quit.
 
+use super::signals::on_quit;
 use super::{BoardFiles, Fresh};
+use crate::element::{Attached, Attachment};
 use crate::output::{self, Format, Help};
 use anyhow::Context;
 use cotter_chip::report::Outcome;
@@ -14,7 +16,7 @@ use std::fmt;
 use std::io::BufRead;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 /// Keep a virtual chip alive, so that esptool, espefuse and others can work on it as if it were on a serial port.
@@ -48,6 +50,10 @@ pub(crate) struct Args {
     /// What the strap pins ask for: `download` as with the boot button held, or `run` what is in flash.
     #[arg(long, value_enum, default_value = "download")]
     strap: StrapOption,
+    /// A secure element beside the chip: the file with its state, made if it is not there, and where its bus listens
+    /// [default: a free port]. docs/element-bus.md is what a driver speaks with it.
+    #[arg(long, value_name = "FILE[@ADDR]")]
+    secure_element: Option<Attachment>,
 }
 
 #[derive(clap::Args)]
@@ -74,6 +80,7 @@ Examples:
   espefuse -p socket://127.0.0.1:5333 summary
   esptool -p rfc2217://127.0.0.1:5333 flash-id        (with resets by DTR and RTS)
   cotter chip run --chip esp32c3 --listen 127.0.0.1:5333 --second-stage sdkconfig
+  cotter chip run --chip esp32 --listen 127.0.0.1:5333 --secure-element element.bin@127.0.0.1:6080
 
 Commands on standard input:
   reset             reset the chip with the strap pins as they are
@@ -105,10 +112,10 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         (None, Some(link)) => link.display().to_string(),
         (None, None) => String::new(),
     };
-    output::value(
-        &Ready { chip: args.chip.name(), port: port_name, device: port.device().map(PathBuf::from) },
-        format,
-    )?;
+    let attached = args.secure_element.as_ref().map(Attached::start).transpose()?;
+    let secure_element = attached.as_ref().map(|attached| attached.description.clone());
+    let device = port.device().map(PathBuf::from);
+    output::value(&Ready { chip: args.chip.name(), port: port_name, device, secure_element }, format)?;
     let mut live = Live { files, uart: Uart::new(board, strap), format, flash_changed: None };
     live.start()?;
     live.serve(&mut port, &commands()?)?;
@@ -299,7 +306,10 @@ impl Command {
 fn commands() -> anyhow::Result<Receiver<Command>> {
     let (sender, receiver) = channel();
     let signals = sender.clone();
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || quit_on_signals(&signals))?;
+    on_quit(move || {
+        // The receiver is gone only at the end, when there is nothing left to quit.
+        let _told = signals.send(Command::Quit);
+    })?;
     std::thread::Builder::new().name("commands".to_owned()).spawn(move || {
         let lines = std::io::stdin().lock().lines().map_while(Result::ok);
         for command in lines.filter_map(|line| Command::parse(&line)) {
@@ -311,26 +321,14 @@ fn commands() -> anyhow::Result<Receiver<Command>> {
     Ok(receiver)
 }
 
-fn quit_on_signals(sender: &Sender<Command>) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-    runtime.block_on(async {
-        use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        // The receiver is gone only at the end, when there is nothing left to quit.
-        let _told = sender.send(Command::Quit);
-    });
-}
-
 #[derive(Serialize)]
 struct Ready {
     chip: &'static str,
     port: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secure_element: Option<String>,
 }
 
 impl fmt::Display for Ready {
@@ -338,6 +336,9 @@ impl fmt::Display for Ready {
         write!(f, "{} on {}", self.chip, self.port)?;
         if let Some(device) = &self.device {
             write!(f, " ({})", device.display())?;
+        }
+        if let Some(element) = &self.secure_element {
+            write!(f, "\nsecure element {element}")?;
         }
         write!(f, "\ntry: esptool -p {} flash-id", self.port)
     }

@@ -53,7 +53,7 @@ fn create(part: &mut Part, slot: Slot) -> Result<PrivateKey, Status> {
         return Err(Status::EXECUTION);
     }
     part.use_key(slot, Use::Generate)?;
-    let key = PrivateKey::generate(&mut part.entropy);
+    let key = PrivateKey::generate(&part.entropy);
     part.memory.write_private_key(slot, &key.bytes());
     Ok(key)
 }
@@ -71,7 +71,7 @@ fn existing(part: &mut Part, slot: Slot) -> Result<PrivateKey, Status> {
 fn in_temp_key(part: &mut Part, mode: u8) -> Answer {
     let key = match mode {
         CREATE => {
-            let key = PrivateKey::generate(&mut part.entropy);
+            let key = PrivateKey::generate(&part.entropy);
             part.sram.temp_key.load(&*key.bytes(), Flags { is_private: true, ..Flags::default() });
             key
         }

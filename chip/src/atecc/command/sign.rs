@@ -36,7 +36,7 @@ pub(in super::super) fn sign(part: &mut Part, command: &Command<'_>) -> Answer {
     part.use_key(slot, Use::Plain)?;
     let key = part.memory.private_key(slot).ok_or(Status::EXECUTION)?;
     let key = PrivateKey::from_bytes(&key).ok_or(Status::ECC_FAULT)?;
-    Ok(key.sign(&message, &mut part.entropy).to_vec())
+    Ok(key.sign(&message, &part.entropy).to_vec())
 }
 
 /// The digest of the 55 bytes that say how `TempKey` came about.

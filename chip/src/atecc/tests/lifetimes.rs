@@ -202,7 +202,7 @@ fn files_hold_all_that_survives_without_power() {
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(bytes.len(), super::super::STATE_LEN);
-    host.part = SecureElement::load(&path, Entropy::seeded([2; 32])).unwrap();
+    host.part = SecureElement::load(&path, Entropy::known(2)).unwrap();
     assert_eq!(host.ok(Opcode::GEN_KEY, 0, 2, &[]), public);
     assert_eq!(host.ok(Opcode::COUNTER, 0, 1, &[]), [1, 0, 0, 0]);
     assert!(!host.part.take_changed());

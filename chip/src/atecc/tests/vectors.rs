@@ -86,6 +86,6 @@ fn without_the_factory_bit_there_is_no_aes() {
     let checksum = sha(&[&bytes[..end]]);
     bytes[end..].copy_from_slice(&checksum);
     let mut host = host();
-    host.part = SecureElement::from_bytes(&bytes, Entropy::seeded([3; 32])).unwrap();
+    host.part = SecureElement::from_bytes(&bytes, Entropy::known(3)).unwrap();
     assert_eq!(host.refused(Opcode::AES, 3, 0, &[0; 32]), Status::EXECUTION);
 }

@@ -1,0 +1,172 @@
+//! `cotter element simulate`: a secure element on a TCP port or a pseudo-terminal, until it is told to quit.
+
+use super::{Described, describe, load_or_make};
+use crate::chip::signals::on_quit;
+use crate::output::{self, Format, Help};
+use anyhow::Context;
+use cotter_chip::atecc::Model;
+use cotter_twin::element_port::{Clock, ElementPort};
+use cotter_twin::serial_port::SerialPort;
+use serde::Serialize;
+use std::fmt;
+use std::io::BufRead;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::time::Duration;
+
+/// Keep a secure element alive on its bus, so that a driver works with it as if it were soldered on.
+///
+/// The bus is lines of text that any I2C shim can speak: docs/element-bus.md has all of it on one page. The part is in the
+/// state file, private keys included: the file is for its owner only, and holds every change before it is answered.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The part; a blank one is made if the file is not there.
+    #[arg(long, value_name = "FILE")]
+    state: PathBuf,
+    #[command(flatten)]
+    line: Line,
+    /// Which part is made.
+    #[arg(long, value_enum, default_value = "atecc608a")]
+    model: ModelOption,
+    /// The six bytes of its serial number that differ from part to part, as 12 hexadecimal digits [default: random].
+    #[arg(long, value_name = "HEX", value_parser = serial)]
+    serial: Option<[u8; 6]>,
+    /// What moves its time on: `real`, or `bus` for the `wait` requests on the bus only, so that nobody waits.
+    #[arg(long, value_enum, default_value = "real")]
+    clock: ClockOption,
+}
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct Line {
+    /// Listen on a TCP address. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Open a pseudo-terminal and make this a link to it.
+    #[arg(long, value_name = "LINK")]
+    pty: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ModelOption {
+    Atecc608a,
+    Atecc608b,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ClockOption {
+    Real,
+    Bus,
+}
+
+const EXAMPLES: &str = "\
+Example:
+  cotter element simulate --state element.bin --listen 127.0.0.1:6080 --clock bus
+  printf 'wake\\nwait 1500\\nr 60 4\\n' | nc -N 127.0.0.1 6080
+      ok
+      ok
+      data 04113343        (awake)
+
+Commands on standard input:
+  power off, on     cut its supply; switch it on again
+  quit              end, as Ctrl-C does";
+
+pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
+    let model = match args.model {
+        ModelOption::Atecc608a => Model::Atecc608A,
+        ModelOption::Atecc608b => Model::Atecc608B,
+    };
+    let clock = match args.clock {
+        ClockOption::Real => Clock::Real,
+        ClockOption::Bus => Clock::Bus,
+    };
+    let part = load_or_make(&args.state, model, args.serial)?;
+    let port = match (&args.line.listen, &args.line.pty) {
+        (Some(address), _) => SerialPort::listen(*address)
+            .with_context(|| format!("cannot listen on {address}"))
+            .context(Help("another program may have that port: choose another, or 0 for a free one"))?,
+        (_, Some(link)) => SerialPort::terminal(link)
+            .with_context(|| format!("cannot make {} a pseudo-terminal", link.display()))
+            .context(Help("name a link that does not exist yet, in a directory that does"))?,
+        (None, None) => anyhow::bail!("neither --listen nor --pty"),
+    };
+    let port_name = match (port.address(), &args.line.pty) {
+        (Some(address), _) => format!("socket://{address}"),
+        (None, link) => link.as_ref().map(|link| link.display().to_string()).unwrap_or_default(),
+    };
+    let ready = Ready { part: describe(&part), port: port_name, device: port.device().map(PathBuf::from) };
+    let mut element = ElementPort::new(port, part, args.state.clone(), clock)?;
+    output::value(&ready, format)?;
+    let commands = commands()?;
+    loop {
+        element.step(TICK)?;
+        match commands.try_recv() {
+            Ok(Command::Quit) => return Ok(true),
+            Ok(Command::Power(is_on)) => element.set_power(is_on),
+            Ok(Command::Unknown(line)) => {
+                output::warning(format_args!("{line}: no such command; there are power off, power on, quit"));
+            }
+            // No more commands, but the part lives on.
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
+        }
+    }
+}
+
+/// How long a command may wait.
+const TICK: Duration = Duration::from_millis(50);
+
+enum Command {
+    Power(bool),
+    Quit,
+    Unknown(String),
+}
+
+fn commands() -> anyhow::Result<Receiver<Command>> {
+    let (sender, receiver) = channel();
+    let signals = sender.clone();
+    on_quit(move || {
+        // The receiver is gone only at the end, when there is nothing left to quit.
+        let _told = signals.send(Command::Quit);
+    })?;
+    std::thread::Builder::new().name("commands".to_owned()).spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            let command = match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+                [] => continue,
+                ["power", state @ ("on" | "off")] => Command::Power(*state == "on"),
+                ["quit" | "exit"] => Command::Quit,
+                _ => Command::Unknown(line.trim().to_owned()),
+            };
+            if sender.send(command).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(receiver)
+}
+
+#[derive(Serialize)]
+struct Ready {
+    #[serde(flatten)]
+    part: Described,
+    port: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<PathBuf>,
+}
+
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "secure element on {}", self.port)?;
+        if let Some(device) = &self.device {
+            write!(f, " ({})", device.display())?;
+        }
+        write!(f, "\n{}", self.part)
+    }
+}
+
+fn serial(text: &str) -> Result<[u8; 6], String> {
+    let number = u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 12 && !text.starts_with('+'));
+    let bytes = number.map(u64::to_be_bytes).and_then(|bytes| bytes.last_chunk().copied());
+    bytes.ok_or_else(|| "expected 12 hexadecimal digits".to_owned())
+}
