@@ -7,10 +7,12 @@ use crate::layout::{LayoutError, Piece};
 use crate::plan::{KeyFiles, Plan, PlanError};
 use crate::private_key::PrivateKey;
 use crate::public_key::PublicKey;
+use crate::second_stage::{SecondStageFile, SecondStageFileError};
 use crate::signing::random;
 use cotter_chip::board::FLASH_SIZE;
 use cotter_chip::efuse::Efuses;
 use cotter_chip::fault::Fault;
+use cotter_chip::second_stage::SecondStage;
 use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::{ChipRevision, EfuseImage};
@@ -47,6 +49,9 @@ pub struct ProductPolicy {
     pub partition_table: PathBuf,
     /// An application of an earlier day, signed as the present one: the rehearsal tries to go back to it.
     pub older_image: Option<PathBuf>,
+    /// What the second stage was compiled with: a short file, or the project's `sdkconfig`; see
+    /// [`crate::second_stage`]. Without it, it checks Secure Boot V2 if the eFuses say so, and switches nothing on.
+    pub second_stage: Option<PathBuf>,
     /// What goes into partitions.
     #[serde(rename = "image", default)]
     pub images: Vec<PartitionImage>,
@@ -94,6 +99,8 @@ pub struct Birth {
     pub older: Option<OlderImage>,
     /// Keys that were made for this birth only.
     pub made: Vec<String>,
+    /// What the second stage was compiled with.
+    pub second_stage: SecondStage,
 }
 
 impl Birth {
@@ -101,7 +108,8 @@ impl Birth {
     #[must_use]
     pub fn of(plan: Plan, version: &str) -> Self {
         let (version, made) = (version.to_owned(), Vec::new());
-        Self { plan, revision: None, flash: FLASH_SIZE, version, older: None, made }
+        let second_stage = SecondStage::default();
+        Self { plan, revision: None, flash: FLASH_SIZE, version, older: None, made, second_stage }
     }
 }
 
@@ -152,7 +160,11 @@ impl ProductPolicy {
         let (pieces, version) = self.pieces(folder, chip, &table, policy.secure_boot, key.as_ref())?;
         let older = self.older(folder, chip, policy.secure_boot, &keys)?;
         let plan = Plan::new(efuses, &image, &keys, pieces)?;
-        Ok(Birth { plan, revision, flash, version, older, made })
+        let second_stage = match &self.second_stage {
+            None => SecondStage::default(),
+            Some(file) => SecondStageFile::load(&folder.join(file), chip)?,
+        };
+        Ok(Birth { plan, revision, flash, version, older, made, second_stage })
     }
 
     fn revision(&self) -> Result<Option<ChipRevision>, ProductError> {
@@ -340,6 +352,8 @@ pub enum ProductError {
     FlashSize(String),
     #[error("policy: {0}")]
     Policy(#[from] PolicyError),
+    #[error(transparent)]
+    SecondStage(#[from] SecondStageFileError),
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]

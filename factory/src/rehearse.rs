@@ -22,6 +22,7 @@ use cotter_chip::board::{BoardError, DownloadError, VirtualChip};
 use cotter_chip::efuse::BurnError;
 use cotter_chip::flash::FlashError;
 use cotter_chip::report::{BootReport, RefusalCode};
+use cotter_chip::second_stage::{SecondStage, SecureBoot};
 use cotter_formats::addr::FlashLen;
 use cotter_formats::efuse::{ChipRevision, EfuseImage};
 use serde::Serialize;
@@ -100,9 +101,9 @@ pub fn rehearse_with(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Rehearsed<Plan>, RehearsalError> {
     progress("birth");
-    let Birth { plan, revision, flash, version, older, .. } = birth;
+    let Birth { plan, revision, flash, version, older, second_stage, .. } = birth;
     let version = version.as_str();
-    let reel = Reel { plan: &plan, revision, flash };
+    let reel = Reel { plan: &plan, revision, flash, second_stage: &second_stage };
     let chip = reel.fresh()?;
     reel.birth(&chip, Manner::Fresh)?;
     progress("attacks");
@@ -137,6 +138,7 @@ struct Reel<'a> {
     plan: &'a Plan,
     revision: Option<ChipRevision>,
     flash: FlashLen,
+    second_stage: &'a SecondStage,
 }
 
 impl Reel<'_> {
@@ -146,6 +148,7 @@ impl Reel<'_> {
             None => VirtualChip::new(chip, REHEARSAL_MAC)?,
             Some(revision) => VirtualChip::of_revision(chip, revision, REHEARSAL_MAC)?,
         };
+        let board = board.with_second_stage(self.second_stage.clone())?;
         if board.raw_flash().size() == self.flash { Ok(board) } else { board.with_flash(self.flash) }
     }
 
@@ -166,9 +169,11 @@ fn outcome(chip: &VirtualChip) -> String {
     }
 }
 
-/// How a good boot ends.
-fn good(plan: &Plan, version: &str) -> String {
-    let verified = if plan.policy().secure_boot == crate::efuse::SecureBootMode::V2 { "verified and " } else { "" };
+/// How a good boot ends. The key that judges an application under Secure Boot V1 is compiled into the second stage.
+fn good(plan: &Plan, second_stage: &SecondStage, version: &str) -> String {
+    let is_v2 = plan.policy().secure_boot == crate::efuse::SecureBootMode::V2;
+    let is_verified = is_v2 || matches!(second_stage.secure_boot, SecureBoot::V1(_));
+    let verified = if is_verified { "verified and " } else { "" };
     format!("{verified}booted {version}")
 }
 

@@ -72,7 +72,11 @@ impl Trials<'_> {
     pub(super) fn all(&self, version: &str) -> Result<Vec<Trial>, RehearsalError> {
         let policy = self.plan.policy();
         let encrypted = policy.flash_encryption != FlashEncryptionMode::Off;
-        let mut trials = vec![Trial::new("power on", good(self.plan, version), outcome(&self.chip.duplicate()?))];
+        let mut trials = vec![Trial::new(
+            "power on",
+            good(self.plan, self.chip.second_stage(), version),
+            outcome(&self.chip.duplicate()?),
+        )];
         trials.extend(self.boot_images(encrypted)?);
         trials.extend(self.applications(encrypted)?);
         trials.extend(self.older_applications(version)?);

@@ -7,6 +7,7 @@ use crate::rehearse::{RehearsalError, good, outcome};
 use cotter_chip::board::VirtualChip;
 use cotter_chip::flash::FlashError;
 use cotter_chip::report::{AppSlot, RefusalCode};
+use cotter_chip::second_stage::SecureBoot;
 use cotter_formats::addr::{FlashAddr, SECTOR};
 use cotter_formats::efuse::unary;
 use cotter_formats::otadata::{ENTRY_LEN, OtaEntry, OtaState, next_seq, select};
@@ -33,7 +34,10 @@ impl Trials<'_> {
             SecureBootMode::V2 => Some(code(RefusalCode::SignedDigestMismatch)),
             SecureBootMode::Off => Some(SECURE_BOOT_OFF.to_owned()),
             // The key that judges it is compiled into the second stage.
-            SecureBootMode::V1 => None,
+            SecureBootMode::V1 => {
+                let has_key = matches!(self.chip.second_stage().secure_boot, SecureBoot::V1(_));
+                has_key.then(|| code(RefusalCode::BadSignature))
+            }
         };
         if let Some(expected) = mended {
             let chip = self.mended(APPLICATION)?;
@@ -78,7 +82,11 @@ impl Trials<'_> {
             seen if seen.ends_with(&older.version) => older.seen_in(AppSlot::Ota(slot), &chip.duplicate()?, is_on),
             seen => seen,
         };
-        trials.push(Trial::new(&name("selected by otadata"), must(good(self.plan, version)), seen));
+        trials.push(Trial::new(
+            &name("selected by otadata"),
+            must(good(self.plan, self.chip.second_stage(), version)),
+            seen,
+        ));
 
         // And nothing else is left to boot.
         install(&chip, at, &[0xff; SECTOR as usize])?;
