@@ -71,16 +71,20 @@ impl Part {
         answer
     }
 
-    /// `TempKey` outlives few commands. Source: DS20005927A section 2.5.1; that AES, KDF and SHA leave it on the ATECC608:
-    /// cryptoauthlib's tests, which use it more than once.
+    /// `TempKey` is used up by the command that uses it, and by one that would have replaced it and failed.
+    ///
+    /// Source: DS20005927A section 2.5.1, where all but a few commands clear it. The ATECC608 clears less: cryptoauthlib's
+    /// tests read counters and the configuration zone, and sign out of the digest buffer, between a nonce and its use
+    /// (`gendig_counter`, `gendig_keyconfig`, `verify_stored_on_reqrandom_set`), and use it more than once for AES and KDF.
     fn settle(&mut self, opcode: Opcode, refused: Option<&Status>) {
+        let is_used = self.sram.temp_key.take_used();
         let is_kept = match opcode {
             Opcode::INFO | Opcode::AES | Opcode::SHA => true,
             // Those that succeed have left in it what belongs there.
             Opcode::NONCE | Opcode::GEN_KEY | Opcode::GEN_DIG | Opcode::KDF | Opcode::ECDH | Opcode::CHECK_MAC => {
                 refused.is_none_or(|status| *status == Status::ECC_FAULT)
             }
-            _ => refused == Some(&Status::ECC_FAULT),
+            _ => !is_used || refused == Some(&Status::ECC_FAULT),
         };
         if !is_kept {
             self.sram.temp_key.clear();

@@ -2,6 +2,7 @@
 
 use super::sha::ShaContext;
 use cotter_formats::atecc::Slot;
+use std::cell::Cell;
 use zeroize::{Zeroize, Zeroizing};
 
 /// The volatile memory.
@@ -54,6 +55,8 @@ pub(super) struct TempKey {
     /// 0 while it is not valid, else 32 or 64.
     len: usize,
     pub(super) flags: Flags,
+    /// Its value was looked at since the command began.
+    is_used: Cell<bool>,
 }
 
 /// What is known of how `TempKey` came about.
@@ -85,7 +88,7 @@ pub(super) struct CertificateDigest {
 
 impl Default for TempKey {
     fn default() -> Self {
-        Self { value: Zeroizing::new([0; 64]), len: 0, flags: Flags::default() }
+        Self { value: Zeroizing::new([0; 64]), len: 0, flags: Flags::default(), is_used: Cell::new(false) }
     }
 }
 
@@ -96,6 +99,7 @@ impl TempKey {
 
     /// The first 32 bytes, if it is valid.
     pub(super) fn value(&self) -> Option<[u8; 32]> {
+        self.is_used.set(true);
         let mut half = [0; 32];
         half.copy_from_slice(&self.value[..32]);
         self.is_valid().then_some(half)
@@ -103,6 +107,7 @@ impl TempKey {
 
     /// All of it, if it is valid.
     pub(super) fn whole(&self) -> Option<&[u8]> {
+        self.is_used.set(true);
         self.is_valid().then(|| &self.value[..self.len])
     }
 
@@ -125,6 +130,11 @@ impl TempKey {
         self.value.zeroize();
         self.len = 0;
         self.flags = Flags::default();
+    }
+
+    /// Whether its value was looked at since this was asked last.
+    pub(super) fn take_used(&self) -> bool {
+        self.is_used.replace(false)
     }
 
     /// Valid and from the random number generator.

@@ -12,8 +12,9 @@ pub(in super::super) fn info(part: &mut Part, command: &Command<'_>) -> Answer {
         0 => Ok(part.memory.config().revision().to_vec()),
         1 => Ok(vec![u8::from(is_key_valid(part, slot(param)?)), 0, 0, 0]),
         2 => Ok(state(part)),
-        3 => latch(part, param),
-        4 => Ok(vec![u8::from(part.latches.persistent), 0, 0, 0]),
+        // GPIO, which a part on an I2C bus has not.
+        3 => Err(Status::EXECUTION),
+        4 => latch(part, param),
         _ => Err(Status::PARSE),
     }
 }
@@ -36,6 +37,7 @@ fn state(part: &Part) -> Vec<u8> {
 
 /// The persistent latch. It is set by whoever holds the key in `VolatileKeyPermission`; that clearing it takes nothing is
 /// not documented.
+#[doc(alias = "INFO_MODE_VOL_KEY_PERMIT")]
 fn latch(part: &mut Part, param: u16) -> Answer {
     match param {
         0 | 1 => {}

@@ -12,9 +12,11 @@ fn every_command_in_every_lock_state() {
     const OK: Result<usize, u8> = Ok(1);
     const EXECUTION: Result<usize, u8> = Err(0x0f);
     let zeros = [0_u8; 132];
-    let lines: [Line; 38] = [
+    let lines: [Line; 40] = [
         ("revision", Opcode::INFO, 0, 0, 0, [Ok(4); 3]),
         ("state", Opcode::INFO, 2, 0, 0, [Ok(4); 3]),
+        ("GPIO", Opcode::INFO, 3, 0, 0, [EXECUTION; 3]),
+        ("persistent latch", Opcode::INFO, 4, 0, 0, [Ok(4); 3]),
         ("random", Opcode::RANDOM, 0, 0, 0, [Ok(32); 3]),
         ("random nonce", Opcode::NONCE, 0, 0, 20, [Ok(32); 3]),
         ("fixed nonce", Opcode::NONCE, 3, 0, 32, [OK; 3]),

@@ -160,11 +160,11 @@ fn the_persistent_latch_wants_its_key_and_ends_with_the_power() {
     };
     assert_eq!(sign(&mut host), 1);
     host.ok(Opcode::GEN_KEY, 0, 2, &[]);
-    assert_eq!(host.refused(Opcode::INFO, 3, 3, &[]), Status::EXECUTION);
+    assert_eq!(host.refused(Opcode::INFO, 4, 3, &[]), Status::EXECUTION);
     let nonce = host.random_nonce();
     let response = sha(&[&[4; 32], &nonce, &[0; 4], &[0; 8], &[0; 3], &[0xee], &[0; 4], &[1, 0x23], &[0; 2]]);
     host.ok(Opcode::CHECK_MAC, 1, 4, &[&[0; 32][..], &response, &[0; 13]].concat());
-    assert_eq!(host.ok(Opcode::INFO, 3, 3, &[]), [1, 0, 0, 0]);
+    assert_eq!(host.ok(Opcode::INFO, 4, 3, &[]), [1, 0, 0, 0]);
     host.wake();
     host.part.write(host.now, ADDRESS, &[1]);
     assert_eq!(sign(&mut host), 64, "sleep leaves it as it is");
