@@ -157,7 +157,7 @@ impl Part {
         Ok(())
     }
 
-    /// The limit in a slot: it must be there twice.
+    /// The limit in a slot, where it is twice. That a key is refused where the two differ is not documented.
     fn count_limit(&self, slot: Slot) -> Option<u32> {
         let [first, second] = self.memory.slot(slot).first_chunk::<8>()?.as_chunks::<4>().0 else { return None };
         (first == second).then(|| u32::from_le_bytes(*first))
