@@ -229,7 +229,7 @@ fn a_second_stage_that_cannot_be_built_is_refused() {
         ("wide.toml", "esp32c3 has no flash key of that kind in its eFuses"),
         ("none.toml", "none.toml"),
     ] {
-        let arguments = format!("boot --chip esp32c3 --flash flash.bin --second-stage {file}");
+        let arguments = format!("boot --chip esp32c3 --flash flash.bin --dry-run --second-stage {file}");
         let refused = cotter(directory.path(), &arguments).assert().code(1);
         let text = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
         assert!(text.contains(reason) && text.contains("help:"), "{file}: {text}");
