@@ -32,7 +32,8 @@ struct Part {
     sectors: Sectors,
     /// What every erased sector is.
     blank: Arc<Cells>,
-    tape: Option<Vec<FlashOperation>>,
+    /// Each operation with its number on the supply.
+    tape: Option<Vec<(u64, FlashOperation)>>,
 }
 
 /// One counted operation.
@@ -112,6 +113,12 @@ impl Flash {
     /// Ends the tape.
     #[must_use]
     pub fn take_tape(&self) -> Vec<FlashOperation> {
+        self.take_numbered_tape().into_iter().map(|(_, operation)| operation).collect()
+    }
+
+    /// Ends the tape; each operation comes with its number on the supply, see [`Fault::operations`].
+    #[must_use]
+    pub fn take_numbered_tape(&self) -> Vec<(u64, FlashOperation)> {
         self.part().tape.take().unwrap_or_default()
     }
 
@@ -198,7 +205,8 @@ impl Flash {
             let (page, after) = rest.split_at(room.min(rest.len()));
             let Part { sectors, tape, .. } = &mut *part;
             if let Some(tape) = tape {
-                tape.push(FlashOperation::Program { at: address(range.start), page: page.to_vec() });
+                let operation = FlashOperation::Program { at: address(range.start), page: page.to_vec() };
+                tape.push((self.fault.operations(), operation));
             }
             let at = range.start;
             self.fault.operation(|extent| program(sectors.cells(at, page.len()), page, extent))?;
@@ -221,7 +229,7 @@ impl Flash {
         for at in range.step_by(LEN) {
             let Part { sectors, blank, tape } = &mut *part;
             if let Some(tape) = tape {
-                tape.push(FlashOperation::Erase { at: address(at) });
+                tape.push((self.fault.operations(), FlashOperation::Erase { at: address(at) }));
             }
             self.fault.operation(|extent| match extent {
                 Extent::Whole => sectors.blank(at, blank),

@@ -8,7 +8,9 @@ use anyhow::Context;
 use cotter_factory::output::Visibility;
 use cotter_factory::plan::{Item, Plan, Step};
 use cotter_factory::policy::{Birth, ProductError, ProductPolicy};
-use cotter_factory::rehearse::{Depth, Fate, RehearsalError, Verdict, rehearse_with};
+use cotter_factory::rehearse::{Aftermath, Depth, Fate, FirstBoot, RehearsalError, Verdict, rehearse_with};
+use cotter_formats::efuse::lint::{Expectation, Severity, findings};
+use cotter_formats::efuse::{EfuseBlock, EfuseImage, Field};
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -38,6 +40,10 @@ use std::path::{Path, PathBuf};
 ///   [efuse]
 ///   nvs = "hmac"                           # as in `cotter efuse plan --policy`
 ///
+/// With [first-boot] instead of [keys] and [efuse], the line burns nothing: the table says what the second stage was
+/// compiled with, as `cotter chip boot --second-stage` reads it, the device switches it on at its first boot, and the
+/// power is cut at every operation of that boot too.
+///
 /// Example: cotter rehearse product.toml --html rehearsal.html
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -59,7 +65,8 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         .and_then(|policy| policy.birth(folder))
         .map_err(explained)
         .with_context(|| args.policy.display().to_string())?;
-    let story = Story::of(&birth);
+    let mut story = Story::of(&birth);
+    let is_by_itself = birth.by_itself.is_some();
     let depth = if args.quick { Depth::Quick } else { Depth::Full };
     let mut progress = |what: &str| output::progress(format_args!("rehearsing: {what}"), format);
     let (passed, verdict) = match rehearse_with(birth, depth, &mut progress) {
@@ -67,6 +74,9 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         Err(RehearsalError::Failed(verdict)) => (false, *verdict),
         Err(error) => return Err(error.into()),
     };
+    if is_by_itself {
+        story.goes_on_with(&verdict.efuses);
+    }
     let report = Report { passed, story, verdict };
     if let Some(file) = &args.html {
         file.write(page::html(&report).as_bytes(), Visibility::Public)?;
@@ -141,6 +151,24 @@ impl Story {
     }
 }
 
+impl Story {
+    /// What the device burned by itself, and what that leaves open.
+    fn goes_on_with(&mut self, efuses: &EfuseImage) {
+        let map = efuses.map();
+        let settings = map.fields.iter().filter(|field| field.block == EfuseBlock::SETTINGS && !field.reserved);
+        let burned = settings.filter(|field| field.len <= 32 && efuses.is_set(field));
+        let row = |field: &Field| {
+            [field.name.to_owned(), format!("{:#x}", efuses.value(field)), field.description().to_owned()]
+        };
+        let burns = burned.map(row).collect();
+        let title = "first boot".to_owned();
+        self.steps.push(Told { title, irreversible: true, burns, place: Some("by the device itself".to_owned()) });
+        let found = findings(efuses, &Expectation::RELEASE);
+        let open = found.iter().filter(|finding| finding.severity != Severity::Advice);
+        self.open = open.map(|finding| format!("{} {}: {}", finding.at, finding.what, finding.rule.why())).collect();
+    }
+}
+
 /// The verdict on one page.
 #[derive(Serialize)]
 struct Report {
@@ -199,6 +227,17 @@ impl fmt::Display for Report {
                 writeln!(f, "  FAIL {lost}")?;
             }
         }
+        if let Some(first) = &verdict.first_boot {
+            let FirstBoot { operations, cuts, comes_back, incomplete, stays } = first;
+            writeln!(f, "\nfirst boot, by the device itself: the power cut at each of {operations} operations")?;
+            writeln!(f, "  {comes_back} of {cuts} times it came back by itself")?;
+            for Aftermath { what, times } in incomplete {
+                writeln!(f, "  {times} times it runs, but without {what}")?;
+            }
+            for Aftermath { what, times } in stays {
+                writeln!(f, "  {times} times not: {what}")?;
+            }
+        }
         if !story.open.is_empty() {
             writeln!(f, "\nstays open")?;
         }
@@ -206,9 +245,12 @@ impl fmt::Display for Report {
             writeln!(f, "  {open}")?;
         }
         let bricks = verdict.orders.iter().filter(|order| order.fate == Fate::Bricked).count();
-        let verdict =
-            if *passed { "REHEARSED: this plan can be burned" } else { "NOT REHEARSED: do not burn this plan" };
-        write!(f, "\n{verdict}")?;
+        let said = if *passed { "REHEARSED: this plan can be burned" } else { "NOT REHEARSED: do not burn this plan" };
+        write!(f, "\n{said}")?;
+        let stays: usize = verdict.first_boot.iter().flat_map(|first| &first.stays).map(|stays| stays.times).sum();
+        if stays > 0 {
+            write!(f, "; after {stays} power cuts at its first boot a device does not come back by itself")?;
+        }
         if bricks > 0 {
             write!(f, "; {bricks} wrong orders of its steps would brick the chip")?;
         }

@@ -202,6 +202,46 @@ fn each_workflow_of_the_guide_can_be_copied_and_ends_rehearsed() {
     assert_eq!(policies, ready.iter().map(String::as_str).collect(), "every ready policy has its section");
 }
 
+#[test]
+fn a_device_that_protects_itself_is_cut_at_every_operation_of_its_first_boot() {
+    let folder = product(
+        "first-boot-production",
+        &[
+            ("bootloader-signed.bin", "sbv2/signed-rsa3072_a.bin"),
+            ("app-signed.bin", "sbv2/app-esp32c3-signed-rsa_a.bin"),
+        ],
+    );
+    let (code, out, error) = cotter(folder.path(), &["--json", "rehearse", "product.toml", "--html", "page.html"]);
+    let verdict: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{error}"));
+    assert_eq!(code, 0, "{verdict:#}");
+    let steps = verdict["steps"].as_array().unwrap();
+    let burns: Vec<_> = steps.iter().filter(|step| step["irreversible"] == true).map(|step| &step["title"]).collect();
+    assert_eq!(burns, ["first boot"], "{verdict:#}");
+    assert!(!verdict["open"].to_string().contains("FLASH_CRYPT"), "{}", verdict["open"]);
+    assert_eq!(tried(&verdict, "power on").1, "verified and booted v1.2.3-golden");
+    assert_eq!(tried(&verdict, "(XTS_AES_128_KEY)").1, "reads as zero");
+    assert_eq!(tried(&verdict, "flash readout").1, "0 blocks in clear");
+    let first = &verdict["first_boot"];
+    let count = |name: &str| first[name].as_u64().unwrap();
+    let times = |name: &str, part: &str| {
+        let told = first[name].as_array().unwrap().iter();
+        let of_part = told.filter(|told| told["what"].as_str().unwrap().contains(part));
+        of_part.map(|told| told["times"].as_u64().unwrap()).sum::<u64>()
+    };
+    println!("{first:#}");
+    // 33 sectors of the application alone, each erased and programmed in 16 pages.
+    assert!(count("operations") > 500 && count("cuts") >= 3 * count("operations"), "{first:#}");
+    assert_eq!(count("cuts"), count("comes_back") + times("incomplete", "") + times("stays", ""), "{first:#}");
+    assert!(count("comes_back") > 0 && times("stays", "flash the plaintext images again") > 1000, "{first:#}");
+    let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
+    assert!(page.contains("Power cuts at the first boot"), "{page}");
+
+    let policy = std::fs::read_to_string(folder.path().join("product.toml")).unwrap();
+    std::fs::write(folder.path().join("product.toml"), policy + "\n[efuse]\nds = 1\n").unwrap();
+    let (code, _, error) = cotter(folder.path(), &["rehearse", "product.toml"]);
+    assert!(code == 1 && error.contains("leave [efuse] and [keys] out"), "{error}");
+}
+
 /// The golden second stage of the ESP32-C3, made out to another chip.
 fn boot_image_of(chip_id: u16) -> Vec<u8> {
     let mut image = std::fs::read(format!("{ROOT}/vectors/image/esp32c3-bootloader.bin")).unwrap();

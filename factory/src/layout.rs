@@ -101,6 +101,8 @@ pub struct Piece {
     pub bytes: Zeroizing<Vec<u8>>,
     /// Whether the bytes are encrypted.
     pub encrypted: bool,
+    /// Whether the chip reads this place through flash encryption, once that is on.
+    pub through_cipher: bool,
 }
 
 impl Piece {
@@ -111,8 +113,10 @@ impl Piece {
         bytes: &[u8],
         key: Option<&FlashKey>,
     ) -> Result<Self, LayoutError> {
-        let key = key.filter(|_| is_flash_encrypted(partition));
-        Self::sealed(what, partition.offset, partition.size, bytes, key)
+        let through_cipher = is_flash_encrypted(partition);
+        let key = key.filter(|_| through_cipher);
+        let piece = Self::sealed(what, partition.offset, partition.size, bytes, key)?;
+        Ok(Self { through_cipher, ..piece })
     }
 
     /// Encrypted for its address if there is a key, filled up to whole units with 0xFF.
@@ -132,7 +136,7 @@ impl Piece {
             bytes.resize(whole, 0xff);
             key.encrypt(at, &mut bytes)?;
         }
-        Ok(Self { what: what.to_owned(), at, bytes, encrypted: key.is_some() })
+        Ok(Self { what: what.to_owned(), at, bytes, encrypted: key.is_some(), through_cipher: true })
     }
 
     /// The whole sectors that this piece lies in.

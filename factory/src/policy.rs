@@ -2,7 +2,10 @@
 //!
 //! Paths count from the folder of the file. Where a key is `random`, or a secret one is not named, a rehearsal makes one.
 
-use crate::efuse::{EfusePlan, EfusePolicy, PolicyError, ProductProfile, Refusal, SecureBootMode, Wishes, build};
+use crate::efuse::{
+    DownloadMode, EfusePlan, EfusePolicy, FlashEncryptionMode, JtagMode, PolicyError, ProductProfile, Refusal,
+    SecureBootMode, Wishes, build,
+};
 use crate::layout::{LayoutError, Piece};
 use crate::plan::{KeyFiles, Plan, PlanError};
 use crate::private_key::PrivateKey;
@@ -12,7 +15,7 @@ use crate::signing::random;
 use cotter_chip::board::FLASH_SIZE;
 use cotter_chip::efuse::Efuses;
 use cotter_chip::fault::Fault;
-use cotter_chip::second_stage::SecondStage;
+use cotter_chip::second_stage::{self, DownloadPolicy, SecondStage, SecureBoot};
 use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::{ChipRevision, EfuseImage};
@@ -58,6 +61,8 @@ pub struct ProductPolicy {
     /// Files by the names that `cotter efuse plan` has for the keys; `random` makes one.
     #[serde(default)]
     pub keys: BTreeMap<String, PathBuf>,
+    /// The line burns nothing: the second stage, which was compiled like this, does all of it at its first boot.
+    pub first_boot: Option<SecondStageFile>,
     /// As in the policy of `cotter efuse plan`; chip and profile stand above.
     #[serde(default)]
     pub efuse: Wishes,
@@ -97,6 +102,8 @@ pub struct Birth {
     pub version: String,
     /// What an attacker would go back to.
     pub older: Option<OlderImage>,
+    /// What the device makes of itself at its first boot, if the line burns nothing.
+    pub by_itself: Option<EfusePolicy>,
     /// Keys that were made for this birth only.
     pub made: Vec<String>,
     /// What the second stage was compiled with.
@@ -108,8 +115,16 @@ impl Birth {
     #[must_use]
     pub fn of(plan: Plan, version: &str) -> Self {
         let (version, made) = (version.to_owned(), Vec::new());
-        let second_stage = SecondStage::default();
-        Self { plan, revision: None, flash: FLASH_SIZE, version, older: None, made, second_stage }
+        Self {
+            plan,
+            revision: None,
+            flash: FLASH_SIZE,
+            version,
+            older: None,
+            by_itself: None,
+            made,
+            second_stage: SecondStage::default(),
+        }
     }
 }
 
@@ -144,6 +159,9 @@ impl ProductPolicy {
             None => EfuseImage::blank(chip),
             Some(revision) => fresh(chip, revision)?,
         };
+        if let Some(file) = &self.first_boot {
+            return self.first_boot(file, folder, &image, revision);
+        }
         let profile = match self.workflow {
             Workflow::Development => ProductProfile::Development,
             Workflow::Production => ProductProfile::Release,
@@ -164,7 +182,36 @@ impl ProductPolicy {
             None => SecondStage::default(),
             Some(file) => SecondStageFile::load(&folder.join(file), chip)?,
         };
-        Ok(Birth { plan, revision, flash, version, older, made, second_stage })
+        Ok(Birth { plan, revision, flash, version, older, by_itself: None, made, second_stage })
+    }
+
+    /// The birth of a device that is flashed with plain images and does the rest itself.
+    fn first_boot(
+        &self,
+        file: &SecondStageFile,
+        folder: &Path,
+        image: &EfuseImage,
+        revision: Option<ChipRevision>,
+    ) -> Result<Birth, ProductError> {
+        if self.efuse != Wishes::default() || !self.keys.is_empty() || self.second_stage.is_some() {
+            return Err(ProductError::BurnsTwice);
+        }
+        let (map, chip) = (image.map(), image.map().chip);
+        let second_stage = file.resolve(chip, folder)?;
+        let nothing = Wishes {
+            profile: Some(ProductProfile::Development),
+            flash_encryption: Some(FlashEncryptionMode::Off),
+            ..Wishes::default()
+        };
+        let policy = EfusePolicy::of_map(map, &by_itself(&second_stage))?;
+        let flash = self.flash()?;
+        let table = self.table(folder, chip)?;
+        table.check_flash(FlashAddr(self.partition_table_offset), flash)?;
+        let (pieces, version) = self.pieces(folder, chip, &table, SecureBootMode::Off, None)?;
+        let older = self.older(folder, chip, SecureBootMode::Off, &KeyFiles::default())?;
+        let plan = Plan::new(build(&EfusePolicy::of_map(map, &nothing)?, image)?, image, &KeyFiles::default(), pieces)?;
+        let (by_itself, made) = (Some(policy), Vec::new());
+        Ok(Birth { plan, revision, flash, version, older, by_itself, made, second_stage })
     }
 
     fn revision(&self) -> Result<Option<ChipRevision>, ProductError> {
@@ -291,6 +338,34 @@ impl ProductPolicy {
     }
 }
 
+/// What a second stage makes of a chip, in the words of a policy.
+fn by_itself(second_stage: &SecondStage) -> Wishes {
+    let secure_boot = match second_stage.secure_boot {
+        SecureBoot::AsBurned | SecureBoot::Off => SecureBootMode::Off,
+        SecureBoot::V1(_) => SecureBootMode::V1,
+        SecureBoot::V2(_) => SecureBootMode::V2,
+    };
+    let flash_encryption = match second_stage.flash_encryption.map(|encryption| encryption.mode) {
+        None => FlashEncryptionMode::Off,
+        Some(second_stage::FlashEncryptionMode::Development) => FlashEncryptionMode::Development,
+        Some(second_stage::FlashEncryptionMode::Release) => FlashEncryptionMode::Release,
+    };
+    let protects = secure_boot != SecureBootMode::Off || flash_encryption != FlashEncryptionMode::Off;
+    let closes_jtag = protects && !second_stage.allow_jtag;
+    Wishes {
+        profile: Some(ProductProfile::Development),
+        secure_boot: Some(secure_boot),
+        flash_encryption: Some(flash_encryption),
+        jtag: Some(if closes_jtag { JtagMode::Disabled } else { JtagMode::Open }),
+        download: Some(match second_stage.download_mode {
+            DownloadPolicy::Open => DownloadMode::Open,
+            DownloadPolicy::Secure => DownloadMode::Secure,
+            DownloadPolicy::Disabled => DownloadMode::Disabled,
+        }),
+        ..Wishes::default()
+    }
+}
+
 /// The eFuses of a chip of that revision, on which nothing else is burned.
 fn fresh(chip: Chip, revision: ChipRevision) -> Result<EfuseImage, ProductError> {
     let efuses = Efuses::fresh_of(chip, revision, [0; 6], Fault::default());
@@ -368,6 +443,10 @@ pub enum ProductError {
     FlashKey(#[from] FlashKeyError),
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    #[error(
+        "policy: with [first-boot] the device burns and makes its keys itself: leave [efuse] and [keys] out, and second-stage, which it replaces"
+    )]
+    BurnsTwice,
     #[error("the system's random numbers failed")]
     Random,
     #[error("{} is neither a binary partition table nor CSV", .0.display())]

@@ -8,18 +8,22 @@
 //! | `trials` | attacks on copies of the finished chip |
 //! | `orders` | the steps in a wrong order: what is refused, what can be finished, what is a brick |
 //! | `cuts` | the power goes during a birth, which is then finished |
+//! | `first_boot` | the power goes while the device protects itself |
 //! | `cores` | work for all cores |
 
 mod cores;
 mod cuts;
+mod first_boot;
 mod orders;
 mod trials;
 
 use crate::burn::{BurnFailure, Manner, apply};
+use crate::efuse::{EfusePolicy, SecureBootMode};
 use crate::plan::Plan;
 use crate::policy::Birth;
 use cotter_chip::board::{BoardError, DownloadError, VirtualChip};
 use cotter_chip::efuse::BurnError;
+use cotter_chip::entropy::Entropy;
 use cotter_chip::flash::FlashError;
 use cotter_chip::report::{BootReport, RefusalCode};
 use cotter_chip::second_stage::{SecondStage, SecureBoot};
@@ -28,6 +32,7 @@ use cotter_formats::efuse::{ChipRevision, EfuseImage};
 use serde::Serialize;
 
 pub use cuts::Cuts;
+pub use first_boot::{Aftermath, FirstBoot};
 pub use orders::{Fate, Order};
 pub use trials::Trial;
 use trials::Trials;
@@ -69,6 +74,9 @@ pub struct Verdict {
     pub orders: Vec<Order>,
     /// Power cuts; none unless [`Depth::Full`].
     pub cuts: Cuts,
+    /// Power cuts while the device protects itself; `None` if it does not, or not [`Depth::Full`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_boot: Option<FirstBoot>,
     /// The eFuses of the finished chip as software reads them.
     #[serde(skip)]
     pub efuses: EfuseImage,
@@ -101,22 +109,30 @@ pub fn rehearse_with(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Rehearsed<Plan>, RehearsalError> {
     progress("birth");
-    let Birth { plan, revision, flash, version, older, second_stage, .. } = birth;
+    let Birth { plan, revision, flash, version, older, by_itself, second_stage, .. } = birth;
     let version = version.as_str();
-    let reel = Reel { plan: &plan, revision, flash, second_stage: &second_stage };
-    let chip = reel.fresh()?;
-    reel.birth(&chip, Manner::Fresh)?;
+    // Of a device that protects itself, the line sees what it flashed, and the world what the first boot made of it.
+    let policy = by_itself.as_ref().unwrap_or(plan.policy());
+    let reel = Reel { plan: &plan, flashed: policy, revision, flash, second_stage: &second_stage };
+    let flashed = reel.fresh()?;
+    reel.birth(&flashed, Manner::Fresh)?;
+    let chip = flashed.duplicate()?;
+    let booted = by_itself.is_some().then(|| chip.power_on());
     progress("attacks");
-    let trials = Trials { plan: &plan, chip: &chip, older: older.as_ref() }.all(version)?;
-    let (mut orders, mut cuts) = (Vec::new(), Cuts::default());
+    let trials = Trials { plan: &plan, policy, chip: &chip, older: older.as_ref() }.all(version)?;
+    let (mut orders, mut cuts, mut first_boot) = (Vec::new(), Cuts::default(), None);
     if depth == Depth::Full && trials.first().is_some_and(Trial::passed) {
         progress("wrong orders");
         orders = orders::all(&reel, version)?;
-        cuts = cuts::all(&reel, &chip, version, progress)?;
+        cuts = cuts::all(&reel, &flashed, version, progress)?;
+        if by_itself.is_some() {
+            progress("power cuts at the first boot");
+            first_boot = Some(first_boot::all(&flashed, &good(policy, &flashed, version))?);
+        }
     }
     let efuses = chip.efuses().image().map_err(|_| FlashError::PowerLost)?;
-    let boot = chip.duplicate()?.power_on();
-    let verdict = Verdict { boot, trials, orders, cuts, efuses };
+    let boot = booted.map_or_else(|| chip.duplicate().map(|chip| chip.power_on()), Ok)?;
+    let verdict = Verdict { boot, trials, orders, cuts, first_boot, efuses };
     if verdict.passed() {
         Ok(Rehearsed { inner: plan, verdict })
     } else {
@@ -136,6 +152,8 @@ pub fn rehearse(plan: Plan, version: &str) -> Result<Rehearsed<Plan>, RehearsalE
 /// Where fresh chips come from.
 struct Reel<'a> {
     plan: &'a Plan,
+    /// What a device that has booted once is.
+    flashed: &'a EfusePolicy,
     revision: Option<ChipRevision>,
     flash: FlashLen,
     second_stage: &'a SecondStage,
@@ -148,7 +166,7 @@ impl Reel<'_> {
             None => VirtualChip::new(chip, REHEARSAL_MAC)?,
             Some(revision) => VirtualChip::of_revision(chip, revision, REHEARSAL_MAC)?,
         };
-        let board = board.with_second_stage(self.second_stage.clone())?;
+        let board = board.with_second_stage(self.second_stage.clone())?.with_entropy(Entropy::known(KNOWN));
         if board.raw_flash().size() == self.flash { Ok(board) } else { board.with_flash(self.flash) }
     }
 
@@ -169,13 +187,19 @@ fn outcome(chip: &VirtualChip) -> String {
     }
 }
 
-/// How a good boot ends. The key that judges an application under Secure Boot V1 is compiled into the second stage.
-fn good(plan: &Plan, second_stage: &SecondStage, version: &str) -> String {
-    let is_v2 = plan.policy().secure_boot == crate::efuse::SecureBootMode::V2;
-    let is_verified = is_v2 || matches!(second_stage.secure_boot, SecureBoot::V1(_));
-    let verified = if is_verified { "verified and " } else { "" };
+/// How a good boot ends.
+fn good(policy: &EfusePolicy, chip: &VirtualChip, version: &str) -> String {
+    let verified = match policy.secure_boot {
+        SecureBootMode::V2 => "verified and ",
+        // If the second stage has the key.
+        SecureBootMode::V1 if matches!(chip.second_stage().secure_boot, SecureBoot::V1(_)) => "verified and ",
+        SecureBootMode::V1 | SecureBootMode::Off => "",
+    };
     format!("{verified}booted {version}")
 }
+
+/// Keys that a rehearsed device makes for itself are known to everybody, so that its boots can be repeated.
+const KNOWN: u64 = 1;
 
 /// Locally administered, so that it is nobody's.
 const REHEARSAL_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 1];

@@ -65,10 +65,10 @@ pub(super) fn hide(image: &mut EfuseImage) {
         }
     }
     let settings = map.fields.iter().filter(|field| field.block == EfuseBlock::SETTINGS);
-    for field in settings.filter(|field| field.group() != Group::Reserved) {
-        if hidden & u32::from(field.read_protect_mask) != 0
-            && let Some(cells) = image.block_mut(EfuseBlock::SETTINGS)
-        {
+    // What is hidden first: to tell the group of a field takes its time.
+    let hidden = settings.filter(|field| hidden & u32::from(field.read_protect_mask) != 0);
+    for field in hidden.filter(|field| field.group() != Group::Reserved) {
+        if let Some(cells) = image.block_mut(EfuseBlock::SETTINGS) {
             for bit in field.bit..field.bit + field.len {
                 if let Some(byte) = cells.get_mut(usize::from(bit / 8)) {
                     *byte &= !(1 << (bit % 8));

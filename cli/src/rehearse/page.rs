@@ -1,7 +1,7 @@
 //! The verdict as one HTML page that needs nothing else: timeline, trials, orders, and the eFuse map in colours.
 
 use super::Report;
-use cotter_factory::rehearse::Fate;
+use cotter_factory::rehearse::{Aftermath, Fate, FirstBoot};
 use cotter_formats::efuse::{EfuseBlock, EfuseImage, Field};
 use std::fmt::Write;
 
@@ -79,6 +79,23 @@ pub(super) fn html(report: &Report) -> String {
         }
         for line in &cuts.lost {
             add(&mut page, format_args!("<li class=\"bad\">{}</li>", text(line)));
+        }
+        page.push_str("</ul>");
+    }
+    if let Some(FirstBoot { operations, cuts, comes_back, incomplete, stays }) = &verdict.first_boot {
+        add(
+            &mut page,
+            format_args!(
+                "<h2>Power cuts at the first boot</h2><p>The device burns and encrypts by itself. At each of \
+                 {operations} operations, before, torn and after: {comes_back} of {cuts} times it came back by \
+                 itself.</p><ul>"
+            ),
+        );
+        for Aftermath { what, times } in incomplete {
+            add(&mut page, format_args!("<li class=\"warn\">{times} times it runs, but without {}</li>", text(what)));
+        }
+        for Aftermath { what, times } in stays {
+            add(&mut page, format_args!("<li class=\"bad\">{times} times not: {}</li>", text(what)));
         }
         page.push_str("</ul>");
     }

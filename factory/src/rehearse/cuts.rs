@@ -43,8 +43,7 @@ pub(super) fn all(
     version: &str,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Cuts, RehearsalError> {
-    let judge =
-        Judge { reel, finished, good: good(reel.plan, reel.second_stage, version), whole: registers(finished)? };
+    let judge = Judge { reel, finished, good: good(reel.flashed, finished, version), whole: registers(finished)? };
     let mut cuts = Cuts::default();
     let line = reel.fresh()?;
     let mut session = line.power_on_in_download_mode().map_err(RehearsalError::NoDownloadMode)?;

@@ -42,7 +42,7 @@ pub(super) fn all(reel: &Reel<'_>, version: &str) -> Result<Vec<Order>, Rehearsa
     let names: Vec<&str> = groups.iter().map(|(name, _)| *name).collect();
     let finished = reel.fresh()?;
     reel.birth(&finished, Manner::Fresh)?;
-    let good = (good(reel.plan, reel.second_stage, version), registers(&finished)?);
+    let good = (good(reel.flashed, &finished, version), registers(&finished)?);
     on_all(wrong_orders(groups.len()), |order| {
         let chip = reel.fresh()?;
         let mut refused = None;

@@ -11,7 +11,7 @@ mod application;
 mod readout;
 
 use super::{RehearsalError, good, outcome};
-use crate::efuse::{Burn, FlashEncryptionMode, SecureBootMode, SigningScheme};
+use crate::efuse::{Burn, EfusePolicy, FlashEncryptionMode, SecureBootMode, SigningScheme};
 use crate::plan::{Plan, Step};
 use crate::policy::OlderImage;
 use crate::private_key::PrivateKey;
@@ -21,7 +21,7 @@ use cotter_chip::flash::FlashError;
 use cotter_chip::report::RefusalCode;
 use cotter_formats::addr::{FlashAddr, SECTOR};
 use cotter_formats::chip::Chip;
-use cotter_formats::efuse::EfuseBlock;
+use cotter_formats::efuse::{EfuseBlock, KeyPurpose};
 use cotter_formats::image::{Image, ImageHeader};
 use cotter_formats::secure_boot::v2::{ContentDigests, Curve, SignedFile, append_block};
 use embedded_storage::nor_flash::NorFlash;
@@ -54,6 +54,8 @@ impl Trial {
 
 pub(super) struct Trials<'a> {
     pub(super) plan: &'a Plan,
+    /// What the device is afterwards, whoever burned it.
+    pub(super) policy: &'a EfusePolicy,
     pub(super) chip: &'a VirtualChip,
     pub(super) older: Option<&'a OlderImage>,
 }
@@ -66,17 +68,15 @@ const BLOCK: usize = 16;
 const BEHIND_V1_DIGEST: u32 = 0x1000;
 const BOOT: &str = "boot image";
 const APPLICATION: &str = "application";
+const DIGEST0: KeyPurpose = KeyPurpose::SECURE_BOOT_DIGESTS[0];
 const SECURE_BOOT_OFF: &str = "boots: Secure Boot is off";
 
 impl Trials<'_> {
     pub(super) fn all(&self, version: &str) -> Result<Vec<Trial>, RehearsalError> {
-        let policy = self.plan.policy();
+        let policy = self.policy;
         let encrypted = policy.flash_encryption != FlashEncryptionMode::Off;
-        let mut trials = vec![Trial::new(
-            "power on",
-            good(self.plan, self.chip.second_stage(), version),
-            outcome(&self.chip.duplicate()?),
-        )];
+        let mut trials =
+            vec![Trial::new("power on", good(self.policy, self.chip, version), outcome(&self.chip.duplicate()?))];
         trials.extend(self.boot_images(encrypted)?);
         trials.extend(self.applications(encrypted)?);
         trials.extend(self.older_applications(version)?);
@@ -96,7 +96,7 @@ impl Trials<'_> {
 
     /// Each tampering with the boot image, judged by the ROM.
     fn boot_images(&self, encrypted: bool) -> Result<Vec<Trial>, RehearsalError> {
-        let secure_boot = self.plan.policy().secure_boot;
+        let secure_boot = self.policy.secure_boot;
         let mut trials = Vec::new();
         if secure_boot == SecureBootMode::V2 {
             trials.push(Trial::new("unsigned boot image", code(RefusalCode::Unsigned), refusal(&self.unsigned(BOOT)?)));
@@ -138,7 +138,7 @@ impl Trials<'_> {
         let chip = self.chip.duplicate()?;
         let (at, plain, _) = self.views(what)?;
         let content = &plain[..signed_len(&plain).saturating_sub(SECTOR as usize)];
-        let kind = match self.plan.policy().scheme {
+        let kind = match self.policy.scheme {
             SigningScheme::Rsa3072 => KeyKind::Rsa(3072),
             SigningScheme::Ecdsa256 => KeyKind::Ecdsa(Curve::P256),
             SigningScheme::Ecdsa384 => KeyKind::Ecdsa(Curve::P384),
@@ -206,7 +206,10 @@ impl Trials<'_> {
             Burn::Key { block, key, .. } if key == "digest0" => image.map().block_named(block),
             _ => None,
         });
-        let block = digest.unwrap_or(EfuseBlock::SETTINGS);
+        let of_purpose = || image.map().key_blocks().find(|block| image.key_purpose(*block) == Some(DIGEST0));
+        // Without purposes: BLOCK2 of the ESP32, the one key block of the ESP32-C2.
+        let fixed = if self.plan.chip() == Chip::Esp32 { EfuseBlock(2) } else { EfuseBlock(3) };
+        let block = digest.or_else(of_purpose).unwrap_or(fixed);
         let power = |_| FlashError::PowerLost;
         chip.efuses().program(block, &[0xff; 32]).map_err(power)?;
         let after = chip.efuses().image().map_err(power)?;
@@ -235,7 +238,7 @@ impl Trials<'_> {
         let report = chip.power_on();
         match report.refusal() {
             Some(refusal) => code(refusal),
-            None if self.plan.policy().secure_boot == SecureBootMode::Off => SECURE_BOOT_OFF.to_owned(),
+            None if self.policy.secure_boot == SecureBootMode::Off => SECURE_BOOT_OFF.to_owned(),
             None => "booted".to_owned(),
         }
     }
@@ -258,7 +261,7 @@ impl Trials<'_> {
     /// The image in a piece, as code on the chip sees it, and where it begins.
     fn image(&self, what: &'static str) -> Result<(FlashAddr, Vec<u8>), RehearsalError> {
         let (at, mut plain, _) = self.views(what)?;
-        let is_behind = self.plan.policy().secure_boot == SecureBootMode::V1 && what == BOOT && at.0 == 0;
+        let is_behind = self.policy.secure_boot == SecureBootMode::V1 && what == BOOT && at.0 == 0;
         let skipped = if is_behind { BEHIND_V1_DIGEST } else { 0 };
         let image = plain.split_off((skipped as usize).min(plain.len()));
         if image.len() <= INSIDE_FIRST_SEGMENT as usize + BLOCK {

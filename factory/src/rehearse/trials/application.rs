@@ -20,7 +20,7 @@ impl Trials<'_> {
     /// Each tampering with the application.
     pub(super) fn applications(&self, encrypted: bool) -> Result<Vec<Trial>, RehearsalError> {
         let (slot, _) = self.slot()?;
-        let secure_boot = self.plan.policy().secure_boot;
+        let secure_boot = self.policy.secure_boot;
         let mut trials = Vec::new();
         if secure_boot == SecureBootMode::V2 {
             let unsigned = refused_in(slot, &self.unsigned(APPLICATION)?);
@@ -34,10 +34,8 @@ impl Trials<'_> {
             SecureBootMode::V2 => Some(code(RefusalCode::SignedDigestMismatch)),
             SecureBootMode::Off => Some(SECURE_BOOT_OFF.to_owned()),
             // The key that judges it is compiled into the second stage.
-            SecureBootMode::V1 => {
-                let has_key = matches!(self.chip.second_stage().secure_boot, SecureBoot::V1(_));
-                has_key.then(|| code(RefusalCode::BadSignature))
-            }
+            SecureBootMode::V1 if self.judges_v1() => Some(code(RefusalCode::BadSignature)),
+            SecureBootMode::V1 => None,
         };
         if let Some(expected) = mended {
             let chip = self.mended(APPLICATION)?;
@@ -62,7 +60,7 @@ impl Trials<'_> {
         }
         let image = used.efuses().image().map_err(|_| FlashError::PowerLost)?;
         let required = image.map().field("SECURE_VERSION").map_or(0, |field| unary::count(image.value(field)));
-        let is_on = required > 0 || self.plan.policy().anti_rollback > 0;
+        let is_on = required > 0 || self.policy.anti_rollback > 0;
         let must = |refused: String| if is_on { refused } else { ANTI_ROLLBACK_OFF.to_owned() };
         let (first, table) = self.slot()?;
         let (at, _) = self.piece(APPLICATION)?;
@@ -82,17 +80,18 @@ impl Trials<'_> {
             seen if seen.ends_with(&older.version) => older.seen_in(AppSlot::Ota(slot), &chip.duplicate()?, is_on),
             seen => seen,
         };
-        trials.push(Trial::new(
-            &name("selected by otadata"),
-            must(good(self.plan, self.chip.second_stage(), version)),
-            seen,
-        ));
+        trials.push(Trial::new(&name("selected by otadata"), must(good(self.policy, self.chip, version)), seen));
 
         // And nothing else is left to boot.
         install(&chip, at, &[0xff; SECTOR as usize])?;
         let seen = older.seen_in(AppSlot::Ota(slot), &chip, is_on);
         trials.push(Trial::new(&name("selected by otadata, the newer erased"), must(too_low), seen));
         Ok(trials)
+    }
+
+    /// True if the second stage has the key of Secure Boot V1.
+    fn judges_v1(&self) -> bool {
+        matches!(self.chip.second_stage().secure_boot, SecureBoot::V1(_))
     }
 
     /// The slot that the application lies in, and the table that says so.
