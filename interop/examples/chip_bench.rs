@@ -30,7 +30,7 @@ const POLICY: &str = include_str!("../../docs/policies/production.toml");
 const PARTITIONS: &str = "nvs,data,nvs,0x9000,0x6000\notadata,data,ota,0xf000,0x2000\n\
     ota_0,app,ota_0,0x20000,1600K\nota_1,app,ota_1,,1600K\n";
 const LARGE: usize = 3 << 19;
-const BOOTS: usize = 51;
+const BOOTS: usize = 201;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
