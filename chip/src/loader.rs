@@ -49,6 +49,8 @@ pub struct Loader {
     registers: Registers,
     decoder: slip::Decoder,
     speaker: Speaker,
+    /// Of the part, as far as the loader knows: it does not ask, it is told.
+    flash_size: u32,
     write: Option<FlashWrite>,
     ram: Option<RamWrite>,
     stream: Option<ReadStream>,
@@ -85,6 +87,7 @@ impl Loader {
             registers: Registers::new(board)?,
             decoder: slip::Decoder::new(),
             speaker: Speaker::Rom,
+            flash_size: ROM_FLASH_SIZE,
             write: None,
             ram: None,
             stream: None,
@@ -170,7 +173,12 @@ impl Loader {
             Op::READ_REG => request.words().map(|[address]| Answer::of_value(self.registers.read(address))),
             Op::WRITE_REG => self.write_registers(request.data),
             Op::GET_SECURITY_INFO => self.security_info(),
-            Op::SPI_ATTACH | Op::SPI_SET_PARAMS => Ok(Answer::DONE),
+            Op::SPI_ATTACH => Ok(Answer::DONE),
+            Op::SPI_SET_PARAMS => {
+                let [_id, size, _block, _sector, _page, _status_mask] = request.words()?;
+                self.flash_size = size;
+                Ok(Answer::DONE)
+            }
             Op::CHANGE_BAUDRATE => {
                 let [baud, _before] = request.words()?;
                 self.registers.set_baud(baud);
@@ -247,7 +255,8 @@ impl Loader {
         if encryption == Encryption::Encrypted {
             self.may_encrypt()?;
         }
-        let begin = Begin { erase_len, blocks, block_size, offset, encryption, packing };
+        let size = self.flash_size.min(self.board.raw_flash().size().0);
+        let begin = Begin { size, erase_len, blocks, block_size, offset, encryption, packing };
         self.write = Some(FlashWrite::begin(&self.board, begin)?);
         Ok(Answer::DONE)
     }
@@ -378,6 +387,10 @@ const OUT_MAX: usize = 0x1_0000;
 const SYNC_ANSWERS: usize = 8;
 /// What the ROMs of ESP32 and ESP32-C3 have in their answers to SYNC, in public traces of esptool.
 const SYNC_VALUE: u32 = 0x5555_2007;
+
+/// What the ROM takes the part for until `SPI_SET_PARAMS` tells; in secure download mode tools cannot find out by
+/// themselves. Source: esptool 5.6.0 `cmds.py`, `erase_region`; espressif/esp-idf issue 10959.
+const ROM_FLASH_SIZE: u32 = 2 << 20;
 
 /// Bytes in each answer to `READ_FLASH_SLOW`.
 const SLOW_READ: usize = 64;

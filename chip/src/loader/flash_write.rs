@@ -25,6 +25,8 @@ pub(super) struct FlashWrite {
 /// What `FLASH_BEGIN` says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Begin {
+    /// Of the part; nothing goes beyond.
+    pub(super) size: u32,
     pub(super) erase_len: u32,
     pub(super) blocks: u32,
     pub(super) block_size: u32,
@@ -50,7 +52,7 @@ pub(super) enum Packing {
 impl FlashWrite {
     /// Erases what will be written, whole sectors. Off-spec: the stub erases as it goes.
     pub(super) fn begin(board: &VirtualChip, begin: Begin) -> Result<Self, Failure> {
-        let size = board.raw_flash().size().0;
+        let size = begin.size;
         let len = match begin.packing {
             Packing::Raw => begin.blocks.checked_mul(begin.block_size).ok_or(Failure::BadLength)?,
             Packing::Deflated => begin.erase_len,

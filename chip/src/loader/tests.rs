@@ -274,6 +274,24 @@ fn writes_beyond_the_part_are_refused_at_the_beginning() {
 }
 
 #[test]
+fn the_rom_takes_the_part_for_2_mib_until_it_is_told() {
+    let mut loader = Loader::new(&board()).unwrap();
+    let begin = |loader: &mut Loader, erase, offset| {
+        status(&ask(loader, Op::FLASH_BEGIN, &words(&[erase, 1, 0x400, offset]))[0]).to_vec()
+    };
+    assert_eq!(begin(&mut loader, 0x1000, 0x1f_f000), [0; 4]);
+    for [erase, offset] in [[0x1000, 0x20_0000], [0x2000, 0x1f_f000]] {
+        assert_eq!(begin(&mut loader, erase, offset), [1, 6, 0, 0], "{offset:#x}");
+    }
+    // More than there is gives no more than there is.
+    let parameters = words(&[0, 16 << 20, 0x1_0000, 0x1000, 0x100, 0xffff]);
+    assert_eq!(status(&ask(&mut loader, Op::SPI_SET_PARAMS, &parameters[..20])[0]), [1, 5, 0, 0]);
+    assert_eq!(status(&ask(&mut loader, Op::SPI_SET_PARAMS, &parameters)[0]), [0; 4]);
+    assert_eq!(begin(&mut loader, 0x1000, 0x3f_f000), [0; 4]);
+    assert_eq!(begin(&mut loader, 0x1000, 0x40_0000), [1, 6, 0, 0]);
+}
+
+#[test]
 fn a_stream_that_expands_beyond_its_announcement_is_refused() {
     let bomb = miniz_oxide::deflate::compress_to_vec_zlib(&vec![0; 1 << 20], 9);
     let mut loader = Loader::new(&board()).unwrap();
