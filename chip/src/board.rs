@@ -5,7 +5,8 @@ mod security_info;
 use crate::application;
 use crate::bootloader::{self, Ended};
 use crate::crypt::{TransparentFlash, flash_key, has_flash_key};
-use crate::efuse::{BurnError, BurnSet, EfuseFileError, Efuses, Setting};
+use crate::download_rules::DownloadRules;
+use crate::efuse::{BurnError, BurnSet, EfuseFileError, Efuses};
 use crate::entropy::Entropy;
 use crate::fault::Fault;
 use crate::flash::{Flash, FlashError, FlashFileError};
@@ -286,7 +287,7 @@ impl Download {
     /// [`DownloadError::ManualEncryptionDisabled`] once `DIS_DOWNLOAD_MANUAL_ENCRYPT` is burned.
     pub fn write_flash_encrypted(&self, addr: FlashAddr, bytes: &[u8]) -> Result<(), DownloadError> {
         self.check()?;
-        if self.board.efuses.sensed(Setting::ManualEncryptDisabled) != 0 {
+        if !self.rules().encrypts() {
             return Err(DownloadError::ManualEncryptionDisabled);
         }
         if !has_flash_key(&self.board.efuses) {
@@ -359,18 +360,18 @@ impl Download {
         Ok(self.board.efuses.resume_burn(set)?)
     }
 
+    const fn rules(&self) -> DownloadRules<'_> {
+        DownloadRules::of_cells(&self.board.efuses)
+    }
+
     fn check(&self) -> Result<(), DownloadError> {
-        if self.board.efuses.sensed(Setting::DownloadDisabled) != 0 {
-            return Err(DownloadError::Disabled);
-        }
-        Ok(())
+        if self.rules().is_there() { Ok(()) } else { Err(DownloadError::Disabled) }
     }
 
     /// A session that was open before its own burn of `ENABLE_SECURITY_DOWNLOAD` is no longer.
     fn check_open(&self) -> Result<(), DownloadError> {
         self.check()?;
-        let is_secure = self.board.efuses.sensed(Setting::SecureDownload) != 0;
-        if is_secure || self.mode == DownloadMode::Secure {
+        if !self.rules().is_open() || self.mode == DownloadMode::Secure {
             return Err(DownloadError::SecureMode);
         }
         Ok(())

@@ -16,6 +16,7 @@
 //! | `power_cuts` | a first boot that is cut at every operation: what comes back, what does not |
 //! | `entropy` | random numbers |
 //! | `board` | the whole thing: power it on, or write to it in download mode |
+//! | `download_rules` | what download mode permits |
 //! | `loader` | download mode on the serial line: ROM and stub, as tools speak with them |
 //! | `uart` | what the chip prints, and who answers on its serial line |
 //! | `peripheral` | HMAC, Digital Signature, the lock of JTAG |
@@ -26,6 +27,7 @@ pub mod atecc;
 pub mod board;
 mod bootloader;
 pub mod crypt;
+mod download_rules;
 pub mod efuse;
 pub mod entropy;
 pub mod fault;

@@ -31,6 +31,7 @@ mod slip;
 mod spi_registers;
 
 use crate::board::{SecurityInfo, VirtualChip};
+use crate::download_rules::DownloadRules;
 use crate::efuse::Setting;
 use crate::fault::PowerLost;
 use command::{Answer, Failure, Request, Speaker};
@@ -141,7 +142,7 @@ impl Loader {
             return self.stream();
         }
         let Some(request) = Request::parse(frame) else { return };
-        if self.is_locked(Setting::DownloadDisabled) {
+        if !self.rules().is_there() {
             return;
         }
         let speaker = self.speaker;
@@ -162,7 +163,7 @@ impl Loader {
     }
 
     fn answer(&mut self, request: &Request<'_>) -> Result<Answer, Failure> {
-        if self.is_locked(Setting::SecureDownload) && !request.op.is_known_to_secure_mode() {
+        if !self.rules().is_open() && !request.op.is_known_to_secure_mode() {
             return Err(Failure::UnknownCommand);
         }
         match request.op {
@@ -240,7 +241,7 @@ impl Loader {
             data = rest;
         }
         // What that may have burned and read back counts at once.
-        if self.is_locked(Setting::SecureDownload) { Err(Failure::UnknownCommand) } else { Ok(Answer::DONE) }
+        if self.rules().is_open() { Ok(Answer::DONE) } else { Err(Failure::UnknownCommand) }
     }
 
     fn security_info(&self) -> Result<Answer, Failure> {
@@ -286,7 +287,7 @@ impl Loader {
 
     /// What the chip does not do it refuses at the beginning. Not observed: with which code.
     fn may_encrypt(&self) -> Result<(), Failure> {
-        if self.is_locked(Setting::ManualEncryptDisabled) { Err(Failure::Forbidden) } else { Ok(()) }
+        if self.rules().encrypts() { Ok(()) } else { Err(Failure::Forbidden) }
     }
 
     fn begin_ram(&mut self, request: &Request<'_>) -> Result<Answer, Failure> {
@@ -310,7 +311,8 @@ impl Loader {
 
     fn end_ram(&mut self, request: &Request<'_>) -> Result<Answer, Failure> {
         let [stays, _entry] = request.words()?;
-        let secure_boot_blocks_it = self.board.chip() == Chip::Esp32S3 && self.is_locked(Setting::SecureBoot);
+        let has_secure_boot = Setting::SecureBoot.read(self.registers.efuses()) != 0;
+        let secure_boot_blocks_it = self.board.chip() == Chip::Esp32S3 && has_secure_boot;
         if stays == 0 && !secure_boot_blocks_it {
             self.ram.take().ok_or(Failure::NotWriting)?;
             self.speaker = Speaker::Stub;
@@ -367,9 +369,8 @@ impl Loader {
         }
     }
 
-    /// True if the setting is on, as far as the registers tell.
-    fn is_locked(&self, setting: Setting) -> bool {
-        setting.read(self.registers.efuses()) != 0
+    const fn rules(&self) -> DownloadRules<'_> {
+        DownloadRules::of_registers(self.registers.efuses())
     }
 }
 

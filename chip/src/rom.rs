@@ -19,6 +19,7 @@ mod secure_boot_v1;
 mod tests;
 
 use crate::crypt::TransparentFlash;
+use crate::download_rules::DownloadRules;
 use crate::efuse::{Efuses, Setting};
 use crate::fault::PowerLost;
 use crate::flash_image::{FlashImage, WalkError, read_header};
@@ -126,12 +127,13 @@ pub(crate) fn download(efuses: &Efuses, record: &mut Record) -> Result<DownloadM
     let settings = efuses.image()?;
     silence(efuses, record);
     banner::print(efuses.chip(), settings.revision(), banner::Strap::Download, Reset::PowerOn, record);
-    if efuses.sensed(Setting::DownloadDisabled) != 0 {
+    let rules = DownloadRules::of_cells(efuses);
+    if !rules.is_there() {
         // ... and a reset, for ever.
         record.line("Download boot modes disabled");
         return Err(RefusalCode::DownloadModeDisabled);
     }
-    if efuses.sensed(Setting::SecureDownload) != 0 {
+    if !rules.is_open() {
         record.line("wait uart download(secure mode)");
         return Ok(DownloadMode::Secure);
     }
