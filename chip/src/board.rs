@@ -365,7 +365,7 @@ impl Download {
     }
 
     fn check(&self) -> Result<(), DownloadError> {
-        if self.rules().is_there() { Ok(()) } else { Err(DownloadError::Disabled) }
+        if self.rules().goes_on() { Ok(()) } else { Err(DownloadError::Disabled) }
     }
 
     /// A session that was open before its own burn of `ENABLE_SECURITY_DOWNLOAD` is no longer.

@@ -2,7 +2,8 @@
 //! [`crate::board::Download`] or through [`crate::loader`].
 
 use crate::efuse::{Efuses, Setting};
-use cotter_formats::efuse::EfuseImage;
+use cotter_formats::chip::Chip;
+use cotter_formats::efuse::{ChipRevision, EfuseImage};
 
 /// The rules of one chip, at one moment.
 pub(crate) struct DownloadRules<'a>(Source<'a>);
@@ -25,9 +26,15 @@ impl<'a> DownloadRules<'a> {
         Self(Source::Registers(registers))
     }
 
-    /// There is a download mode.
-    pub(crate) fn is_there(&self) -> bool {
-        !self.is_set(Setting::DownloadDisabled)
+    /// A reset may lead to download mode. An ESP32 before v3 does not know the bit.
+    pub(crate) fn begins(&self, revision: ChipRevision) -> bool {
+        !self.is_set(Setting::DownloadDisabled) || self.chip() == Chip::Esp32 && revision < ChipRevision(300)
+    }
+
+    /// A session that has begun goes on. The ESP32 looks at its bit after a reset only: espefuse 5.6.0 reads back what it
+    /// burned. Later chips fall silent at once.
+    pub(crate) fn goes_on(&self) -> bool {
+        !self.is_set(Setting::DownloadDisabled) || self.chip() == Chip::Esp32
     }
 
     /// It is more than the secure one: flash, registers and memory can be read, programs loaded, eFuses burned.
@@ -38,6 +45,13 @@ impl<'a> DownloadRules<'a> {
     /// It encrypts what it writes to flash, if it is asked to.
     pub(crate) fn encrypts(&self) -> bool {
         !self.is_set(Setting::ManualEncryptDisabled)
+    }
+
+    fn chip(&self) -> Chip {
+        match self.0 {
+            Source::Cells(efuses) => efuses.chip(),
+            Source::Registers(registers) => registers.map().chip,
+        }
     }
 
     fn is_set(&self, setting: Setting) -> bool {

@@ -142,7 +142,7 @@ impl Loader {
             return self.stream();
         }
         let Some(request) = Request::parse(frame) else { return };
-        if !self.rules().is_there() {
+        if !self.rules().goes_on() {
             return;
         }
         let speaker = self.speaker;

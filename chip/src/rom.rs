@@ -128,7 +128,7 @@ pub(crate) fn download(efuses: &Efuses, record: &mut Record) -> Result<DownloadM
     silence(efuses, record);
     banner::print(efuses.chip(), settings.revision(), banner::Strap::Download, Reset::PowerOn, record);
     let rules = DownloadRules::of_cells(efuses);
-    if !rules.is_there() {
+    if !rules.begins(settings.revision()) {
         // ... and a reset, for ever.
         record.line("Download boot modes disabled");
         return Err(RefusalCode::DownloadModeDisabled);

@@ -201,12 +201,18 @@ fn secure_download_mode_refuses_what_the_rom_refuses() {
 
 #[test]
 fn disabling_download_mode_is_the_last_that_espefuse_does() {
-    let board = VirtualChip::new(Chip::Esp32C6, MAC).unwrap();
-    let bench = Bench::on_a_socket(&board);
-    let done = bench.espefuse("burn-efuse DIS_DOWNLOAD_MODE 1").accepted();
-    assert!(done.contains("DIS_DOWNLOAD_MODE is enabled."), "{done}");
-    let refused = bench.esptool("--connect-attempts 1 flash-id").refused();
-    assert!(refused.contains("Failed to connect"), "{refused}");
+    // The ESP32 can still read back what was burned.
+    for (chip, field, told) in [
+        (Chip::Esp32C6, "DIS_DOWNLOAD_MODE", "DIS_DOWNLOAD_MODE is enabled."),
+        (Chip::Esp32, "UART_DOWNLOAD_DIS", "Successful."),
+    ] {
+        let board = VirtualChip::new(chip, MAC).unwrap();
+        let bench = Bench::on_a_socket(&board);
+        let done = bench.espefuse(&format!("burn-efuse {field} 1")).accepted();
+        assert!(done.contains(told), "{chip}: {done}");
+        let refused = bench.esptool("--connect-attempts 1 flash-id").refused();
+        assert!(refused.contains("Failed to connect"), "{chip}: {refused}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::efuse::Efuses;
 use crate::fault::Fault;
 use crate::flash::Flash;
 use cotter_formats::efuse::coding::check_bytes;
-use cotter_formats::efuse::{EfuseBlock, EfuseImage};
+use cotter_formats::efuse::{ChipRevision, EfuseBlock, EfuseImage};
 use proptest::prelude::*;
 
 const MAC: [u8; 6] = [0x58, 0xcf, 0x79, 0xaa, 0xbb, 0xcc];
@@ -234,6 +234,19 @@ fn burning_secure_download_mode_counts_with_the_read_of_the_cells() {
 fn disabled_download_mode_says_nothing() {
     let mut loader = locked("DIS_DOWNLOAD_MODE");
     assert!(ask(&mut loader, Op::SYNC, &SYNC_DATA).is_empty());
+}
+
+#[test]
+fn an_esp32_closes_download_mode_at_the_next_reset_only_and_before_v3_never() {
+    for (revision, closes) in [(ChipRevision(300), true), (ChipRevision(100), false)] {
+        let board = VirtualChip::of_revision(Chip::Esp32, revision, MAC).unwrap();
+        let mut data = [0; 28];
+        board.efuses().image().unwrap().map().field("UART_DOWNLOAD_DIS").unwrap().merge(1, &mut data).unwrap();
+        board.efuses().program(EfuseBlock::SETTINGS, &data).unwrap();
+        let mut loader = Loader::new(&board).unwrap();
+        assert_eq!(ask(&mut loader, Op::SYNC, &SYNC_DATA).len(), SYNC_ANSWERS);
+        assert_eq!(board.power_on_in_download_mode().is_err(), closes, "{revision}");
+    }
 }
 
 #[test]
