@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `check` | what needs no test run: formatting, lints, floors, licences, sources, advisories, file rules |
 //! | `test` | the whole run, with a summary |
-//! | `tools` | the venv with Espressif's tools, and SoftHSM |
+//! | `tools` | the venv with Espressif's tools, espflash, and SoftHSM |
+//! | `transcript` | the guide whose commands are run |
 //! | `firmware` | the programs that run on the chip, and their images |
 //! | `emulate` | a chip to run those images on |
 //! | `bench` | what things cost, against a floor of the same run |
@@ -25,6 +26,7 @@ mod fuzz;
 mod qemu;
 mod test;
 mod tools;
+mod transcript;
 mod workspace;
 
 use std::path::PathBuf;
@@ -46,8 +48,10 @@ enum Chore {
     Check,
     /// Everything: check, tools, all tests, device build without an allocator, firmware rebuilt and executed
     Test,
-    /// Make or refresh the venv with Espressif's tools, for the cross-checks in interop/
+    /// Make or refresh the venv with Espressif's tools, for the cross-checks in interop/; build espflash
     Tools,
+    /// Run the commands of docs/provisioning.md and write down what they print
+    Transcript(transcript::TranscriptArguments),
     /// Build the programs that run on the chip, and make or check the images in firmware/images
     Firmware(firmware::FirmwareArguments),
     /// Measure: instructions, bytes, stack
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         Chore::Check => check::run(),
         Chore::Test => test::run(),
         Chore::Tools => tools::install().map(|summary| println!("{summary}")),
+        Chore::Transcript(arguments) => transcript::run(&arguments),
         Chore::Firmware(arguments) => firmware::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),

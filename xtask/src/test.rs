@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::firmware::{self, Checked};
 use crate::workspace::{cargo, run as run_command};
-use crate::{check, tools};
+use crate::{check, tools, transcript};
 
 /// How a step ended.
 enum Outcome {
@@ -38,6 +38,7 @@ pub(crate) fn run() -> Result<()> {
         Ok(Outcome::Passed("unit, property, corpus, power-cut, interop and end-to-end tests".into()))
     });
 
+    step(&mut rows, "transcript", || transcript::check().map(Outcome::Passed));
     step(&mut rows, "no_std", || firmware::no_alloc_check().map(Outcome::from));
     step(&mut rows, "firmware", || firmware::check().map(Outcome::from));
     step(&mut rows, "firmware run", || firmware::execute().map(Outcome::from));
