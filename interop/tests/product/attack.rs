@@ -14,6 +14,8 @@ pub(crate) struct Attack {
     pub(crate) code: RefusalCode,
     /// What the chip prints.
     pub(crate) line: &'static str,
+    /// The chip sees noise, which once in 256 times begins or ends as it should, and is refused for something else.
+    pub(crate) is_noise: bool,
 }
 
 /// One that espsecure has yet to encrypt, with the device's key, another one or none.
@@ -51,13 +53,21 @@ impl Product {
         let body = if self.scheme == Scheme::V1 { 0x1000 + BODY } else { BODY };
         flipped[body] ^= 1;
         let (code, line) = self.broken_body();
-        attacks.push(Attack { name: "flipped bit of the ciphertext", place: Place::Boot, bytes: flipped, code, line });
+        attacks.push(Attack {
+            name: "flipped bit of the ciphertext",
+            place: Place::Boot,
+            bytes: flipped,
+            code,
+            line,
+            is_noise: self.scheme == Scheme::V1,
+        });
         attacks.push(Attack {
             name: "ciphertext of another place",
             place: Place::Boot,
             bytes: app.content[..0x2000.min(app.content.len())].repeat(2),
             code: RefusalCode::InvalidHeader,
             line: "invalid header: 0x",
+            is_noise: true,
         });
         attacks
     }
@@ -208,7 +218,8 @@ impl Product {
             .into_iter()
             .map(|draft| {
                 let bytes = if under_key(&draft) { encrypted.next().unwrap() } else { draft.plain };
-                Attack { name: draft.name, place: draft.place, bytes, code: draft.code, line: draft.line }
+                let is_noise = draft.key != Some("flash");
+                Attack { name: draft.name, place: draft.place, bytes, code: draft.code, line: draft.line, is_noise }
             })
             .collect()
     }
