@@ -49,28 +49,61 @@ pub enum Aftermath {
 /// # Errors
 /// [`BoardError`], which no existing board causes.
 pub fn survey(board: &VirtualChip, step: usize) -> Result<Vec<Cut>, BoardError> {
-    let plain = board.external_readout();
-    let undisturbed = board.duplicate()?;
-    let runs = is_well(&undisturbed.power_on());
-    let goal = undisturbed.efuses().image().map_err(|_| BoardError::PowerLost)?;
-    let total = undisturbed.fault().operations();
-    let points = (0..total).step_by(step.max(1)).flat_map(|op| Phase::ALL.map(|phase| CutPoint { op, phase }));
-    points
-        .map(|point| {
-            let chip = board.duplicate_on(Fault::new(point.op))?;
-            chip.fault().cut_at(point);
-            let cut = chip.power_on();
-            chip.fault().forget_cut();
-            let doing = cut.steps.last().filter(|step| step.what == "power lost");
-            let doing = doing.map_or_else(String::new, |step| step.found.clone());
-            let after = chip.power_on();
-            let (aftermath, missing) = match !runs || is_well(&after) {
-                true => (Aftermath::ComesBack, missing(&chip, &goal)),
-                false => (Aftermath::Stays(remedy(&chip, &plain, &goal)?), Vec::new()),
-            };
-            Ok(Cut { point, doing, aftermath, missing })
-        })
-        .collect()
+    let survey = Survey::new(board)?;
+    let ops = (0..survey.operations).step_by(step.max(1));
+    // Another tear at each operation.
+    ops.flat_map(|op| Phase::ALL.map(|phase| survey.cut(CutPoint { op, phase }, op))).collect()
+}
+
+/// A board before its first boot, and what an undisturbed one makes of it.
+pub struct Survey<'a> {
+    board: &'a VirtualChip,
+    /// The flash before it.
+    plain: Vec<u8>,
+    /// The registers after it.
+    goal: EfuseImage,
+    /// True if it ends well.
+    runs: bool,
+    operations: u64,
+}
+
+impl<'a> Survey<'a> {
+    /// Boots a copy of the board without a cut.
+    ///
+    /// # Errors
+    /// [`BoardError`], which no existing board causes.
+    pub fn new(board: &'a VirtualChip) -> Result<Self, BoardError> {
+        let undisturbed = board.duplicate()?;
+        let runs = is_well(&undisturbed.power_on());
+        let operations = undisturbed.fault().operations();
+        let goal = undisturbed.efuses().image().map_err(|_| BoardError::PowerLost)?;
+        Ok(Self { board, plain: board.external_readout(), goal, runs, operations })
+    }
+
+    /// How many operations an undisturbed power-on has.
+    #[must_use]
+    pub const fn operations(&self) -> u64 {
+        self.operations
+    }
+
+    /// Cuts a copy at one point. `seed` decides how the operation tears.
+    ///
+    /// # Errors
+    /// [`BoardError`], which no existing board causes.
+    pub fn cut(&self, point: CutPoint, seed: u64) -> Result<Cut, BoardError> {
+        let chip = self.board.duplicate_on(Fault::new(seed))?;
+        chip.fault().cut_at(point);
+        let cut = chip.power_on();
+        chip.fault().forget_cut();
+        let doing = cut.steps.last().filter(|step| step.what == "power lost");
+        let doing = doing.map_or_else(String::new, |step| step.found.clone());
+        let after = chip.power_on();
+        let (aftermath, missing) = match !self.runs || is_well(&after) {
+            true => (Aftermath::ComesBack, missing(&chip, &self.goal)),
+            false => (Aftermath::Stays(remedy(&chip, &self.plain, &self.goal)?), Vec::new()),
+        };
+        Ok(Cut { point, doing, aftermath, missing })
+    }
 }
 
 fn is_well(report: &BootReport) -> bool {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::efuse::{BurnSet, KeyProtection};
 use crate::fault::CutPoint;
+use crate::power_cuts::Survey;
 use crate::report::{AppSlot, RefusalCode, StrandedAt};
 use cotter_formats::efuse::EfuseImage;
 use cotter_formats::secret::Secret;
@@ -234,6 +235,50 @@ fn power_cuts_of_a_first_boot_end_as_esp_idf_says() {
         }
     }
     println!("first boot with flash encryption: {total} power cuts on {} chips", CHIPS.len());
+}
+
+/// Block 0 is burned in one command: which of its bits a cut leaves is chance. Each chip, forty times.
+#[test]
+fn a_torn_block_0_comes_back_or_is_told() {
+    for (chip, kind) in kinds() {
+        let board = board(chip, &encrypting(Release, kind));
+        let survey = Survey::new(&board).unwrap();
+        let cut = |op, seed| survey.cut(CutPoint { op, phase: Phase::Torn }, seed).unwrap();
+        let is_block_0 = |op: &u64| cut(*op, 0).doing == "burning eFuse BLOCK0";
+        let first = (0..survey.operations()).find(is_block_0).unwrap();
+        let cuts: Vec<Cut> = (0..40).map(|seed| cut(first, seed)).collect();
+        print_table(&format!("{chip} {kind:?}, block 0 torn"), &cuts);
+        for cut in cuts {
+            let is_told = matches!(cut.aftermath, Aftermath::Stays(Remedy::FinishEfuses | Remedy::None));
+            assert!(cut.aftermath == Aftermath::ComesBack || is_told, "{chip} {kind:?} {cut:?}");
+        }
+    }
+}
+
+#[test]
+fn a_second_cut_while_it_goes_on_is_no_worse() {
+    let first = board(Chip::Esp32C3, &encrypting(Release, Aes128));
+    let before = survey(&first, 1).unwrap();
+    let end = before.iter().position(|cut| cut.doing.contains("encrypting")).unwrap();
+    let mut total = 0;
+    for cut in before[..end].iter().filter(|cut| cut.aftermath == Aftermath::ComesBack) {
+        let chip = first.duplicate_on(Fault::new(cut.point.op)).unwrap();
+        chip.fault().cut_at(cut.point);
+        let _lost = chip.power_on();
+        chip.fault().forget_cut();
+        for second in survey(&chip, 13).unwrap() {
+            total += 1;
+            let is_block_0 = second.doing == "burning eFuse BLOCK0" && second.point.phase == Phase::Torn;
+            let is_known = match second.aftermath {
+                Aftermath::ComesBack => true,
+                Aftermath::Stays(Remedy::Reflash) => second.doing.contains("encrypting") || is_block_0,
+                Aftermath::Stays(Remedy::FinishEfuses | Remedy::None) => is_block_0,
+                Aftermath::Stays(Remedy::OtherKeyBlock) => false,
+            };
+            assert!(is_known, "{cut:?}, then {second:?}");
+        }
+    }
+    println!("a second cut: {total}");
 }
 
 #[test]

@@ -150,7 +150,23 @@ fn power_cuts_of_the_partition_give_the_same_keys() {
         ended_well(&chip, "after the cut");
         assert!(partition_of_keys(&chip) == expected, "{point:?}");
     }
-    println!("NVS keys in a partition: {} power cuts", points.len());
+    // And again while it makes them anew.
+    let mut twice = 0;
+    for (point, again) in points.iter().flat_map(|point| (0..6).map(move |op| (point, op))) {
+        for phase in Phase::ALL {
+            let chip = board.duplicate_on(Fault::new(again)).unwrap();
+            for point in [*point, CutPoint { op: again, phase }] {
+                chip.fault().restart_count();
+                chip.fault().cut_at(point);
+                let _cut = chip.power_on();
+            }
+            chip.fault().forget_cut();
+            ended_well(&chip, "after two cuts");
+            assert!(partition_of_keys(&chip) == expected, "{point:?}, then {again} {phase:?}");
+            twice += 1;
+        }
+    }
+    println!("NVS keys in a partition: {} power cuts, {twice} pairs of them", points.len());
 }
 
 #[test]

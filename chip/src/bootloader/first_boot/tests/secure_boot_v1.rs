@@ -1,6 +1,8 @@
 //! Secure Boot V1 on the first boot of an ESP32, and the signature of its application.
 
 use super::*;
+use crate::fault::CutPoint;
+use crate::power_cuts::Survey;
 use crate::report::{AppSlot, RefusalCode};
 use cotter_formats::efuse::ChipRevision;
 use cotter_formats::secure_boot::v1::{Signature, VerifyingKey};
@@ -165,4 +167,30 @@ fn power_cuts_of_secure_boot_v1() {
         }
     }
     println!("first boot with Secure Boot V1: {total} power cuts");
+}
+
+#[test]
+fn key_and_digest_survive_two_cuts() {
+    let board = v1_board(&config(own_key()));
+    let survey = Survey::new(&board).unwrap();
+    let mut pairs = 0;
+    let ends = |op: u64| survey.cut(CutPoint { op, phase: Phase::Torn }, op).unwrap();
+    let last = (0..survey.operations()).take_while(|op| ends(*op).doing != "burning eFuse BLOCK0").count();
+    let points = || (0..last as u64).flat_map(|op| Phase::ALL.map(|phase| CutPoint { op, phase }));
+    for (first, second) in points().flat_map(|first| points().map(move |second| (first, second))) {
+        let chip = board.duplicate_on(Fault::new(first.op ^ second.op)).unwrap();
+        for point in [first, second] {
+            chip.fault().restart_count();
+            chip.fault().cut_at(point);
+            let _cut = chip.power_on();
+        }
+        chip.fault().forget_cut();
+        if chip.power_on().booted().is_none() {
+            // The second cut came to the eFuses that switch it on, which had come nearer.
+            let registers = chip.efuses().image().unwrap();
+            assert_ne!(registers.value(registers.map().wr_dis()), 0, "{first:?}, then {second:?}");
+        }
+        pairs += 1;
+    }
+    println!("key and digest of Secure Boot V1: {pairs} pairs of power cuts");
 }
