@@ -131,8 +131,15 @@ fn summary(page: &mut String, report: &Report) {
         let total = cuts.burns + cuts.writes;
         let what = format!("births came right after a power cut, at each of {} operations", cuts.operations);
         tile(good(cuts.lost.is_empty()), format!("{} of {total}", cuts.finished), &what);
+    }
+    if !verdict.orders.is_empty() {
         let what = format!("of {} wrong orders would brick the chip", verdict.orders.len());
         tile(if bricks > 0 { "warn" } else { "good" }, bricks.to_string(), &what);
+    }
+    if let Some(first) = &verdict.first_boot {
+        let class = if first.stays.is_empty() { "good" } else { "warn" };
+        let FirstBoot { comes_back, cuts, .. } = first;
+        tile(class, format!("{comes_back} of {cuts}"), "came back by themselves after a power cut at the first boot");
     }
     page.push_str("</div>");
 }
