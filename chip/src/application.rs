@@ -19,7 +19,7 @@ use cotter_formats::crc::crc_a;
 use cotter_formats::efuse::KeyPurpose;
 use cotter_formats::nvs::NvsKeys;
 use cotter_formats::nvs::keys::KeysError;
-use cotter_formats::partition::{DEFAULT_OFFSET, PartitionTable, PartitionType, Subtype, TABLE_LEN};
+use cotter_formats::partition::{PartitionTable, PartitionType, Subtype, TABLE_LEN};
 use embedded_storage::nor_flash::NorFlash;
 use zeroize::Zeroizing;
 
@@ -35,7 +35,7 @@ pub(crate) fn start(
     freeze_schemes(efuses, config, record)?;
     let verdict = match config.nvs_keys {
         NvsKeySource::None => Ok(()),
-        NvsKeySource::Partition => keys_in_partition(flash, record),
+        NvsKeySource::Partition => keys_in_partition(flash, config.partition_table, record),
         NvsKeySource::Hmac { key } => keys_by_hmac(efuses, key, entropy, record),
     };
     match verdict {
@@ -107,9 +107,9 @@ fn freeze_schemes(efuses: &Efuses, config: &SecondStage, record: &mut Record) ->
 /// The `nvs_keys` partition. Known patterns are written as they are and read through the cipher, so that the flash key
 /// makes the keys: the same ones again, if a power cut makes ESP-IDF start over.
 #[doc(alias = "nvs_flash_generate_keys")]
-fn keys_in_partition(flash: &mut TransparentFlash, record: &mut Record) -> Result<(), RefusalCode> {
+fn keys_in_partition(flash: &mut TransparentFlash, table: FlashAddr, record: &mut Record) -> Result<(), RefusalCode> {
     let mut bytes = [0; TABLE_LEN];
-    flash.read_at(DEFAULT_OFFSET, &mut bytes)?;
+    flash.read_at(table, &mut bytes)?;
     let table = PartitionTable::parse(&bytes).ok();
     let partition = table.and_then(|table| table.find_type(PartitionType::DATA, Subtype::DATA_NVS_KEYS).copied());
     let Some(partition) = partition else {

@@ -33,9 +33,10 @@ use crate::flash::FlashError;
 use crate::report::{AppSlot, Booted, Record, RefusalCode, Stage, Step};
 use crate::second_stage::SecondStage;
 use app::App;
+use cotter_formats::addr::FlashAddr;
 use cotter_formats::efuse::unary;
 use cotter_formats::otadata::OtaState;
-use cotter_formats::partition::{DEFAULT_OFFSET, Partition, PartitionTable, PartitionType, Subtype, TABLE_LEN};
+use cotter_formats::partition::{Partition, PartitionTable, PartitionType, Subtype, TABLE_LEN};
 use first_boot::{FirstBoot, Next};
 use selection::{Selection, Start};
 
@@ -56,7 +57,7 @@ pub(crate) fn boot(
     record: &mut Record,
 ) -> Result<Ended, RefusalCode> {
     // 1. The partition table, through the cache. Off-spec: one without MD5 is refused; ESP-IDF lets it pass.
-    let table = read_table(flash, record)?;
+    let table = read_table(flash, config.partition_table, record)?;
     let candidates = Candidates::of(&table);
 
     // 2. otadata: what was booted and not confirmed is given up, then the newest entry that is still good and whose
@@ -104,9 +105,9 @@ pub(crate) fn boot(
     Err(RefusalCode::NoBootableApp)
 }
 
-fn read_table(flash: &TransparentFlash, record: &mut Record) -> Result<PartitionTable, RefusalCode> {
+fn read_table(flash: &TransparentFlash, at: FlashAddr, record: &mut Record) -> Result<PartitionTable, RefusalCode> {
     let mut bytes = [0; TABLE_LEN];
-    flash.read_at(DEFAULT_OFFSET, &mut bytes)?;
+    flash.read_at(at, &mut bytes)?;
     match PartitionTable::parse(&bytes) {
         Ok(table) if table.is_checksummed() => {
             let count = table.partitions().len();

@@ -4,15 +4,20 @@
 //! neither burns nor encrypts anything, and checks signatures if the eFuses say that Secure Boot V2 is on.
 //! Source: ESP-IDF 6.2-dev `components/bootloader/Kconfig.projbuild`, `components/nvs_sec_provider/Kconfig`.
 
+use cotter_formats::addr::FlashAddr;
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::{ChipRevision, EfuseMap, KeyPurpose};
 use cotter_formats::hmac_key::HmacKey;
+use cotter_formats::partition::DEFAULT_OFFSET;
 use cotter_formats::secure_boot::v1::VerifyingKey;
 use cotter_formats::secure_boot::v2::{Scheme, Support, needs_revision, support};
 
 /// A second stage, and as much of the application as ESP-IDF runs before `app_main`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecondStage {
+    /// Where the partition table lies.
+    #[doc(alias = "CONFIG_PARTITION_TABLE_OFFSET")]
+    pub partition_table: FlashAddr,
     /// A new application gets one boot to confirm itself, else the one before it runs again.
     #[doc(alias = "CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE")]
     pub app_rollback: bool,
@@ -45,6 +50,7 @@ pub struct SecondStage {
 impl Default for SecondStage {
     fn default() -> Self {
         Self {
+            partition_table: DEFAULT_OFFSET,
             app_rollback: true,
             anti_rollback: true,
             secure_boot: SecureBoot::AsBurned,

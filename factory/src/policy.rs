@@ -178,10 +178,14 @@ impl ProductPolicy {
         let (pieces, version) = self.pieces(folder, chip, &table, policy.secure_boot, key.as_ref())?;
         let older = self.older(folder, chip, policy.secure_boot, &keys)?;
         let plan = Plan::new(efuses, &image, &keys, pieces)?;
+        let table_at = FlashAddr(self.partition_table_offset);
         let second_stage = match &self.second_stage {
-            None => SecondStage::default(),
+            None => SecondStage { partition_table: table_at, ..SecondStage::default() },
             Some(file) => SecondStageFile::load(&folder.join(file), chip)?,
         };
+        if second_stage.partition_table != table_at {
+            return Err(ProductError::TableOffset { policy: table_at, second_stage: second_stage.partition_table });
+        }
         Ok(Birth { plan, revision, flash, version, older, by_itself: None, made, second_stage })
     }
 
@@ -197,7 +201,13 @@ impl ProductPolicy {
             return Err(ProductError::BurnsTwice);
         }
         let (map, chip) = (image.map(), image.map().chip);
+        let offset = file.partition_table_offset.or(Some(self.partition_table_offset));
+        let file = SecondStageFile { partition_table_offset: offset, ..file.clone() };
         let second_stage = file.resolve(chip, folder)?;
+        let table_at = FlashAddr(self.partition_table_offset);
+        if second_stage.partition_table != table_at {
+            return Err(ProductError::TableOffset { policy: table_at, second_stage: second_stage.partition_table });
+        }
         let nothing = Wishes {
             profile: Some(ProductProfile::Development),
             flash_encryption: Some(FlashEncryptionMode::Off),
@@ -447,6 +457,10 @@ pub enum ProductError {
         "policy: with [first-boot] the device burns and makes its keys itself: leave [efuse] and [keys] out, and second-stage, which it replaces"
     )]
     BurnsTwice,
+    #[error(
+        "policy: partition-table-offset is {policy}, but the second stage was compiled to find the table at {second_stage}"
+    )]
+    TableOffset { policy: FlashAddr, second_stage: FlashAddr },
     #[error("the system's random numbers failed")]
     Random,
     #[error("{} is neither a binary partition table nor CSV", .0.display())]

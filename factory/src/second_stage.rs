@@ -1,6 +1,7 @@
 //! What a product's second stage was compiled with, from a file: a short one of ours, or the project's own `sdkconfig`.
 //!
 //! ```toml
+//! partition-table-offset = 0x8000
 //! download-mode = "secure"                 # open, secure, disabled
 //! nvs-keys = { hmac = 3 }                  # or "partition"
 //!
@@ -21,7 +22,9 @@ use cotter_chip::second_stage::{
     DownloadPolicy, FlashEncryption, FlashEncryptionMode, FlashKeyKind, NvsKeySource, SecondStage, SecureBoot,
     SecureBootV1, SecureBootV2,
 };
+use cotter_formats::addr::FlashAddr;
 use cotter_formats::chip::Chip;
+use cotter_formats::partition::DEFAULT_OFFSET;
 use cotter_formats::secure_boot::v1::VerifyingKey;
 use sdkconfig::SdkConfig;
 use serde::Deserialize;
@@ -32,6 +35,8 @@ use std::{fs, io};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct SecondStageFile {
+    /// By default 0x8000; in the policy of a rehearsal, where the policy has it.
+    pub partition_table_offset: Option<u32>,
     /// On unless it is switched off.
     pub app_rollback: Option<bool>,
     /// On unless it is switched off.
@@ -190,6 +195,7 @@ impl SecondStageFile {
             None => DownloadPolicy::Open,
         };
         Ok(SecondStage {
+            partition_table: self.partition_table_offset.map_or(DEFAULT_OFFSET, FlashAddr),
             app_rollback: self.app_rollback.unwrap_or(true),
             anti_rollback: self.anti_rollback.unwrap_or(true),
             secure_boot,

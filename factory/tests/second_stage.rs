@@ -99,3 +99,48 @@ fn a_second_stage_without_secure_boot_fails_a_policy_with_it() {
     let expected = "verified and booted v1.2.3-golden";
     assert_eq!((first.expected.as_str(), first.seen.as_str()), (expected, "booted v1.2.3-golden"));
 }
+
+#[test]
+fn the_partition_table_lies_where_the_second_stage_looks_for_it() {
+    let files = [
+        ("bootloader-signed.bin", "sbv2/signed-rsa3072_a.bin"),
+        ("app-signed.bin", "sbv2/app-esp32c3-signed-rsa_a.bin"),
+        ("secure-boot.pub.pem", "sbv2/pub-rsa3072_a.pem"),
+    ];
+    // A larger second stage, as Secure Boot V2 with verbose logs needs one.
+    let csv = "nvs,data,nvs,0x11000,0x4000\notadata,data,ota,0x15000,0x2000\nota_0,app,ota_0,0x20000,0x30000\n";
+    let moved = |second_stage: &str| {
+        let folder = product("production", second_stage, &files);
+        let policy = folder.path().join("product.toml");
+        let text = std::fs::read_to_string(&policy).unwrap();
+        std::fs::write(policy, format!("partition-table-offset = 0x10000\n{text}")).unwrap();
+        std::fs::write(folder.path().join("partitions.csv"), csv).unwrap();
+        folder
+    };
+    let release = "[secure-boot]\nscheme = \"v2\"\n[flash-encryption]\nmode = \"release\"\n";
+    let sdkconfig = "CONFIG_PARTITION_TABLE_OFFSET=0x10000\nCONFIG_SECURE_BOOT_V2_ENABLED=y\n\
+                     CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK=y\nCONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE=y\n\
+                     CONFIG_SECURE_FLASH_ENC_ENABLED=y\nCONFIG_SECURE_FLASH_ENCRYPTION_MODE_RELEASE=y\n";
+    for second_stage in [&format!("partition-table-offset = 0x10000\n{release}"), sdkconfig] {
+        let trials = trials(moved(second_stage).path());
+        let failed: Vec<_> = trials.iter().filter(|trial| !trial.passed()).collect();
+        assert!(failed.is_empty() && trials.len() > 10, "{failed:#?}");
+        assert_eq!(trials[0].seen, "verified and booted v1.2.3-golden");
+    }
+
+    // The same by the device itself: only the policy says it.
+    let folder = moved(release);
+    let policy = std::fs::read_to_string(format!("{ROOT}/docs/policies/first-boot-production.toml")).unwrap();
+    let policy = format!("partition-table-offset = 0x10000\n{policy}");
+    std::fs::write(folder.path().join("product.toml"), policy).unwrap();
+    let by_itself = trials(folder.path());
+    let failed: Vec<_> = by_itself.iter().filter(|trial| !trial.passed()).collect();
+    assert!(failed.is_empty() && by_itself.len() > 10, "{failed:#?}");
+
+    let folder = moved(release);
+    let text = std::fs::read_to_string(folder.path().join("product.toml")).unwrap();
+    let error = ProductPolicy::from_toml(&text).unwrap().birth(folder.path()).unwrap_err();
+    let expected =
+        "policy: partition-table-offset is 0x10000, but the second stage was compiled to find the table at 0x8000";
+    assert_eq!(error.to_string(), expected);
+}

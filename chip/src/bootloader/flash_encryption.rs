@@ -18,9 +18,7 @@ use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::{EfuseBlock, KeyPurpose, unary};
 use cotter_formats::image::ImageHeader;
-use cotter_formats::partition::{
-    DEFAULT_OFFSET, Partition, PartitionTable, PartitionType, TABLE_LEN, is_flash_encrypted,
-};
+use cotter_formats::partition::{Partition, PartitionTable, PartitionType, TABLE_LEN, is_flash_encrypted};
 use cotter_formats::secure_boot::v2;
 use zeroize::Zeroizing;
 
@@ -185,12 +183,12 @@ pub(super) fn encrypt_contents(
 
     // 2. The sector of the partition table.
     let mut bytes = [0; TABLE_LEN];
-    flash.raw().read_at(DEFAULT_OFFSET, &mut bytes)?;
+    flash.raw().read_at(config.partition_table, &mut bytes)?;
     let Ok(table) = PartitionTable::parse(&bytes) else {
         record.line("flash_encrypt: Failed to read partition table data - not plaintext?");
         return Err(RefusalCode::PartitionTableInvalid);
     };
-    encrypt_region("partition table", DEFAULT_OFFSET, FlashLen(SECTOR), flash, efuses, record)?;
+    encrypt_region("partition table", config.partition_table, FlashLen(SECTOR), flash, efuses, record)?;
     record.line("flash_encrypt: partition table encrypted and loaded successfully");
 
     // 3. Partitions: applications that are whole, and data that the running system reads through the cipher.
@@ -218,7 +216,7 @@ fn encrypt_bootloader(
     record: &mut Record,
 ) -> Result<(), RefusalCode> {
     let at = efuses.chip().bootloader_offset();
-    let Some(image) = plain_bootloader(flash, efuses)? else {
+    let Some(image) = plain_bootloader(flash, efuses, config)? else {
         record.line("flash_encrypt: no valid bootloader was found");
         return Err(RefusalCode::InvalidHeader);
     };
@@ -227,8 +225,10 @@ fn encrypt_bootloader(
         _ => image.len().0 as usize,
     };
     let len = FlashLen(u32::try_from(len).unwrap_or(u32::MAX));
-    if matches!(config.secure_boot, SecureBoot::V2(_)) && at.checked_add(len).is_none_or(|end| end > DEFAULT_OFFSET) {
-        let table = DEFAULT_OFFSET.0;
+    if matches!(config.secure_boot, SecureBoot::V2(_))
+        && at.checked_add(len).is_none_or(|end| end > config.partition_table)
+    {
+        let table = config.partition_table.0;
         record.line(format!("flash_encrypt: Bootloader is too large to fit Secure Boot V2 signature sector and partition table (configured offset {table:#x})"));
         return Err(RefusalCode::NoRoomForSignature);
     }
@@ -242,9 +242,13 @@ fn encrypt_bootloader(
 
 /// The second stage in plain flash, if it is one and its checksum holds. Its digest and signature are not looked at.
 #[doc(alias = "esp_image_verify_bootloader_data")]
-pub(super) fn plain_bootloader(flash: &TransparentFlash, efuses: &Efuses) -> Result<Option<FlashImage>, RefusalCode> {
+pub(super) fn plain_bootloader(
+    flash: &TransparentFlash,
+    efuses: &Efuses,
+    config: &SecondStage,
+) -> Result<Option<FlashImage>, RefusalCode> {
     let at = efuses.chip().bootloader_offset();
-    let limit = FlashLen(DEFAULT_OFFSET.0.saturating_sub(at.0));
+    let limit = FlashLen(config.partition_table.0.saturating_sub(at.0));
     if read_header(flash, at)?.magic != ImageHeader::MAGIC {
         return Ok(None);
     }

@@ -28,14 +28,14 @@ pub(super) fn is_on(efuses: &Efuses) -> Result<bool, RefusalCode> {
 /// A key that was torn by a power cut is taken for one that was burned by hand: it works, but part of it may be zeros.
 #[doc(alias = "esp_secure_boot_generate_digest")]
 pub(super) fn write_digest(first_boot: &mut FirstBoot<'_>, record: &mut Record) -> Result<(), RefusalCode> {
-    let FirstBoot { flash, efuses, entropy, .. } = first_boot;
+    let FirstBoot { flash, efuses, config, entropy, .. } = first_boot;
     if is_on(efuses)? {
         record.line(
             "secure_boot_v1: bootloader secure boot is already enabled. No need to generate digest. continuing..",
         );
         return Ok(());
     }
-    let Some(bootloader) = plain_bootloader(flash, efuses)? else {
+    let Some(bootloader) = plain_bootloader(flash, efuses, config)? else {
         record.line("secure_boot_v1: bootloader image appears invalid!");
         return Err(RefusalCode::MalformedImage);
     };

@@ -47,7 +47,7 @@ pub(super) fn prepare(
         record.line("secure_boot_v2: No coding schemes are supported in secure boot v2.");
         return Err(RefusalCode::NoFreeKeyBlock);
     }
-    let Some(bootloader) = plain_bootloader(flash, efuses)? else {
+    let Some(bootloader) = plain_bootloader(flash, efuses, config)? else {
         record.line("secure_boot_v2: bootloader image appears invalid!");
         return Err(RefusalCode::MalformedImage);
     };

@@ -35,6 +35,7 @@ impl<'a> SdkConfig<'a> {
             self.is_set("SECURE_INSECURE_ALLOW_DL_MODE").then_some(DownloadName::Open)
         };
         Ok(SecondStageFile {
+            partition_table_offset: self.number("PARTITION_TABLE_OFFSET")?,
             app_rollback: Some(self.is_set("BOOTLOADER_APP_ROLLBACK_ENABLE")),
             anti_rollback: Some(self.is_set("BOOTLOADER_APP_ANTI_ROLLBACK")),
             download_mode,
@@ -100,7 +101,7 @@ impl<'a> SdkConfig<'a> {
             return Ok(Some(NvsKeys::Partition));
         }
         // ESP-IDF refuses to build with a number that is out of range, which is its default.
-        let key = self.number("NVS_SEC_HMAC_EFUSE_KEY_ID")?;
+        let key: Option<u8> = self.number("NVS_SEC_HMAC_EFUSE_KEY_ID")?;
         Ok(Some(NvsKeys::Hmac(key.unwrap_or(u8::MAX))))
     }
 
@@ -112,12 +113,13 @@ impl<'a> SdkConfig<'a> {
         self.0.get(name).copied().filter(|value| !value.is_empty())
     }
 
-    fn number(&self, name: &'static str) -> Result<Option<u8>, SecondStageFileError> {
+    fn number<N: TryFrom<u32>>(&self, name: &'static str) -> Result<Option<N>, SecondStageFileError> {
         let Some(value) = self.text(name) else { return Ok(None) };
         let number = match value.strip_prefix("0x") {
-            Some(hex) => u8::from_str_radix(hex, 16),
+            Some(hex) => u32::from_str_radix(hex, 16),
             None => value.parse(),
         };
-        number.map(Some).map_err(|_| SecondStageFileError::Number { name, value: value.to_owned() })
+        let number = number.ok().and_then(|number| N::try_from(number).ok());
+        number.map(Some).ok_or_else(|| SecondStageFileError::Number { name, value: value.to_owned() })
     }
 }
