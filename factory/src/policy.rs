@@ -178,14 +178,11 @@ impl ProductPolicy {
         let (pieces, version) = self.pieces(folder, chip, &table, policy.secure_boot, key.as_ref())?;
         let older = self.older(folder, chip, policy.secure_boot, &keys)?;
         let plan = Plan::new(efuses, &image, &keys, pieces)?;
-        let table_at = FlashAddr(self.partition_table_offset);
         let second_stage = match &self.second_stage {
-            None => SecondStage { partition_table: table_at, ..SecondStage::default() },
+            None => SecondStage { partition_table: FlashAddr(self.partition_table_offset), ..SecondStage::default() },
             Some(file) => SecondStageFile::load(&folder.join(file), chip)?,
         };
-        if second_stage.partition_table != table_at {
-            return Err(ProductError::TableOffset { policy: table_at, second_stage: second_stage.partition_table });
-        }
+        self.table_is_where_it_looks(&second_stage)?;
         Ok(Birth { plan, revision, flash, version, older, by_itself: None, made, second_stage })
     }
 
@@ -204,10 +201,7 @@ impl ProductPolicy {
         let offset = file.partition_table_offset.or(Some(self.partition_table_offset));
         let file = SecondStageFile { partition_table_offset: offset, ..file.clone() };
         let second_stage = file.resolve(chip, folder)?;
-        let table_at = FlashAddr(self.partition_table_offset);
-        if second_stage.partition_table != table_at {
-            return Err(ProductError::TableOffset { policy: table_at, second_stage: second_stage.partition_table });
-        }
+        self.table_is_where_it_looks(&second_stage)?;
         let nothing = Wishes {
             profile: Some(ProductProfile::Development),
             flash_encryption: Some(FlashEncryptionMode::Off),
@@ -222,6 +216,11 @@ impl ProductPolicy {
         let plan = Plan::new(build(&EfusePolicy::of_map(map, &nothing)?, image)?, image, &KeyFiles::default(), pieces)?;
         let (by_itself, made) = (Some(policy), Vec::new());
         Ok(Birth { plan, revision, flash, version, older, by_itself, made, second_stage })
+    }
+
+    fn table_is_where_it_looks(&self, second_stage: &SecondStage) -> Result<(), ProductError> {
+        let (policy, second_stage) = (FlashAddr(self.partition_table_offset), second_stage.partition_table);
+        if policy == second_stage { Ok(()) } else { Err(ProductError::TableOffset { policy, second_stage }) }
     }
 
     fn revision(&self) -> Result<Option<ChipRevision>, ProductError> {

@@ -50,11 +50,7 @@ impl FirstBoot<'_> {
             if secure_boot_v2::is_on(efuses) {
                 record.line("secure_boot_v2: secure boot v2 is already enabled, continuing..");
             } else {
-                require(
-                    !secure_boot.require_already_enabled,
-                    "secure_boot_v2: secure boot is not enabled, and SECURE_BOOT_REQUIRE_ALREADY_ENABLED is set, refusing to boot.",
-                    record,
-                )?;
+                require(!secure_boot.require_already_enabled, NO_SECURE_BOOT, record)?;
                 self.burn(record, |this, batch, record| secure_boot_v2::prepare(batch, this, *secure_boot, record))?;
                 secure_boot_v2::tell(efuses, record);
             }
@@ -67,11 +63,7 @@ impl FirstBoot<'_> {
         if let Some(encryption) = &config.flash_encryption {
             record.line("boot: Checking flash encryption...");
             if !flash_encryption::tell_state(efuses, record)? {
-                require(
-                    !encryption.require_already_enabled,
-                    "boot: flash encryption is not enabled, and SECURE_FLASH_REQUIRE_ALREADY_ENABLED is set, refusing to boot.",
-                    record,
-                )?;
+                require(!encryption.require_already_enabled, NO_FLASH_ENCRYPTION, record)?;
                 flash_encryption::check_count(efuses, record)?;
                 if !flash_encryption::was_begun(efuses) {
                     self.burn(record, |_, batch, record| {
@@ -111,15 +103,11 @@ impl FirstBoot<'_> {
                 is_new = true;
             }
         } else {
-            require(
-                !secure_boot.require_already_enabled,
-                "secure_boot_v2: secure boot is not enabled, and SECURE_BOOT_REQUIRE_ALREADY_ENABLED is set, refusing to boot.",
-                record,
-            )?;
+            require(!secure_boot.require_already_enabled, NO_SECURE_BOOT, record)?;
             self.burn(record, |this, batch, record| {
                 secure_boot_v2::prepare(batch, this, *secure_boot, record)?;
                 record.line("boot: Checking flash encryption...");
-                require(!encryption.require_already_enabled, "boot: flash encryption is not enabled, and SECURE_FLASH_REQUIRE_ALREADY_ENABLED is set, refusing to boot.", record)?;
+                require(!encryption.require_already_enabled, NO_FLASH_ENCRYPTION, record)?;
                 flash_encryption::check_count(efuses, record)?;
                 flash_encryption::prepare(batch, config, encryption, entropy, record)
             })?;
@@ -150,6 +138,11 @@ impl FirstBoot<'_> {
         }
     }
 }
+
+const NO_SECURE_BOOT: &str =
+    "secure_boot_v2: secure boot is not enabled, and SECURE_BOOT_REQUIRE_ALREADY_ENABLED is set, refusing to boot.";
+const NO_FLASH_ENCRYPTION: &str =
+    "boot: flash encryption is not enabled, and SECURE_FLASH_REQUIRE_ALREADY_ENABLED is set, refusing to boot.";
 
 fn require(is_met: bool, line: &str, record: &mut Record) -> Result<(), RefusalCode> {
     if is_met {

@@ -124,25 +124,38 @@ fn macs_are_those_of_the_data_sheet_and_check_mac_knows_them() {
     assert_eq!(host.refused(Opcode::CHECK_MAC, 1, 4, &data), Status::EXECUTION, "from another source");
 }
 
+/// A locked part with a private key in slot 2 and 32 bytes of 4 in slot 4.
+fn with_slots_2_and_4(config: &[u8; 128]) -> Host {
+    let mut host = Host::configured(config, 1);
+    host.write_slot(4, &[4; 32]);
+    host.ok(Opcode::GEN_KEY, 4, 2, &[]);
+    host.ok(Opcode::LOCK, 0x81, 0, &[]);
+    host
+}
+
+/// Length of the answer: 64 of a signature, 1 of a status.
+fn sign_with_slot_2(host: &mut Host) -> usize {
+    host.ok(Opcode::NONCE, 0x43, 0, &[1; 32]);
+    host.run(Opcode::SIGN, 0xa0, 2, &[]).len()
+}
+
+/// CheckMac with the key in slot 4.
+fn authorise_with_slot_4(host: &mut Host) {
+    let nonce = host.random_nonce();
+    let response = sha(&[&[4; 32], &nonce, &[0; 4], &[0; 8], &[0; 3], &[0xee], &[0; 4], &[1, 0x23], &[0; 2]]);
+    host.ok(Opcode::CHECK_MAC, 1, 4, &[&[0; 32][..], &response, &[0; 13]].concat());
+}
+
 #[test]
 fn a_key_that_needs_authorisation_is_of_use_once() {
     // Slot 2 signs after a CheckMac with slot 4.
     let mut config = DEMO;
     config[96 + 4..96 + 6].copy_from_slice(&[0x93, 0x04]);
-    let mut host = Host::configured(&config, 1);
-    host.write_slot(4, &[4; 32]);
-    host.ok(Opcode::GEN_KEY, 4, 2, &[]);
-    host.ok(Opcode::LOCK, 0x81, 0, &[]);
-    let sign = |host: &mut Host| {
-        host.ok(Opcode::NONCE, 0x43, 0, &[1; 32]);
-        host.run(Opcode::SIGN, 0xa0, 2, &[]).len()
-    };
-    assert_eq!(sign(&mut host), 1);
-    let nonce = host.random_nonce();
-    let response = sha(&[&[4; 32], &nonce, &[0; 4], &[0; 8], &[0; 3], &[0xee], &[0; 4], &[1, 0x23], &[0; 2]]);
-    host.ok(Opcode::CHECK_MAC, 1, 4, &[&[0; 32][..], &response, &[0; 13]].concat());
-    assert_eq!(sign(&mut host), 64);
-    assert_eq!(sign(&mut host), 1);
+    let mut host = with_slots_2_and_4(&config);
+    assert_eq!(sign_with_slot_2(&mut host), 1);
+    authorise_with_slot_4(&mut host);
+    assert_eq!(sign_with_slot_2(&mut host), 64);
+    assert_eq!(sign_with_slot_2(&mut host), 1);
 }
 
 #[test]
@@ -150,27 +163,18 @@ fn the_persistent_latch_wants_its_key_and_ends_with_the_power() {
     // Slot 2 is of no use while the latch is zero; slot 4 is the volatile key of the demo's configuration.
     let mut config = DEMO;
     config[96 + 5] |= 0x10;
-    let mut host = Host::configured(&config, 1);
-    host.write_slot(4, &[4; 32]);
-    host.ok(Opcode::GEN_KEY, 4, 2, &[]);
-    host.ok(Opcode::LOCK, 0x81, 0, &[]);
-    let sign = |host: &mut Host| {
-        host.ok(Opcode::NONCE, 0x43, 0, &[1; 32]);
-        host.run(Opcode::SIGN, 0xa0, 2, &[]).len()
-    };
-    assert_eq!(sign(&mut host), 1);
+    let mut host = with_slots_2_and_4(&config);
+    assert_eq!(sign_with_slot_2(&mut host), 1);
     host.ok(Opcode::GEN_KEY, 0, 2, &[]);
     assert_eq!(host.refused(Opcode::INFO, 4, 3, &[]), Status::EXECUTION);
-    let nonce = host.random_nonce();
-    let response = sha(&[&[4; 32], &nonce, &[0; 4], &[0; 8], &[0; 3], &[0xee], &[0; 4], &[1, 0x23], &[0; 2]]);
-    host.ok(Opcode::CHECK_MAC, 1, 4, &[&[0; 32][..], &response, &[0; 13]].concat());
+    authorise_with_slot_4(&mut host);
     assert_eq!(host.ok(Opcode::INFO, 4, 3, &[]), [1, 0, 0, 0]);
     host.wake();
     host.part.write(host.now, ADDRESS, &[1]);
-    assert_eq!(sign(&mut host), 64, "sleep leaves it as it is");
+    assert_eq!(sign_with_slot_2(&mut host), 64, "sleep leaves it as it is");
     host.part.set_power(false);
     host.part.set_power(true);
-    assert_eq!(sign(&mut host), 1);
+    assert_eq!(sign_with_slot_2(&mut host), 1);
 }
 
 #[test]

@@ -172,6 +172,15 @@ fn encrypted_by_host(chip: Chip, plain: &[u8], key_file: &[u8]) -> Vec<u8> {
     flash
 }
 
+/// The flash is what the host makes of `plain`, with the otadata of this boot: it is written before anything is encrypted.
+fn holds_what_the_host_would_make(board: &VirtualChip, mut plain: Vec<u8>, context: &str) {
+    let mut otadata = vec![0; 0x2000];
+    view(board).read_at(FlashAddr(OTADATA), &mut otadata).unwrap();
+    plain[OTADATA as usize..][..0x2000].copy_from_slice(&otadata);
+    let expected = encrypted_by_host(board.chip(), &plain, &key_file(board));
+    assert!(board.external_readout() == expected, "{context}: differs from the host's encryption");
+}
+
 fn contains_in_order(report: &BootReport, expected: &[&str]) {
     let mut lines = report.lines.iter();
     for line in expected {

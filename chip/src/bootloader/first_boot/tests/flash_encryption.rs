@@ -52,13 +52,7 @@ fn every_chip_encrypts_itself_as_the_host_would() {
                     "boot: Loaded app from partition at offset 0x10000",
                 ],
             );
-            // otadata is written before anything is encrypted: the host's image has it as well.
-            let mut expected = plain;
-            let mut otadata = vec![0; 0x2000];
-            view(&board).read_at(FlashAddr(OTADATA), &mut otadata).unwrap();
-            expected[OTADATA as usize..][..0x2000].copy_from_slice(&otadata);
-            let expected = encrypted_by_host(chip, &expected, &key_file(&board));
-            assert!(board.external_readout() == expected, "{context}: differs from the host's encryption");
+            holds_what_the_host_would_make(&board, plain, &context);
 
             let registers = board.efuses().image().unwrap();
             let value = |name: &str| registers.value_named(name);

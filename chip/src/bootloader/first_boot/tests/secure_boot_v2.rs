@@ -108,12 +108,7 @@ fn with_flash_encryption_both_are_on_and_released() {
                 "secure boot verification succeeded",
             ],
         );
-        let mut expected = plain;
-        let mut otadata = vec![0; 0x2000];
-        view(&board).read_at(FlashAddr(OTADATA), &mut otadata).unwrap();
-        expected[OTADATA as usize..][..0x2000].copy_from_slice(&otadata);
-        let expected = encrypted_by_host(chip, &expected, &key_file(&board));
-        assert!(board.external_readout() == expected, "{context}: differs from the host's encryption");
+        holds_what_the_host_would_make(&board, plain, context);
 
         // ESP-IDF's own list for release mode has nothing to say that would be an error.
         let registers = board.efuses().image().unwrap();
