@@ -26,6 +26,9 @@ pub struct TokenRecord {
     pub expires_at: Option<u64>,
 }
 
+/// Seconds.
+const DAY: u64 = 86_400;
+
 /// SHA-256 of the token's text. It is enough: the token has 256 random bits, so there is nothing to guess, and finding
 /// a hash by its first bytes does not lead to a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +39,24 @@ impl AdminToken {
     ///
     /// # Errors
     /// [`KeyFileError::NoRandomness`].
-    pub fn random() -> Result<Self, KeyFileError> {
+    fn random() -> Result<Self, KeyFileError> {
         key_file::random_key().map(Self)
+    }
+
+    /// Makes one for somebody, valid for `days` or until it is revoked, with what is kept of it.
+    ///
+    /// # Errors
+    /// [`KeyFileError::NoRandomness`].
+    pub fn issue(
+        name: AdminName,
+        role: Role,
+        now: u64,
+        days: Option<u32>,
+    ) -> Result<(Self, TokenRecord), KeyFileError> {
+        let token = Self::random()?;
+        let expires_at = days.map(|days| now.saturating_add(u64::from(days) * DAY));
+        let record = TokenRecord { name, role, hash: token.hash(), added_at: now, expires_at };
+        Ok((token, record))
     }
 
     /// The text to put after `Authorization: Bearer `.

@@ -24,14 +24,7 @@ pub fn open(config: &Config) -> Result<SqliteStore, HostError> {
 /// # Errors
 /// [`HostError::NameTaken`], and what the store reports.
 pub fn add_token(store: &dyn Store, name: AdminName, role: Role, days: Option<u32>) -> Result<AdminToken, HostError> {
-    let (token, now) = (AdminToken::random()?, SystemClock.unix());
-    let record = TokenRecord {
-        role,
-        hash: token.hash(),
-        added_at: now,
-        expires_at: days.map(|days| now.saturating_add(u64::from(days) * DAY)),
-        name: name.clone(),
-    };
+    let (token, record) = AdminToken::issue(name.clone(), role, SystemClock.unix(), days)?;
     let note = note("token-added", &name, role.to_string());
     match wait(store.add_token(record, note))? {
         TokenAdded::Added => Ok(token),
@@ -74,9 +67,6 @@ fn wait<T: Send>(pending: impl Future<Output = Result<T, StoreError>> + Send) ->
         worker.join().unwrap_or(Err(StoreError::Unavailable))
     })
 }
-
-/// Seconds.
-pub const DAY: u64 = 86_400;
 
 /// Why the host's owner cannot do that either.
 #[derive(Debug, thiserror::Error)]

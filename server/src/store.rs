@@ -75,9 +75,6 @@ pub trait Store: Send + Sync + 'static {
     /// Appends one security event or admin act to the log, under a new signed checkpoint; its place, from 0.
     fn append_audit(&self, entry: AuditEntry) -> Pending<'_, u64>;
 
-    /// The latest audit entries, newest first, at most `limit`.
-    fn audit_tail(&self, limit: usize) -> Pending<'_, Vec<AuditEntry>>;
-
     /// The lines of the log (`audit::line`) from a place on, oldest first, at most `limit`.
     fn audit_lines(&self, from: u64, limit: usize) -> Pending<'_, Vec<String>>;
 

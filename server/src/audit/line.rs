@@ -54,13 +54,6 @@ impl Line {
     }
 }
 
-impl From<Line> for AuditEntry {
-    fn from(line: Line) -> Self {
-        let Line { index: _, at, event, by, subject, detail } = line;
-        Self { at, by, subject, event, detail }
-    }
-}
-
 /// Longest line in bytes: the four texts with every character escaped, and the numbers.
 pub const LONGEST: usize = 6 * (64 + 64 + 256 + 1024) + 128;
 

@@ -6,7 +6,6 @@ use super::body::{self, ADMIN_BODY};
 use crate::admin_token::{AdminToken, TokenRecord};
 use crate::administrator::{AdminName, Administrator};
 use crate::app::App;
-use crate::host::DAY;
 use crate::store::{TokenAdded, TokenRevoked};
 use axum::Extension;
 use axum::extract::{Path, Request, State};
@@ -42,24 +41,17 @@ pub(super) async fn add(State(app): State<Arc<App>>, by: Extension<Administrator
             return refused_admin(&app, &by, "token-malformed", error.to_string()).await;
         }
     };
-    let token = match AdminToken::random() {
-        Ok(token) => token,
+    let (token, record) = match AdminToken::issue(name.clone(), role, app.clock.unix(), wish.days) {
+        Ok(issued) => issued,
         Err(error) => return answer::unavailable(&error),
     };
-    let now = app.clock.unix();
-    let record = TokenRecord {
-        role,
-        hash: token.hash(),
-        added_at: now,
-        expires_at: wish.days.map(|days| now.saturating_add(u64::from(days) * DAY)),
-        name: name.clone(),
-    };
+    let expires_at = record.expires_at;
     let note = app.audit.note(&by.name, "token-added", name.to_string(), role.to_string());
-    match app.store.add_token(record.clone(), note).await {
+    match app.store.add_token(record, note).await {
         Ok(TokenAdded::Added) => answer::document(
             StatusCode::CREATED,
             &serde_json::json!({ "token": *token.reveal(), "name": name.as_str(), "role": role.as_str(),
-                                 "expires_at": record.expires_at }),
+                                 "expires_at": expires_at }),
         ),
         Ok(TokenAdded::NameTaken) => {
             refused_admin(&app, &by, "token-name-taken", format!("there is a token of the name {name} already")).await

@@ -8,6 +8,7 @@ use super::{
 use crate::admin_token::{TokenHash, TokenRecord};
 use crate::administrator::Role;
 use crate::audit::checkpoint::Checkpoint;
+use crate::audit::line::Line;
 use crate::audit::note::NoteSigner;
 use crate::audit::review::review;
 use cotter_formats::chip::Chip;
@@ -328,7 +329,9 @@ async fn keeps_history_and_audit_in_order(store: impl Store) {
         store.append_audit(entry(number)).await.unwrap();
     }
     assert_eq!(store.status_history(id("a"), 2).await.unwrap(), [status(3), status(2)]);
-    assert_eq!(store.audit_tail(3).await.unwrap(), [entry(3), entry(2), entry(1)]);
+    // The note on the enrolment comes first.
+    let lines: Vec<_> = (0..4).map(|number| Line::new(number + 1, entry(number)).text()).collect();
+    assert_eq!(store.audit_lines(1, 9).await.unwrap(), lines);
     let stranger = StatusRecord { device: id("stranger"), ..status(9) };
     assert!(matches!(store.record_status(stranger).await, Err(StoreError::UnknownDevice)));
     assert_eq!(store.status_history(id("stranger"), 2).await.unwrap(), []);

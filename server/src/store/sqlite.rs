@@ -197,10 +197,6 @@ impl Store for SqliteStore {
         self.read(tokens::all)
     }
 
-    fn audit_tail(&self, limit: usize) -> Pending<'_, Vec<AuditEntry>> {
-        self.read(move |connection| audit_log::tail(connection, limit))
-    }
-
     fn audit_lines(&self, from: u64, limit: usize) -> Pending<'_, Vec<String>> {
         self.read(move |connection| {
             let mut lines = Vec::new();

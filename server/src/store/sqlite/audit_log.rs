@@ -66,14 +66,6 @@ pub(super) fn lines(
     Ok(())
 }
 
-/// The latest entries, newest first.
-pub(super) fn tail(connection: &Connection, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT text FROM audit_line ORDER BY entry DESC LIMIT ?1")?;
-    let found = statement.query_map([rows::limit(limit)], |row| row.get::<_, String>(0))?;
-    let entry = |text: String| Line::parse(&text).map(AuditEntry::from).ok_or(rows::corrupt("audit_line.text"));
-    found.map(|text| entry(text?)).collect()
-}
-
 /// Moves what a database of version 1 noted into the log.
 pub(super) fn import(connection: &Connection) -> Result<(), StoreError> {
     let find = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'audit'";
