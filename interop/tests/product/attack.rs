@@ -4,6 +4,7 @@ use super::{Piece, Place, Product, Scheme, image};
 use cotter_chip::report::RefusalCode;
 use cotter_formats::chip::Chip;
 use cotter_formats::crc::crc_b;
+use cotter_formats::secure_boot::v1::SIGNATURE_LEN;
 use cotter_formats::secure_boot::v2::BLOCK_LEN;
 
 pub(crate) struct Attack {
@@ -82,8 +83,9 @@ impl Product {
     }
 
     fn attacks_on_v1(&self, pieces: &[Piece; 3]) -> Vec<Draft> {
-        let [boot, ..] = pieces;
-        let of_other_key = self.signed(&[(&self.boot, Place::Boot, "stranger")]).remove(0);
+        let [boot, _, app] = pieces;
+        let [of_other_key, app_of_stranger] = [(&*self.boot, Place::Boot), (&self.app, Place::App)]
+            .map(|(image, place)| self.signed(&[(image, place, "stranger")]).remove(0));
         let changed = |change: fn(&mut Vec<u8>)| {
             let mut plain = boot.plain.clone();
             change(&mut plain);
@@ -91,14 +93,29 @@ impl Product {
         };
         let broken = self.broken_body();
         let mismatch = (RefusalCode::SignedDigestMismatch, "secure boot check fail");
-        [
+        let unsigned = [&self.app[..], &[0xff; SIGNATURE_LEN]].concat();
+        let app_refused = "Secure boot signature verification failed";
+        let on_app = [
+            ("signed by a stranger", app_of_stranger, RefusalCode::BadSignature, app_refused),
+            ("unsigned", unsigned, RefusalCode::Unsigned, app_refused),
+            ("flipped bit of the body", flipped(&app.plain, 0x400), RefusalCode::ChecksumMismatch, "Checksum failed"),
+            (
+                "flipped bit of the signature",
+                flipped(&app.plain, self.app.len() + 20),
+                RefusalCode::BadSignature,
+                app_refused,
+            ),
+        ];
+        let key = Some("flash");
+        let on_app = on_app.map(|(name, plain, code, line)| Draft { name, place: Place::App, plain, key, code, line });
+        let on_boot = [
             ("wrong boot key", of_other_key, mismatch),
             ("flipped bit of the body", changed(|plain| plain[0x1000 + BODY] ^= 1), broken),
             ("flipped bit of the digest", changed(|plain| plain[128] ^= 1), mismatch),
             ("no digest", changed(|plain| plain[..0x1000].fill(0xff)), mismatch),
         ]
-        .map(|(name, plain, (code, line))| Draft { name, place: Place::Boot, plain, key: Some("flash"), code, line })
-        .into()
+        .map(|(name, plain, (code, line))| Draft { name, place: Place::Boot, plain, key, code, line });
+        on_boot.into_iter().chain(on_app).collect()
     }
 
     fn attacks_on_v2(&self, pieces: &[Piece; 3]) -> Vec<Draft> {

@@ -6,10 +6,12 @@ mod image;
 
 use crate::batch::batch;
 use cotter_chip::board::VirtualChip;
+use cotter_chip::second_stage::{SecondStage, SecureBoot, SecureBootV1};
 use cotter_formats::addr::{FlashAddr, FlashLen, SECTOR};
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::{ChipRevision, EfuseImage, Family};
 use cotter_formats::partition::{Label, Partition, PartitionFlags, PartitionType, Subtype, build};
+use cotter_formats::secure_boot::v1::VerifyingKey;
 use cotter_interop::{Generator, tools};
 use std::path::{Path, PathBuf};
 
@@ -102,6 +104,19 @@ impl Product {
                 tools().openssl(curve).accepted();
             }
         }
+    }
+
+    /// What the owner's second stage was compiled with: under Secure Boot V1 the key that applications are signed with.
+    pub(crate) fn second_stage(&self) -> SecondStage {
+        if self.scheme != Scheme::V1 {
+            return SecondStage::default();
+        }
+        let public = self.path("owner.pub");
+        let extract = ["extract-public-key", "--version", "1", "--keyfile", &self.path("owner.pem"), &public];
+        tools().espsecure(extract).accepted();
+        let point = std::fs::read(public).unwrap().try_into().unwrap();
+        let verification_key = VerifyingKey::from_raw(&point).unwrap();
+        SecondStage { secure_boot: SecureBoot::V1(SecureBootV1 { verification_key }), ..SecondStage::default() }
     }
 
     fn flash_key_len(&self) -> usize {
