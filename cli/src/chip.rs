@@ -2,7 +2,6 @@
 
 mod boot;
 mod run;
-pub(crate) mod signals;
 
 use crate::output::{Format, Help};
 use anyhow::{Context, anyhow};

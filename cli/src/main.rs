@@ -13,6 +13,7 @@ mod file;
 mod flash;
 mod image;
 mod key;
+mod line;
 mod nvs;
 mod otadata;
 mod output;
@@ -20,6 +21,7 @@ mod partition;
 mod prompt;
 mod rehearse;
 mod serve;
+mod signals;
 
 use clap::{Parser, Subcommand};
 use output::Format;

@@ -1,10 +1,9 @@
 //! `cotter chip run`: a virtual chip on a TCP port or a pseudo-terminal, until it is told to quit.
 
-use super::signals::on_quit;
 use super::{BoardFiles, Fresh};
 use crate::element::{Attached, Attachment};
-use crate::output::{self, Format, Help};
-use anyhow::Context;
+use crate::line::{Line, commands};
+use crate::output::{self, Format};
 use cotter_chip::report::Outcome;
 use cotter_chip::uart::{Start, Strap, Uart};
 use cotter_formats::addr::{FlashLen, SECTOR};
@@ -13,10 +12,8 @@ use cotter_formats::efuse::ChipRevision;
 use cotter_twin::serial_port::{LineEvent, SerialPort};
 use serde::Serialize;
 use std::fmt;
-use std::io::BufRead;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 /// Keep a virtual chip alive, so that esptool, espefuse and others can work on it as if it were on a serial port.
@@ -56,17 +53,6 @@ pub(crate) struct Args {
     secure_element: Option<Attachment>,
 }
 
-#[derive(clap::Args)]
-#[group(required = true, multiple = false)]
-struct Line {
-    /// Listen on a TCP address, for `-p socket://ADDR`. Port 0 takes a free one.
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
-    /// Open a pseudo-terminal and make this a link to it, for `-p LINK`.
-    #[arg(long, value_name = "LINK")]
-    pty: Option<PathBuf>,
-}
-
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum StrapOption {
     Download,
@@ -97,28 +83,15 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let board = args.second_stage.on(board)?;
     files.save_efuses(&board)?;
     files.save_flash(&board)?;
-    let mut port = match (&args.line.listen, &args.line.pty) {
-        (Some(address), _) => SerialPort::listen(*address)
-            .with_context(|| format!("cannot listen on {address}"))
-            .context(Help("another program may have that port: choose another, or 0 for a free one"))?,
-        (_, Some(link)) => SerialPort::terminal(link)
-            .with_context(|| format!("cannot make {} a pseudo-terminal", link.display()))
-            .context(Help("name a link that does not exist yet, in a directory that does"))?,
-        (None, None) => anyhow::bail!("neither --listen nor --pty"),
-    };
+    let (mut port, port_name) = args.line.open()?;
     let strap = args.strap.strap();
-    let port_name = match (port.address(), &args.line.pty) {
-        (Some(address), _) => format!("socket://{address}"),
-        (None, Some(link)) => link.display().to_string(),
-        (None, None) => String::new(),
-    };
     let attached = args.secure_element.as_ref().map(Attached::start).transpose()?;
     let secure_element = attached.as_ref().map(|attached| attached.description.clone());
     let device = port.device().map(PathBuf::from);
     output::value(&Ready { chip: args.chip.name(), port: port_name, device, secure_element }, format)?;
     let mut live = Live { files, uart: Uart::new(board, strap), format, flash_changed: None };
     live.start()?;
-    live.serve(&mut port, &commands()?)?;
+    live.serve(&mut port, &commands(Command::parse, Command::Quit)?)?;
     Ok(true)
 }
 
@@ -299,26 +272,6 @@ impl Command {
             _ => Self::Unknown(line.trim().to_owned()),
         })
     }
-}
-
-/// Lines of standard input, and the signals that mean `quit`. The end of standard input means nothing: a chip in the
-/// background lives on.
-fn commands() -> anyhow::Result<Receiver<Command>> {
-    let (sender, receiver) = channel();
-    let signals = sender.clone();
-    on_quit(move || {
-        // The receiver is gone only at the end, when there is nothing left to quit.
-        let _told = signals.send(Command::Quit);
-    })?;
-    std::thread::Builder::new().name("commands".to_owned()).spawn(move || {
-        let lines = std::io::stdin().lock().lines().map_while(Result::ok);
-        for command in lines.filter_map(|line| Command::parse(&line)) {
-            if sender.send(command).is_err() {
-                return;
-            }
-        }
-    })?;
-    Ok(receiver)
 }
 
 #[derive(Serialize)]

@@ -1,11 +1,10 @@
 //! A secure element that lives as long as the chip it is soldered to: `--secure-element FILE[@ADDR]`.
 
 use super::{describe, load_or_make};
-use crate::output::{self, Help};
-use anyhow::Context;
+use crate::line::listen;
+use crate::output;
 use cotter_chip::atecc::Model;
 use cotter_twin::element_port::{Clock, ElementPort};
-use cotter_twin::serial_port::SerialPort;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -52,9 +51,7 @@ impl Attached {
     pub(crate) fn start(attachment: &Attachment) -> anyhow::Result<Self> {
         let part = load_or_make(&attachment.file, Model::Atecc608A, None)?;
         let described = describe(&part);
-        let port = SerialPort::listen(attachment.address)
-            .with_context(|| format!("cannot listen on {}", attachment.address))
-            .context(Help("another program may have that port: choose another, or 0 for a free one"))?;
+        let port = listen(attachment.address)?;
         let mut port = ElementPort::new(port, part, attachment.file.clone(), Clock::Real)?;
         let address = port.port().address().map(|address| address.to_string()).unwrap_or_default();
         let description = format!("{} on socket://{address}: {described}", attachment.file.display());

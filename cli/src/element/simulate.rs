@@ -1,18 +1,14 @@
 //! `cotter element simulate`: a secure element on a TCP port or a pseudo-terminal, until it is told to quit.
 
 use super::{Described, describe, load_or_make};
-use crate::chip::signals::on_quit;
-use crate::output::{self, Format, Help};
-use anyhow::Context;
+use crate::line::{Line, commands};
+use crate::output::{self, Format};
 use cotter_chip::atecc::Model;
 use cotter_twin::element_port::{Clock, ElementPort};
-use cotter_twin::serial_port::SerialPort;
 use serde::Serialize;
 use std::fmt;
-use std::io::BufRead;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
 /// Keep a secure element alive on its bus, so that a driver works with it as if it were soldered on.
@@ -36,17 +32,6 @@ pub(crate) struct Args {
     /// What moves its time on: `real`, or `bus` for the `wait` requests on the bus only, so that nobody waits.
     #[arg(long, value_enum, default_value = "real")]
     clock: ClockOption,
-}
-
-#[derive(clap::Args)]
-#[group(required = true, multiple = false)]
-struct Line {
-    /// Listen on a TCP address. Port 0 takes a free one.
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
-    /// Open a pseudo-terminal and make this a link to it.
-    #[arg(long, value_name = "LINK")]
-    pty: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -83,23 +68,11 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         ClockOption::Bus => Clock::Bus,
     };
     let part = load_or_make(&args.state, model, args.serial)?;
-    let port = match (&args.line.listen, &args.line.pty) {
-        (Some(address), _) => SerialPort::listen(*address)
-            .with_context(|| format!("cannot listen on {address}"))
-            .context(Help("another program may have that port: choose another, or 0 for a free one"))?,
-        (_, Some(link)) => SerialPort::terminal(link)
-            .with_context(|| format!("cannot make {} a pseudo-terminal", link.display()))
-            .context(Help("name a link that does not exist yet, in a directory that does"))?,
-        (None, None) => anyhow::bail!("neither --listen nor --pty"),
-    };
-    let port_name = match (port.address(), &args.line.pty) {
-        (Some(address), _) => format!("socket://{address}"),
-        (None, link) => link.as_ref().map(|link| link.display().to_string()).unwrap_or_default(),
-    };
+    let (port, port_name) = args.line.open()?;
     let ready = Ready { part: describe(&part), port: port_name, device: port.device().map(PathBuf::from) };
     let mut element = ElementPort::new(port, part, args.state.clone(), clock)?;
     output::value(&ready, format)?;
-    let commands = commands()?;
+    let commands = commands(Command::parse, Command::Quit)?;
     loop {
         element.step(TICK)?;
         match commands.try_recv() {
@@ -123,27 +96,15 @@ enum Command {
     Unknown(String),
 }
 
-fn commands() -> anyhow::Result<Receiver<Command>> {
-    let (sender, receiver) = channel();
-    let signals = sender.clone();
-    on_quit(move || {
-        // The receiver is gone only at the end, when there is nothing left to quit.
-        let _told = signals.send(Command::Quit);
-    })?;
-    std::thread::Builder::new().name("commands".to_owned()).spawn(move || {
-        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            let command = match line.split_whitespace().collect::<Vec<_>>().as_slice() {
-                [] => continue,
-                ["power", state @ ("on" | "off")] => Command::Power(*state == "on"),
-                ["quit" | "exit"] => Command::Quit,
-                _ => Command::Unknown(line.trim().to_owned()),
-            };
-            if sender.send(command).is_err() {
-                return;
-            }
-        }
-    })?;
-    Ok(receiver)
+impl Command {
+    fn parse(line: &str) -> Option<Self> {
+        Some(match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+            [] => return None,
+            ["power", state @ ("on" | "off")] => Self::Power(*state == "on"),
+            ["quit" | "exit"] => Self::Quit,
+            _ => Self::Unknown(line.trim().to_owned()),
+        })
+    }
 }
 
 #[derive(Serialize)]
