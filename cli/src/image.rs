@@ -70,7 +70,7 @@ fn chip_of(image: &[u8]) -> Option<Chip> {
 }
 
 /// The chip named by `--chip`, else by the header.
-fn chip_or_of(chip: Option<Chip>, image: &[u8]) -> anyhow::Result<Chip> {
+pub(crate) fn chip_or_of(chip: Option<Chip>, image: &[u8]) -> anyhow::Result<Chip> {
     let found = chip.or_else(|| chip_of(image)).context("the file does not begin with an image header of a known chip");
     found.context(output::Help("name the chip with --chip if the file is no image"))
 }

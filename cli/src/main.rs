@@ -11,15 +11,19 @@ mod element;
 mod factory;
 mod file;
 mod flash;
+mod fleet;
 mod image;
 mod key;
 mod line;
+mod moment;
 mod nvs;
 mod otadata;
 mod output;
 mod partition;
 mod prompt;
 mod rehearse;
+mod release;
+mod remote;
 mod serve;
 mod signals;
 
@@ -57,6 +61,7 @@ enum Verb {
     Factory(factory::Args),
     #[command(subcommand)]
     Flash(flash::Verb),
+    Fleet(fleet::Args),
     Image(image::Args),
     Key(key::Args),
     #[command(subcommand)]
@@ -64,6 +69,7 @@ enum Verb {
     Otadata(otadata::Args),
     Partition(partition::Args),
     Rehearse(rehearse::Args),
+    Release(release::Args),
     Serve(serve::Args),
 }
 
@@ -81,12 +87,14 @@ fn main() -> ExitCode {
         Verb::Element(verb) => element::run(&verb, format),
         Verb::Factory(args) => factory::run(&args, format),
         Verb::Flash(verb) => flash::run(&verb, format),
+        Verb::Fleet(args) => fleet::run(&args, format),
         Verb::Image(args) => image::run(&args, format),
         Verb::Key(args) => key::run(&args, format),
         Verb::Nvs(verb) => nvs::run(&verb, format),
         Verb::Otadata(args) => otadata::run(&args, format),
         Verb::Partition(args) => partition::run(&args, format),
         Verb::Rehearse(args) => rehearse::run(&args, format),
+        Verb::Release(args) => release::run(&args, format),
         Verb::Serve(args) => serve::run(&args),
     };
     match outcome {

@@ -78,6 +78,15 @@ pub(crate) fn error(error: &anyhow::Error) {
     }
 }
 
+/// A table without lines, whose cells are not wrapped.
+pub(crate) fn table<const N: usize>(header: [&str; N]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
+    table.set_header(header);
+    table
+}
+
 /// The next step, attached to an error with `.context(Help("..."))`.
 #[derive(Debug)]
 pub(crate) struct Help(pub(crate) &'static str);

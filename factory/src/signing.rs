@@ -106,6 +106,21 @@ impl ManifestKey {
         Ok(Self::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| SigningError::Library)?))
     }
 
+    /// Reads an unencrypted PKCS#8 PEM file.
+    ///
+    /// # Errors
+    /// I/O, a file that is not PKCS#8 PEM, or a key that is neither RSA-2048 nor P-256.
+    pub fn load(path: &Path) -> Result<Self, SigningError> {
+        let der = read_pkcs8(path)?;
+        if let Ok(key) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der) {
+            return Ok(Self::Es256(key));
+        }
+        match RsaKeyPair::from_pkcs8(&der) {
+            Ok(key) if key.public_modulus_len() == 256 => Ok(Self::RsaPss2048(key)),
+            _ => Err(SigningError::NotThisKind("RSA-2048 or P-256")),
+        }
+    }
+
     /// Writes PKCS#8 PEM, mode 0600.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ mod admin;
 mod answer;
 mod body;
 mod device;
+mod inventory;
 pub(crate) mod listener;
 mod stall;
 pub(crate) mod tls;
@@ -26,7 +27,11 @@ use std::sync::Arc;
 pub(crate) fn router(app: Arc<App>) -> Router {
     let guard = |permission| from_fn_with_state((Arc::clone(&app), permission), admin::permit);
     let read = Router::new()
+        .route(api::ADMIN_DEVICES, get(inventory::devices))
+        .route(DEVICE, get(inventory::device))
         .route(api::ADMIN_READINGS, get(admin::readings))
+        .route(api::ADMIN_RELEASES, get(inventory::releases))
+        .route(RELEASE, get(inventory::release))
         .route(ADMIN_HISTORY, get(admin::history))
         .route(AUDIT_ENTRIES, get(admin::audit_entries))
         .route(AUDIT_CHECKPOINT, get(admin::audit_checkpoint))
@@ -54,6 +59,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .fallback(|| async { answer::refused(StatusCode::NOT_FOUND) })
         .with_state(app)
 }
+
+/// GET: one device.
+const DEVICE: &str = "/admin/v1/devices/{id}";
+
+/// GET: one release.
+const RELEASE: &str = "/admin/v1/releases/{release}";
 
 /// GET: what a device has said about updates.
 const ADMIN_HISTORY: &str = "/admin/v1/devices/{id}/history";

@@ -1,6 +1,8 @@
 //! What every store must do, written against the trait. A back-end's tests call [`check_all`] and
 //! [`survives_reopening`] with a way to open it.
 
+mod inventory;
+
 use super::{
     Acceptance, AuditEntry, DeviceRecord, Enrolled, Published, ReleaseAdded, ReleaseRecord, StatusRecord, Store,
     StoreError, StoredReading, TokenAdded, TokenRevoked, Verdict,
@@ -41,6 +43,8 @@ pub(super) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
         notes_a_change_with_it_and_no_refusal(open()).await;
         keeps_tokens_apart_and_the_last_admin(open()).await;
         loses_no_entry_of_many_at_once(open()).await;
+        inventory::pages_hold_every_device_once_in_order(open()).await;
+        inventory::lists_releases_newest_first(open()).await;
     });
     behaves_like_a_map(&runtime, open);
 }

@@ -1,6 +1,7 @@
 //! The store in one SQLite file: WAL, `synchronous=FULL`, one writer thread with group commit, a few readers.
 
 mod audit_log;
+mod inventory;
 mod rows;
 mod tokens;
 
@@ -110,10 +111,7 @@ impl Store for SqliteStore {
 
     fn device(&self, id: DeviceId) -> Pending<'_, Option<StoredDevice>> {
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT name, chip, mac, epoch, sealed_root_key, nonce_floor, secure_boot_digest, enrolled_at, \
-                 last_nonce, last_digest FROM device JOIN counter ON counter.device = device.row WHERE name = ?1",
-            )?;
+            let mut statement = connection.prepare_cached(&format!("{SELECT_DEVICE} WHERE name = ?1"))?;
             statement.query_row([id.as_str()], |row| Ok(rows::device(row))).optional()?.transpose()
         })
     }
@@ -455,6 +453,9 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 }
 
 const IDLE_READERS: usize = 8;
+
+const SELECT_DEVICE: &str = "SELECT name, chip, mac, epoch, sealed_root_key, nonce_floor, secure_boot_digest, \
+                             enrolled_at, last_nonce, last_digest FROM device JOIN counter ON counter.device = device.row";
 
 const SELECT_RELEASE: &str = "SELECT id, project, chip, version, secure_version, expires, encrypted_size, envelope, \
                               sealed_content_key, published_at FROM firmware_release";

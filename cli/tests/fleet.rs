@@ -1,0 +1,128 @@
+//! `cotter fleet` and `cotter release` as an operator types them, on a server process over TLS.
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+mod product;
+
+use cotter_factory::pki::ProductCa;
+use product::{Product, refusal};
+use std::os::unix::fs::PermissionsExt;
+
+#[test]
+fn devices_are_taken_in_once_and_listed() {
+    let product = Product::new();
+    assert_eq!(product.stdout("fleet devices"), "no devices\n");
+    for name in ["solar-1", "solar-2", "solar-3"] {
+        product.born(name);
+    }
+    let enrolled = product.stdout("fleet enrol solar-1.json solar-2.json solar-3.json");
+    assert!(enrolled.contains("solar-2 enrolled, key epoch 1\n") && enrolled.ends_with("3 taken in, 0 refused\n"));
+    // A record again, and one of another factory: the good one among them is taken in.
+    product.born("solar-4");
+    std::fs::write(product.path("foreign.json"), "{}").unwrap();
+    let assert = product.run("fleet enrol solar-1.json foreign.json solar-4.json").assert().code(1);
+    let said = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    assert!(said.contains("solar-1.json: the server refuses: solar-1 is enrolled with key epoch 1 already"), "{said}");
+    assert!(said.contains("(enrolment-malformed)") && said.ends_with("1 taken in, 2 refused\n"), "{said}");
+
+    let devices = product.json("fleet devices");
+    let names: Vec<_> = devices["devices"].as_array().unwrap().iter().map(|device| &device["device"]).collect();
+    assert_eq!(names, ["solar-1", "solar-2", "solar-3", "solar-4"]);
+    let page = product.stdout("fleet devices --after solar-1 --limit 2");
+    assert!(page.contains("solar-3") && !page.contains("solar-4"), "{page}");
+    assert!(page.ends_with("more with --after solar-3\n"), "{page}");
+
+    let device = product.json("fleet device solar-4");
+    assert_eq!((&device["chip"], &device["mac"]), (&"esp32c3".into(), &"02:00:00:00:00:01".into()));
+    let unknown = product.refusal("fleet device nobody");
+    assert!(unknown.contains("404") && unknown.contains("help: `cotter fleet devices`"), "{unknown}");
+    assert_eq!(product.stdout("fleet readings solar-4"), "no readings of solar-4\n");
+    assert_eq!(product.stdout("fleet history solar-4"), "solar-4 has said nothing about updates\n");
+}
+
+#[test]
+fn tokens_do_what_their_role_may_until_they_are_revoked() {
+    let product = Product::new();
+    let made = product.stdout("fleet token add ci --role viewer --days 7 -o ci.token");
+    assert!(made.starts_with("ci.token: the token of ci, viewer, valid until 2"), "{made}");
+    assert_eq!(std::fs::metadata(product.path("ci.token")).unwrap().permissions().mode() & 0o777, 0o600);
+    let ci = |arguments: &str| {
+        let mut command = product.run(arguments);
+        command.env("COTTER_TOKEN_FILE", "ci.token");
+        command
+    };
+    ci("fleet devices").assert().success();
+    let refused = refusal(ci("fleet token list"));
+    assert!(refused.contains("403, the token's role may not do this") && refused.contains("help: "), "{refused}");
+    let listed = product.json("fleet token list");
+    assert_eq!(listed["tokens"][1]["name"], "ci");
+
+    let taken = product.refusal("fleet token add ci --role admin -o other.token");
+    assert!(taken.contains("(token-name-taken)"), "{taken}");
+    let exists = product.refusal("fleet token add ci2 --role admin -o ci.token");
+    assert!(exists.contains("ci.token exists"), "{exists}");
+    assert_eq!(product.json("fleet token list")["tokens"].as_array().unwrap().len(), 2, "nothing was made for nowhere");
+    let last = product.refusal("fleet token revoke alice");
+    assert!(last.contains("(token-last-admin)"), "{last}");
+
+    assert_eq!(product.stdout("fleet token revoke ci"), "the token of ci is void\n");
+    let refused = refusal(ci("fleet devices"));
+    assert!(refused.contains("401, it does not know this token"), "{refused}");
+    assert!(product.refusal("fleet token revoke ci").contains("404"));
+}
+
+#[test]
+fn a_release_is_signed_offline_uploaded_shown_and_published() {
+    let product = Product::new();
+    assert_eq!(product.stdout("release list"), "no releases\n");
+    for version in ["1.0.0", "1.1.0"] {
+        product.signed(version);
+    }
+    assert_eq!(std::fs::metadata(product.path("1.1.0.release")).unwrap().permissions().mode() & 0o777, 0o600);
+    let uploaded = product.json("release upload 1.1.0.release");
+    let id = uploaded["release"].as_str().unwrap();
+    let shown = product.stdout("release show 1.1.0");
+    assert!(shown.starts_with("cotter-app 1.1.0 for esp32c3, ") && shown.contains(id), "{shown}");
+    assert!(shown.contains("published: no"), "{shown}");
+    assert_eq!(product.json(&format!("release show {}", &id[..8])), product.json(&format!("release show {id}")));
+    product.stdout("release publish 1.1.0");
+    assert!(product.json("release show 1.1.0")["published_at"].is_u64());
+
+    let older = product.refusal("release upload 1.0.0.release");
+    assert!(older.contains("not newer than the published 1.1.0") && older.contains("(release-not-newer)"), "{older}");
+    let garbage = product.refusal("release upload ca.pem");
+    assert!(garbage.contains("(upload-malformed)") || garbage.contains("(manifest-malformed)"), "{garbage}");
+    // Signed by a key that the server does not know.
+    product.stdout("key generate firmware-p256 -o stranger.pem");
+    product.stdout("release sign 1.1.0.bin --key stranger.pem -o foreign.release");
+    let foreign = product.refusal("release upload foreign.release");
+    assert!(foreign.contains("(manifest-untrusted)") && foreign.contains("help: `cotter release sign`"), "{foreign}");
+    assert!(product.refusal("release show 9.9.9").contains("no release 9.9.9"));
+}
+
+#[test]
+fn nothing_is_sent_to_a_server_that_is_not_proven_or_with_a_token_that_others_can_read() {
+    let product = Product::new();
+    let other = ProductCa::generate("another CA").unwrap();
+    std::fs::write(product.path("other.pem"), other.certificate_pem()).unwrap();
+    let mut command = product.run("fleet devices");
+    command.env("COTTER_CA", "other.pem");
+    let refused = refusal(command);
+    assert!(refused.contains("UnknownIssuer") && refused.contains("help: --ca must name"), "{refused}");
+
+    let token = product.path("admin.token");
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let refused = product.refusal("fleet devices");
+    assert!(refused.contains("mode is 640, expected 600") && refused.contains("help: chmod 600"), "{refused}");
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let text = std::fs::read(&token).unwrap();
+    std::fs::write(&token, "not a token\n").unwrap();
+    assert!(product.refusal("fleet devices").contains("expected 64 lower-case hexadecimal digits"));
+    std::fs::write(&token, text).unwrap();
+
+    let mut command = product.run("fleet devices");
+    command.env_remove("COTTER_SERVER");
+    assert!(refusal(command).contains("help: --server https://HOST"));
+    product.run("fleet devices --server http://localhost:1").assert().code(2);
+    let refused = product.refusal("fleet devices --server https://localhost:1");
+    assert!(refused.contains("cannot reach localhost:1") && refused.contains("help: does it run"), "{refused}");
+}

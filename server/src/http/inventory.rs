@@ -1,0 +1,126 @@
+//! Routes that list devices and releases, for whoever may read.
+
+use super::answer;
+use crate::app::App;
+use crate::store::{ReleaseRecord, StoredDevice};
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use cotter_wire::ids::{DeviceId, ReleaseId};
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// GET `?after=ID&limit=N`: devices by name. `next` is what to ask for `after` next, or null at the end.
+pub(super) async fn devices(State(app): State<Arc<App>>, Query(page): Query<Page>) -> Response {
+    let after = match page.after.as_deref().map(str::parse::<DeviceId>).transpose() {
+        Ok(after) => after,
+        Err(why) => return answer::refused_because(StatusCode::BAD_REQUEST, "page-malformed", &why.to_string()),
+    };
+    let limit = page.limit.clamp(1, MOST_ROWS);
+    match app.store.devices(after, limit).await {
+        Ok(found) => {
+            let next = found.last().filter(|_| found.len() == limit).map(|last| last.record.id.to_string());
+            let devices: Vec<_> = found.iter().map(DeviceDocument::of).collect();
+            answer::document(StatusCode::OK, &serde_json::json!({ "devices": devices, "next": next }))
+        }
+        Err(error) => answer::unavailable(&error),
+    }
+}
+
+/// GET: one device.
+pub(super) async fn device(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
+    let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
+    match app.store.device(id).await {
+        Ok(Some(device)) => answer::document(StatusCode::OK, &DeviceDocument::of(&device)),
+        Ok(None) => answer::refused(StatusCode::NOT_FOUND),
+        Err(error) => answer::unavailable(&error),
+    }
+}
+
+/// GET: every release, newest version first.
+pub(super) async fn releases(State(app): State<Arc<App>>) -> Response {
+    match app.store.releases(MOST_ROWS).await {
+        Ok(found) => {
+            let releases: Vec<_> = found.iter().map(ReleaseDocument::of).collect();
+            answer::document(StatusCode::OK, &serde_json::json!({ "releases": releases }))
+        }
+        Err(error) => answer::unavailable(&error),
+    }
+}
+
+/// GET: one release.
+pub(super) async fn release(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
+    let Ok(id) = id.parse::<ReleaseId>() else { return answer::refused(StatusCode::NOT_FOUND) };
+    match app.store.release(id).await {
+        Ok(Some(release)) => answer::document(StatusCode::OK, &ReleaseDocument::of(&release)),
+        Ok(None) => answer::refused(StatusCode::NOT_FOUND),
+        Err(error) => answer::unavailable(&error),
+    }
+}
+
+/// Which part of a list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Page {
+    after: Option<String>,
+    limit: usize,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self { after: None, limit: MOST_ROWS }
+    }
+}
+
+#[derive(Serialize)]
+struct DeviceDocument {
+    device: String,
+    chip: &'static str,
+    mac: String,
+    epoch: u32,
+    last_nonce: u32,
+    enrolled_at: u64,
+}
+
+impl DeviceDocument {
+    fn of(device: &StoredDevice) -> Self {
+        let StoredDevice { record, last_nonce, .. } = device;
+        Self {
+            device: record.id.to_string(),
+            chip: record.chip.name(),
+            mac: record.mac.map(|byte| format!("{byte:02x}")).join(":"),
+            epoch: record.epoch.0,
+            last_nonce: last_nonce.0,
+            enrolled_at: record.enrolled_at,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ReleaseDocument<'a> {
+    release: String,
+    project: &'a str,
+    chip: &'static str,
+    version: String,
+    secure_version: u32,
+    expires: u64,
+    encrypted_size: u32,
+    published_at: Option<u64>,
+}
+
+impl<'a> ReleaseDocument<'a> {
+    fn of(release: &'a ReleaseRecord) -> Self {
+        Self {
+            release: release.id.to_string(),
+            project: &release.project,
+            chip: release.chip.name(),
+            version: release.version.to_string(),
+            secure_version: release.secure_version.0,
+            expires: release.expires,
+            encrypted_size: release.encrypted_size,
+            published_at: release.published_at,
+        }
+    }
+}
+
+const MOST_ROWS: usize = 1000;
