@@ -11,6 +11,7 @@
 //! | `debug_certificate` | formats `secure_debug` |
 //! | `device_key` | factory `device_key` |
 //! | `ds_data` | formats `ds` |
+//! | `ecowatt_blob` | wire `ecowatt`: blobs of one device in a row, and its history |
 //! | `efuse_dump` | formats `efuse::{token, dump}` |
 //! | `efuse_plan` | factory `efuse::plan`, judged and printed as commands |
 //! | `efuse_virtual_file` | formats `efuse::EfuseImage`, and `efuse::{lint, reach}` behind it |
@@ -57,6 +58,7 @@ mod crt_bundle;
 mod debug_certificate;
 mod device_key;
 mod ds_data;
+mod ecowatt_blob;
 mod efuse_dump;
 mod efuse_plan;
 mod efuse_virtual_file;
@@ -97,6 +99,7 @@ pub use crt_bundle::crt_bundle;
 pub use debug_certificate::debug_certificate;
 pub use device_key::device_key;
 pub use ds_data::ds_data;
+pub use ecowatt_blob::ecowatt_blob;
 pub use efuse_dump::efuse_dump;
 pub use efuse_plan::efuse_plan;
 pub use efuse_virtual_file::efuse_virtual_file;
@@ -142,6 +145,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("debug_certificate", debug_certificate),
     ("device_key", device_key),
     ("ds_data", ds_data),
+    ("ecowatt_blob", ecowatt_blob),
     ("efuse_dump", efuse_dump),
     ("efuse_plan", efuse_plan),
     ("efuse_virtual_file", efuse_virtual_file),

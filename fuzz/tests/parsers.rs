@@ -80,6 +80,8 @@ const PARSERS: &[(&str, Fed)] = &[
     ("wire/src/canonical/scanner.rs", Body("answer")),
     ("wire/src/codec.rs", Body("reading")),
     ("wire/src/content.rs", Body("manifest")),
+    ("wire/src/ecowatt.rs", Body("ecowatt_blob")),
+    ("wire/src/ecowatt/temporal.rs", Body("ecowatt_blob")),
     ("wire/src/enrolment.rs", Body("enrolment")),
     ("wire/src/firmware_key.rs", Body("manifest")),
     ("wire/src/hex.rs", Body("names")),

@@ -17,6 +17,7 @@
 //! | `firmware_key` | public keys that manifests are verified with |
 //! | `content` | the encrypted image, its chunks, its wrapped key |
 //! | `enrolment` | what the factory tells the server, once |
+//! | `ecowatt` | the four compressed blobs of EcoWatt devices |
 //! | `registers` | the register map that every application image carries |
 //! | `api` | the HTTP paths |
 
@@ -29,6 +30,7 @@ pub mod api;
 pub mod canonical;
 pub mod codec;
 pub mod content;
+pub mod ecowatt;
 pub mod enrolment;
 pub mod firmware_key;
 pub mod hex;

@@ -33,6 +33,7 @@ use cotter_server::store::AuditEntry;
 use cotter_wire::answer::Answer;
 use cotter_wire::codec::compress;
 use cotter_wire::content::WrappedKey;
+use cotter_wire::ecowatt::{History, Layout, MAX_BLOB, Method, encode, encode_smallest};
 use cotter_wire::enrolment::{Enrolment, MAX_ENROLMENT};
 use cotter_wire::firmware_key::{Algorithm, FirmwareKey};
 use cotter_wire::ids::{KeyEpoch, KeyId, Nonce, SecureVersion, UnixTime};
@@ -59,6 +60,7 @@ fn main() -> Outcome {
     efuse_plan()?;
     product_policy()?;
     ds_data()?;
+    ecowatt_blob()?;
     efuse_virtual_file()?;
     chip::element_bus()?;
     elf()?;
@@ -144,6 +146,35 @@ fn packet() -> Outcome {
     for name in ["bomb", "padding-zero", "compressed"] {
         seed("packet", &format!("vector-{name}"), &vector(&format!("wire/packet-{name}.json"))?)?;
     }
+    Ok(())
+}
+
+/// Ten arrays by the method that is smallest, and the same array by each method.
+fn ecowatt_blob() -> Outcome {
+    let (layout, head) = (Layout::new(&[0, 1, 9], 1)?, [1, 3, 0, 1, 9]);
+    let (mut history, mut steady, mut each) = (History::new(), head.to_vec(), head.to_vec());
+    for step in 0..10 {
+        let values = [2300 + step % 3, 170, 4000 + 100 * step];
+        let mut out = [0; MAX_BLOB];
+        for method in Method::ALL {
+            with_length(&mut each, encode(method, &values, &layout, &history, &mut out)?)?;
+        }
+        with_length(&mut steady, encode_smallest(&values, &layout, &mut history, &mut out)?.1)?;
+    }
+    seed("ecowatt_blob", "smallest", &steady)?;
+    seed("ecowatt_blob", "each", &each)?;
+    seed("ecowatt_blob", "history", &history.to_bytes())?;
+    let (layout, mut dictionary) = (Layout::new(&[0, 1, 9], 7)?, vec![7, 3, 0, 1, 9]);
+    let values = [230, 17, 400].repeat(7);
+    for method in [Method::Dictionary, Method::Semantic] {
+        with_length(&mut dictionary, encode(method, &values, &layout, &History::new(), &mut [0; MAX_BLOB])?)?;
+    }
+    seed("ecowatt_blob", "dictionary", &dictionary)
+}
+
+fn with_length(seed: &mut Vec<u8>, blob: &[u8]) -> Outcome {
+    seed.push(u8::try_from(blob.len())?);
+    seed.extend(blob);
     Ok(())
 }
 
