@@ -1,6 +1,7 @@
 //! `cotter`: device security from the factory line to the field.
 
 mod audit;
+mod backup;
 mod cert;
 mod chip;
 mod debug;
@@ -48,6 +49,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Audit(audit::Args),
+    Backup(backup::Args),
     Cert(cert::Args),
     #[command(subcommand)]
     Chip(chip::Verb),
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
     let format = if cli.json { Format::Json } else { Format::Text };
     let outcome = match cli.verb {
         Verb::Audit(args) => audit::run(&args, format),
+        Verb::Backup(args) => backup::run(args, format),
         Verb::Cert(args) => cert::run(&args, format),
         Verb::Chip(verb) => chip::run(&verb, format),
         Verb::Debug(verb) => debug::run(&verb, format),

@@ -6,6 +6,7 @@
 //! | `answer` | wire `answer` and `status` |
 //! | `atecc_commands` | formats `atecc::packet`, chip `atecc`: every command, in every lock state |
 //! | `audit_log` | server `audit`: keys, checkpoints, proofs, lines, a whole log |
+//! | `backup` | server `backup`: headers and custodians' shares |
 //! | `certificate` | factory `pki`: certificates, requests, names, chains |
 //! | `crt_bundle` | formats `crt_bundle` |
 //! | `debug_certificate` | formats `secure_debug` |
@@ -53,6 +54,7 @@
 mod answer;
 mod atecc_commands;
 mod audit_log;
+mod backup;
 mod certificate;
 mod crt_bundle;
 mod debug_certificate;
@@ -94,6 +96,7 @@ mod signature_block;
 pub use answer::answer;
 pub use atecc_commands::atecc_commands;
 pub use audit_log::audit_log;
+pub use backup::backup;
 pub use certificate::certificate;
 pub use crt_bundle::crt_bundle;
 pub use debug_certificate::debug_certificate;
@@ -140,6 +143,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("answer", answer),
     ("atecc_commands", atecc_commands),
     ("audit_log", audit_log),
+    ("backup", backup),
     ("certificate", certificate),
     ("crt_bundle", crt_bundle),
     ("debug_certificate", debug_certificate),

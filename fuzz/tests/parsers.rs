@@ -74,6 +74,8 @@ const PARSERS: &[(&str, Fed)] = &[
     ("server/src/audit/line.rs", Body("audit_log")),
     ("server/src/audit/note.rs", Body("audit_log")),
     ("server/src/audit/tree.rs", Not("a number of hashes is all that is asked")),
+    ("server/src/backup/container.rs", Body("backup")),
+    ("server/src/backup/custodian.rs", Body("backup")),
     ("server/src/config.rs", Not("the operator's own file, read by a library")),
     ("server/src/firmware/upload.rs", Body("manifest")),
     ("wire/src/answer.rs", Body("answer")),

@@ -115,13 +115,28 @@ impl Config {
     /// What TOML found wrong.
     pub fn parse(text: &str, base: &Path) -> Result<Self, toml::de::Error> {
         let mut config: Self = toml::from_str(text)?;
-        let Self { data, tls, keys, firmware, .. } = &mut config;
-        let Keys { master, enrolment, audit } = keys;
-        let paths = [data, &mut tls.certificate, &mut tls.key, master, enrolment, audit];
-        for path in paths.into_iter().chain(&mut firmware.manifest_keys) {
+        config.data = base.join(&config.data);
+        for (_, path) in config.files() {
             *path = base.join(&path);
         }
         Ok(config)
+    }
+
+    /// Every file that the configuration names, by its key (`keys.master`, `firmware.manifest_keys.0`): what a backup
+    /// takes along.
+    pub fn files(&mut self) -> Vec<(String, &mut PathBuf)> {
+        let Self { tls, keys, firmware, .. } = self;
+        let Keys { master, enrolment, audit } = keys;
+        let named = [
+            ("tls.certificate", &mut tls.certificate),
+            ("tls.key", &mut tls.key),
+            ("keys.master", master),
+            ("keys.enrolment", enrolment),
+            ("keys.audit", audit),
+        ];
+        let listed = firmware.manifest_keys.iter_mut().enumerate();
+        let listed = listed.map(|(index, path)| (format!("firmware.manifest_keys.{index}"), path));
+        named.into_iter().map(|(key, path)| (key.to_owned(), path)).chain(listed).collect()
     }
 }
 

@@ -52,6 +52,15 @@ pub fn tokens(store: &dyn Store) -> Result<Vec<TokenRecord>, HostError> {
     Ok(wait(store.tokens())?)
 }
 
+/// Notes something that the host's owner did; its place in the audit log.
+///
+/// # Errors
+/// What the store reports.
+pub fn append_audit(store: &dyn Store, event: &str, subject: String, detail: String) -> Result<u64, HostError> {
+    let (at, by) = (SystemClock.unix(), "host".to_owned());
+    Ok(wait(store.append_audit(AuditEntry { at, by, subject, event: event.to_owned(), detail }))?)
+}
+
 fn note(event: &str, name: &AdminName, detail: String) -> AuditEntry {
     let (at, by) = (SystemClock.unix(), "host".to_owned());
     AuditEntry { at, by, subject: name.to_string(), event: event.to_owned(), detail }

@@ -5,6 +5,7 @@
 //! | `config`, `init` | what an operator decides, and first steps on a host |
 //! | `key_file`, `at_rest` | secrets in files and in the database |
 //! | `administrator`, `admin_token`, `host` | who may do what, by which token; first steps and help from the host itself |
+//! | `backup`, `backup_command` | everything that a server is, in one encrypted file, whose key custodians hold |
 //! | `keyring`, `lru` | the keys of devices, sealed in the store and derived in a bounded cache |
 //! | `audit`, `limits`, `clock` | what was refused and why, how often, and when |
 //! | `ingest` | a packet's way in, in the order of trust |
@@ -20,6 +21,8 @@ pub mod administrator;
 mod app;
 pub mod at_rest;
 pub mod audit;
+pub mod backup;
+pub mod backup_command;
 pub mod clock;
 pub mod config;
 pub mod firmware;

@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use cotter_server::admin_token::TokenRecord;
 use cotter_server::administrator::{AdminName, Role};
+use cotter_server::backup_command::BackupCommand;
 use cotter_server::config::Config;
 use cotter_server::host;
 use cotter_server::init::{InitOptions, init};
@@ -59,6 +60,11 @@ enum Command {
         config: PathBuf,
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// Make, check and restore backups of the whole server, on the host itself; also while the server runs.
+    Backup {
+        #[command(subcommand)]
+        command: BackupCommand,
     },
 }
 
@@ -117,6 +123,7 @@ fn main() -> anyhow::Result<()> {
             Ok(say(&line.to_string())?)
         }
         Command::Token { config, command } => token(&Config::read(&config)?, command),
+        Command::Backup { command } => Ok(say(&serde_json::to_string(&command.run()?)?)?),
     }
 }
 

@@ -52,6 +52,7 @@ fn main() -> Outcome {
     answer()?;
     chip::atecc_commands()?;
     audit_log()?;
+    backup()?;
     certificate()?;
     crt_bundle()?;
     debug_certificate()?;
@@ -119,6 +120,13 @@ fn audit_log() -> Outcome {
     seed("audit_log", "checkpoint", note.as_bytes())?;
     seed("audit_log", "proof", proof.as_bytes())?;
     seed("audit_log", "key", signer.key().to_string().as_bytes())
+}
+
+/// The first of three shares, and the header that belongs to it.
+fn backup() -> Outcome {
+    let body = format!("cotter-share-1:{}:2:3:1:{}", "07".repeat(16), "5a".repeat(32));
+    seed("backup", "share", format!("{body}:eb36f282").as_bytes())?;
+    seed("backup", "header", &[&b"cotter-backup/1\n"[..], &[7; 16], &[2, 3]].concat())
 }
 
 /// Of the test PKI that the golden bundle was made from.

@@ -3,6 +3,7 @@
 mod audit_log;
 mod inventory;
 mod rows;
+pub mod snapshot;
 mod tokens;
 
 use super::group_commit::Writer;
