@@ -2,6 +2,7 @@
 
 mod device;
 mod token;
+mod watch;
 
 use crate::output::Format;
 use crate::remote::Server;
@@ -20,10 +21,18 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Verb {
+    /// Show what the server is alarmed about: replays, forgeries, jumps of nonces, rollbacks, old keys
+    ///
+    /// Exit status 1 if there is anything.
+    Alerts,
     Device(device::One),
     Devices(device::Many),
     Enrol(device::Enrol),
     History(device::History),
+    /// Show since when the server's keys are in use, and how many devices have old ones
+    ///
+    /// Exit status 1 if any is due for rotation.
+    Keys,
     Readings(device::Readings),
     #[command(subcommand)]
     Token(token::Verb),
@@ -32,10 +41,12 @@ enum Verb {
 pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let mut server = args.server.open()?;
     match &args.verb {
+        Verb::Alerts => watch::alerts(&mut server, format),
         Verb::Device(args) => device::one(args, &mut server, format),
         Verb::Devices(args) => device::many(args, &mut server, format),
         Verb::Enrol(args) => device::enrol(args, &mut server, format),
         Verb::History(args) => device::history(args, &mut server, format),
+        Verb::Keys => watch::keys(&mut server, format),
         Verb::Readings(args) => device::readings(args, &mut server, format),
         Verb::Token(verb) => token::run(verb, &mut server, format),
     }

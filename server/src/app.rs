@@ -1,5 +1,6 @@
 //! Everything that a request may need, put together from the configuration.
 
+use crate::alerts::Alerts;
 use crate::at_rest::MasterKey;
 use crate::audit::Audit;
 use crate::audit::note::{NoteError, NoteKey, NoteSigner};
@@ -8,6 +9,7 @@ use crate::config::{self, Config, Limits};
 use crate::firmware::artifact::Artifacts;
 use crate::firmware::{Firmware, Trust};
 use crate::ingest::Ingest;
+use crate::key_age::KeyAges;
 use crate::key_file::{self, KeyFileError};
 use crate::keyring::Keyring;
 use crate::registry::Registry;
@@ -28,6 +30,8 @@ use std::sync::Arc;
 pub(crate) struct App {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) audit: Arc<Audit>,
+    pub(crate) alerts: Arc<Alerts>,
+    pub(crate) key_ages: KeyAges,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) sessions: Arc<Sessions>,
@@ -48,7 +52,15 @@ impl App {
         let signer = NoteSigner::new(&key_file::read(&config.keys.audit)?).map_err(OpenError::AuditKey)?;
         let audit_key = signer.key().clone();
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data.join("cotter.db"), signer)?);
-        let audit = Arc::new(Audit::new(Arc::clone(&store), Arc::clone(&clock)));
+        let alerts = Arc::new(Alerts::new(Arc::clone(&clock)));
+        let audit = Arc::new(Audit::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&alerts)));
+        let key_ages = KeyAges::new(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            Arc::clone(&audit),
+            Arc::clone(&alerts),
+            config.keys.warn_days,
+        );
         let keyring = Arc::new(Keyring::new(master, Arc::clone(&store), config.ingest.cached_devices));
         let ingest = Ingest {
             store: Arc::clone(&store),
@@ -78,7 +90,20 @@ impl App {
             artifacts,
         ));
         let limits = config.limits;
-        Ok(Self { store, audit, clock, keyring, sessions, registry, firmware, ingest, audit_key, limits })
+        Ok(Self {
+            store,
+            audit,
+            alerts,
+            key_ages,
+            clock,
+            keyring,
+            sessions,
+            registry,
+            firmware,
+            ingest,
+            audit_key,
+            limits,
+        })
     }
 }
 

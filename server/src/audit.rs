@@ -22,6 +22,7 @@ pub mod review;
 pub mod tree;
 
 use crate::administrator::Administrator;
+use crate::alerts::Alerts;
 use crate::clock::Clock;
 use crate::limits::Budget;
 use crate::store::{AuditEntry, Store, StoreError};
@@ -33,19 +34,21 @@ use std::time::Instant;
 pub struct Audit {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    alerts: Arc<Alerts>,
     logged: Budget,
     stored: Budget,
 }
 
 impl Audit {
-    /// Writes to `store` and to the log.
+    /// Writes to `store` and to the log, and tells `alerts`.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, logged: Budget::new(100, 10), stored: Budget::new(200, 1) }
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, alerts: Arc<Alerts>) -> Self {
+        Self { store, clock, alerts, logged: Budget::new(100, 10), stored: Budget::new(200, 1) }
     }
 
     /// Notes what somebody unknown tried. `event` is a stable kebab-case name.
     pub fn stranger(&self, event: &'static str, claimed: &dyn Display, why: &dyn Display) {
+        self.alerts.note(event, claimed, why);
         if let Some(left_out) = self.logged.take(Instant::now()) {
             tracing::warn!(event, %claimed, %why, left_out, "refused a stranger");
         }
@@ -53,6 +56,7 @@ impl Audit {
 
     /// Notes what an authenticated device did wrong. Returns at once: the device does not wait for our notes.
     pub fn device(&self, event: &'static str, device: &dyn Display, why: &dyn Display) {
+        self.alerts.note(event, device, why);
         if let Some(left_out) = self.stored.take(Instant::now()) {
             tracing::warn!(event, %device, %why, left_out, "refused a device");
             let detail = if left_out == 0 { why.to_string() } else { format!("{why} ({left_out} left out before)") };

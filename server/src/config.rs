@@ -48,6 +48,9 @@ pub struct Keys {
     pub enrolment: PathBuf,
     /// Signs the audit log.
     pub audit: PathBuf,
+    /// Days after which a key is due for rotation.
+    #[serde(default = "ninety")]
+    pub warn_days: u32,
 }
 
 /// Which firmware may be released. There is no signing key here: the server checks and never signs.
@@ -126,7 +129,7 @@ impl Config {
     /// takes along.
     pub fn files(&mut self) -> Vec<(String, &mut PathBuf)> {
         let Self { tls, keys, firmware, .. } = self;
-        let Keys { master, enrolment, audit } = keys;
+        let Keys { master, enrolment, audit, .. } = keys;
         let named = [
             ("tls.certificate", &mut tls.certificate),
             ("tls.key", &mut tls.key),
@@ -180,6 +183,10 @@ fn here() -> PathBuf {
 
 const fn one() -> usize {
     1
+}
+
+const fn ninety() -> u32 {
+    90
 }
 
 /// Why there is no configuration.

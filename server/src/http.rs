@@ -9,6 +9,7 @@ pub(crate) mod listener;
 mod stall;
 pub(crate) mod tls;
 mod token;
+mod watch;
 
 pub use tls::TlsError;
 
@@ -35,6 +36,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(ADMIN_HISTORY, get(admin::history))
         .route(AUDIT_ENTRIES, get(admin::audit_entries))
         .route(AUDIT_CHECKPOINT, get(admin::audit_checkpoint))
+        .route(ALERTS, get(watch::alerts))
+        .route(KEYS, get(watch::keys))
         .route_layer(guard(Permission::Read));
     let devices = Router::new().route(api::ADMIN_DEVICES, post(admin::enrol)).route_layer(guard(Permission::Devices));
     let releases = Router::new()
@@ -80,6 +83,12 @@ const AUDIT_ENTRIES: &str = "/admin/v1/audit/entries";
 
 /// GET: the signed checkpoint of the audit log.
 const AUDIT_CHECKPOINT: &str = "/admin/v1/audit/checkpoint";
+
+/// GET: what somebody on call should know.
+const ALERTS: &str = "/admin/v1/alerts";
+
+/// GET: since when the keys are in use.
+const KEYS: &str = "/admin/v1/keys";
 
 /// GET: whether the server can still store.
 async fn health(State(app): State<Arc<App>>) -> Response {

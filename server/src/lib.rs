@@ -8,6 +8,7 @@
 //! | `backup`, `backup_command` | everything that a server is, in one encrypted file, whose key custodians hold |
 //! | `keyring`, `lru` | the keys of devices, sealed in the store and derived in a bounded cache |
 //! | `audit`, `limits`, `clock` | what was refused and why, how often, and when |
+//! | `alerts`, `key_age` | what an operator should look at now; since when keys are in use |
 //! | `ingest` | a packet's way in, in the order of trust |
 //! | `sessions` | which device is talking |
 //! | `registry` | which devices there are |
@@ -18,6 +19,7 @@
 
 pub mod admin_token;
 pub mod administrator;
+pub mod alerts;
 mod app;
 pub mod at_rest;
 pub mod audit;
@@ -30,6 +32,7 @@ pub mod host;
 mod http;
 pub mod ingest;
 pub mod init;
+pub mod key_age;
 pub mod key_file;
 pub mod keyring;
 pub mod limits;

@@ -13,7 +13,7 @@ pub(crate) struct Lru<K, V> {
     capacity: usize,
 }
 
-impl<K: Copy + Eq + Hash, V: Clone> Lru<K, V> {
+impl<K: Clone + Eq + Hash, V: Clone> Lru<K, V> {
     /// An empty one.
     #[must_use]
     pub(crate) fn new(capacity: usize) -> Self {
@@ -25,7 +25,7 @@ impl<K: Copy + Eq + Hash, V: Clone> Lru<K, V> {
         let (last_use, value) = self.entries.get_mut(key)?;
         self.uses.remove(last_use);
         *last_use = self.next_use;
-        self.uses.insert(self.next_use, *key);
+        self.uses.insert(self.next_use, key.clone());
         self.next_use += 1;
         Some(value.clone())
     }
@@ -37,10 +37,15 @@ impl<K: Copy + Eq + Hash, V: Clone> Lru<K, V> {
         if let Some(evicted) = &evicted {
             self.entries.remove(evicted);
         }
-        self.entries.insert(key, (self.next_use, value));
+        self.entries.insert(key.clone(), (self.next_use, value));
         self.uses.insert(self.next_use, key);
         self.next_use += 1;
         evicted
+    }
+
+    /// Everything that is there, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.entries.iter().map(|(key, (_, value))| (key, value))
     }
 
     /// Forgets `key`.

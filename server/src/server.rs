@@ -2,8 +2,10 @@
 
 use crate::app::{App, OpenError};
 use crate::audit::kept::{KeptCheckpoint, KeptError};
+use crate::clock::SteadyClock;
 use crate::config::{Config, Limits};
 use crate::http::{self, TlsError, listener};
+use crate::key_age::KeyAgeError;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,7 @@ impl Server {
         let app = App::open(config)?;
         let kept = KeptCheckpoint::beside(&config.data);
         kept.resume(&*app.store, &app.audit_key).await?;
+        app.key_ages.note(&config.keys).await?;
         let unusable = |source| StartError::Bind { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(unusable)?;
         let address = listener.local_addr().map_err(unusable)?;
@@ -51,12 +54,22 @@ impl Server {
                 tracing::error!(%error, "the audit log's checkpoint is not kept");
             }
         };
-        let router = http::router(Arc::new(self.app));
+        let app = Arc::new(self.app);
+        let router = http::router(Arc::clone(&app));
         let served = listener::serve(self.listener, self.tls, router, self.limits, shutdown);
         let hourly = async {
-            loop {
+            let mut steady = SteadyClock::started(&*app.clock);
+            for hour in 0_u64.. {
+                if hour % 24 == 0
+                    && let Err(error) = app.key_ages.warn().await
+                {
+                    tracing::error!(%error, "the ages of the keys are not known");
+                }
                 tokio::time::sleep(HOUR).await;
                 renew().await;
+                if let Some(seconds) = steady.stepped(&*app.clock) {
+                    app.alerts.note("clock-stepped", &"server", &format!("{seconds} s within an hour"));
+                }
             }
         };
         tokio::select! {
@@ -105,6 +118,9 @@ pub enum StartError {
     /// Keys or database.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The keys in use.
+    #[error(transparent)]
+    Keys(#[from] KeyAgeError),
     /// The audit log is not the one that was signed.
     #[error(transparent)]
     AuditLog(#[from] KeptError),

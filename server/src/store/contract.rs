@@ -2,6 +2,7 @@
 //! [`survives_reopening`] with a way to open it.
 
 mod inventory;
+mod keys;
 
 use super::{
     Acceptance, AuditEntry, DeviceRecord, Enrolled, Published, ReleaseAdded, ReleaseRecord, StatusRecord, Store,
@@ -45,6 +46,8 @@ pub(super) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
         loses_no_entry_of_many_at_once(open()).await;
         inventory::pages_hold_every_device_once_in_order(open()).await;
         inventory::lists_releases_newest_first(open()).await;
+        keys::remembers_since_when_each_key_is_in_use(open()).await;
+        keys::counts_devices_with_old_keys(open()).await;
     });
     behaves_like_a_map(&runtime, open);
 }

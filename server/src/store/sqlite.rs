@@ -2,6 +2,7 @@
 
 mod audit_log;
 mod inventory;
+mod keys;
 mod rows;
 pub mod snapshot;
 mod tokens;
