@@ -1,4 +1,4 @@
-//! The compressed blobs of EcoWatt devices: an array of register values, in one of four formats.
+//! What EcoWatt devices send. Their blobs are arrays of register values, compressed in one of four formats.
 //!
 //! | marker | file | format | |
 //! |---|---|---|---|
@@ -6,6 +6,7 @@
 //! | `d0` | `dictionary` | each distinct value once, then indices | exact |
 //! | `70`, `71` | `temporal` | values, or how far a prediction was off | exact |
 //! | `50` | `semantic` | runs of similar values per kind of register | lossy |
+//! | | `upload` | the signed JSON that carries them | |
 //!
 //! Source: RPX2001/EcoWatt_TeamPowerPort at 00afa9c, `compression.cpp`: what the *device* writes, which the server of
 //! that project does not always read. An array is samples x registers, sample by sample, and the metadata beside a blob
@@ -17,6 +18,7 @@ mod dictionary;
 mod layout;
 mod semantic;
 mod temporal;
+pub mod upload;
 
 pub use layout::{Layout, MAX_REGISTERS};
 pub use temporal::History;

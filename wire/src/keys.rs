@@ -68,6 +68,11 @@ key!(
     32
 );
 key!(
+    /// HMAC-SHA256 key of one EcoWatt device, in the compatibility profile only; derived from nothing.
+    EcowattKey,
+    32
+);
+key!(
     /// AES-256-GCM key that the factory seals root keys with for the server.
     EnrolmentKey,
     32

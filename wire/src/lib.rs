@@ -17,7 +17,7 @@
 //! | `firmware_key` | public keys that manifests are verified with |
 //! | `content` | the encrypted image, its chunks, its wrapped key |
 //! | `enrolment` | what the factory tells the server, once |
-//! | `ecowatt` | the four compressed blobs of EcoWatt devices |
+//! | `ecowatt` | what EcoWatt devices send: uploads, and the four compressed blobs in them |
 //! | `registers` | the register map that every application image carries |
 //! | `api` | the HTTP paths |
 

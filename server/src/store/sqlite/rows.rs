@@ -134,7 +134,7 @@ fn chip(row: &Row<'_>, column: usize) -> Result<Chip, StoreError> {
     Chip::from_name(&name).ok_or(corrupt("chip"))
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, StoreError> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, StoreError> {
     let value: i64 = row.get(column)?;
     u64::try_from(value).map_err(|_| corrupt("time"))
 }
