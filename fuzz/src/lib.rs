@@ -13,6 +13,7 @@
 //! | `device_key` | factory `device_key` |
 //! | `ds_data` | formats `ds` |
 //! | `ecowatt_blob` | wire `ecowatt`: blobs of one device in a row, and its history |
+//! | `ecowatt_upload` | wire `ecowatt::upload`, server `ecowatt::{inner, values}` |
 //! | `efuse_dump` | formats `efuse::{token, dump}` |
 //! | `efuse_plan` | factory `efuse::plan`, judged and printed as commands |
 //! | `efuse_virtual_file` | formats `efuse::EfuseImage`, and `efuse::{lint, reach}` behind it |
@@ -61,6 +62,7 @@ mod debug_certificate;
 mod device_key;
 mod ds_data;
 mod ecowatt_blob;
+mod ecowatt_upload;
 mod efuse_dump;
 mod efuse_plan;
 mod efuse_virtual_file;
@@ -103,6 +105,7 @@ pub use debug_certificate::debug_certificate;
 pub use device_key::device_key;
 pub use ds_data::ds_data;
 pub use ecowatt_blob::ecowatt_blob;
+pub use ecowatt_upload::ecowatt_upload;
 pub use efuse_dump::efuse_dump;
 pub use efuse_plan::efuse_plan;
 pub use efuse_virtual_file::efuse_virtual_file;
@@ -150,6 +153,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("device_key", device_key),
     ("ds_data", ds_data),
     ("ecowatt_blob", ecowatt_blob),
+    ("ecowatt_upload", ecowatt_upload),
     ("efuse_dump", efuse_dump),
     ("efuse_plan", efuse_plan),
     ("efuse_virtual_file", efuse_virtual_file),

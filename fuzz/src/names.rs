@@ -5,6 +5,7 @@ use cotter_formats::chip::Chip;
 use cotter_formats::efuse::lint::Rule;
 use cotter_formats::nvs::entry::Key;
 use cotter_server::administrator::{AdminName, Role};
+use cotter_server::ecowatt::EcowattName;
 use cotter_wire::ids::{DeviceId, KeyId, ReleaseId};
 use cotter_wire::version::Version;
 use std::fmt::{Debug, Display};
@@ -25,6 +26,7 @@ pub fn names(data: &[u8]) {
     one_spelling::<KeyId>(text);
     one_spelling::<Role>(text);
     one_spelling::<AdminName>(text);
+    one_spelling::<EcowattName>(text);
     if let Some(chip) = Chip::from_name(text) {
         assert_eq!(Chip::from_name(chip.name()), Some(chip));
     }

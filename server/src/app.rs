@@ -6,6 +6,7 @@ use crate::audit::Audit;
 use crate::audit::note::{NoteError, NoteKey, NoteSigner};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Limits};
+use crate::ecowatt::Ecowatt;
 use crate::firmware::artifact::Artifacts;
 use crate::firmware::{Firmware, Trust};
 use crate::ingest::Ingest;
@@ -38,6 +39,8 @@ pub(crate) struct App {
     pub(crate) registry: Registry,
     pub(crate) firmware: Arc<Firmware>,
     pub(crate) ingest: Ingest,
+    pub(crate) ecowatt: Ecowatt,
+    pub(crate) ecowatt_allowed: bool,
     pub(crate) audit_key: NoteKey,
     pub(crate) limits: Limits,
 }
@@ -63,6 +66,13 @@ impl App {
         );
         let keyring = Arc::new(Keyring::new(master, Arc::clone(&store), config.ingest.cached_devices));
         let ingest = Ingest {
+            store: Arc::clone(&store),
+            keyring: Arc::clone(&keyring),
+            audit: Arc::clone(&audit),
+            clock: Arc::clone(&clock),
+            nonce_window: config.ingest.nonce_window,
+        };
+        let ecowatt = Ecowatt {
             store: Arc::clone(&store),
             keyring: Arc::clone(&keyring),
             audit: Arc::clone(&audit),
@@ -101,6 +111,8 @@ impl App {
             registry,
             firmware,
             ingest,
+            ecowatt,
+            ecowatt_allowed: config.ecowatt.is_some(),
             audit_key,
             limits,
         })

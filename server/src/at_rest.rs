@@ -18,6 +18,8 @@ pub enum Use {
     DeviceRootKey,
     /// Content key of a release; the subject is the release id.
     ReleaseContentKey,
+    /// Key of a device of the compatibility profile; the subject is its name.
+    EcowattKey,
 }
 
 impl MasterKey {
@@ -65,6 +67,7 @@ fn associated(usage: Use, subject: &[u8]) -> Vec<u8> {
     let usage: &[u8] = match usage {
         Use::DeviceRootKey => b"device-root-key",
         Use::ReleaseContentKey => b"release-content-key",
+        Use::EcowattKey => b"ecowatt-key",
     };
     [b"cotter/at-rest/v1\0", usage, b"\0", subject].concat()
 }

@@ -26,6 +26,8 @@ pub struct Config {
     /// What one peer may take.
     #[serde(default)]
     pub limits: Limits,
+    /// The insecure compatibility profile; without this section it is off.
+    pub ecowatt: Option<Ecowatt>,
 }
 
 /// TLS files.
@@ -98,6 +100,17 @@ pub struct Limits {
     pub stall_seconds: u64,
     /// For connections that are open at shutdown.
     pub shutdown_seconds: u64,
+}
+
+/// A listener for devices that speak EcoWatt's packet, each of which is switched on by an administrator.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ecowatt {
+    /// Its own address; port 0 lets the operating system choose.
+    pub listen: SocketAddr,
+    /// Plain HTTP, which is all that the firmware as built can do. Without it, TLS with the server's certificate.
+    #[serde(default)]
+    pub allow_plaintext: bool,
 }
 
 impl Config {
@@ -228,6 +241,14 @@ mod tests {
         assert_eq!(config.tls.key, Path::new("/abs/server.key"));
         assert_eq!(config.firmware.manifest_keys, [Path::new("/etc/cotter/a.pem")]);
         assert_eq!((config.ingest.nonce_window, config.firmware.manifest_required), (1 << 20, 1));
+    }
+
+    #[test]
+    fn the_insecure_profile_is_off_and_encrypted_unless_it_is_asked_for() {
+        let config = |extra: &str| Config::parse(&format!("{MINIMAL}\n{extra}\n"), Path::new("")).unwrap().ecowatt;
+        assert!(config("").is_none());
+        assert!(!config("[ecowatt]\nlisten = \"127.0.0.1:0\"").unwrap().allow_plaintext);
+        assert!(config("[ecowatt]\nlisten = \"127.0.0.1:0\"\nallow_plaintext = true").unwrap().allow_plaintext);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod admin;
 mod answer;
 mod body;
 mod device;
+pub(crate) mod ecowatt;
 mod inventory;
 pub(crate) mod listener;
 mod stall;
@@ -34,12 +35,18 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(api::ADMIN_RELEASES, get(inventory::releases))
         .route(RELEASE, get(inventory::release))
         .route(ADMIN_HISTORY, get(admin::history))
+        .route(ECOWATT, get(ecowatt::list))
+        .route(ECOWATT_READINGS, get(ecowatt::readings))
         .route(AUDIT_ENTRIES, get(admin::audit_entries))
         .route(AUDIT_CHECKPOINT, get(admin::audit_checkpoint))
         .route(ALERTS, get(watch::alerts))
         .route(KEYS, get(watch::keys))
         .route_layer(guard(Permission::Read));
-    let devices = Router::new().route(api::ADMIN_DEVICES, post(admin::enrol)).route_layer(guard(Permission::Devices));
+    let devices = Router::new()
+        .route(api::ADMIN_DEVICES, post(admin::enrol))
+        .route(ECOWATT, post(ecowatt::add))
+        .route(ECOWATT_DEVICE, delete(ecowatt::remove))
+        .route_layer(guard(Permission::Devices));
     let releases = Router::new()
         .route(api::ADMIN_RELEASES, post(admin::release))
         .route(api::ADMIN_PUBLISH, post(admin::publish))
@@ -71,6 +78,15 @@ const RELEASE: &str = "/admin/v1/releases/{release}";
 
 /// GET: what a device has said about updates.
 const ADMIN_HISTORY: &str = "/admin/v1/devices/{id}/history";
+
+/// GET: devices of the compatibility profile. POST: switches one on.
+const ECOWATT: &str = "/admin/v1/ecowatt";
+
+/// DELETE: switches it off.
+const ECOWATT_DEVICE: &str = "/admin/v1/ecowatt/{name}";
+
+/// GET: what it measured.
+const ECOWATT_READINGS: &str = "/admin/v1/ecowatt/{name}/readings";
 
 /// GET: who may do what. POST: a new token.
 const TOKENS: &str = "/admin/v1/tokens";

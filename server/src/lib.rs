@@ -11,6 +11,7 @@
 //! | `alerts`, `key_age` | what an operator should look at now; since when keys are in use |
 //! | `ingest` | a packet's way in, in the order of trust |
 //! | `sessions` | which device is talking |
+//! | `ecowatt` | the compatibility profile: uploads as EcoWatt's firmware builds them |
 //! | `registry` | which devices there are |
 //! | `firmware` | which releases are accepted, and what a device is offered |
 //! | `store` | durable state as use cases, each one transaction |
@@ -27,6 +28,7 @@ pub mod backup;
 pub mod backup_command;
 pub mod clock;
 pub mod config;
+pub mod ecowatt;
 pub mod firmware;
 pub mod host;
 mod http;

@@ -3,7 +3,7 @@
 use crate::app::{App, OpenError};
 use crate::audit::kept::{KeptCheckpoint, KeptError};
 use crate::clock::SteadyClock;
-use crate::config::{Config, Limits};
+use crate::config::{self, Config, Limits};
 use crate::http::{self, TlsError, listener};
 use crate::key_age::KeyAgeError;
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 /// Listening, but not answering yet.
@@ -21,6 +22,15 @@ pub struct Server {
     app: App,
     kept: KeptCheckpoint,
     limits: Limits,
+    ecowatt: Option<Ecowatt>,
+}
+
+/// The listener of the compatibility profile.
+struct Ecowatt {
+    listener: TcpListener,
+    address: SocketAddr,
+    // None: plain HTTP.
+    tls: Option<TlsAcceptor>,
 }
 
 impl Server {
@@ -37,13 +47,23 @@ impl Server {
         let unusable = |source| StartError::Bind { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(unusable)?;
         let address = listener.local_addr().map_err(unusable)?;
-        Ok(Self { listener, address, tls, app, kept, limits: config.limits })
+        let ecowatt = match &config.ecowatt {
+            Some(ecowatt) => Some(Ecowatt::bind(ecowatt, &tls).await?),
+            None => None,
+        };
+        Ok(Self { listener, address, tls, app, kept, limits: config.limits, ecowatt })
     }
 
     /// Where it listens; the port that the system chose if the configuration said 0.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens to EcoWatt devices, if it does.
+    #[must_use]
+    pub fn ecowatt_address(&self) -> Option<SocketAddr> {
+        self.ecowatt.as_ref().map(|ecowatt| ecowatt.address)
     }
 
     /// Serves until `shutdown` resolves; running requests finish, then the database closes.
@@ -55,8 +75,20 @@ impl Server {
             }
         };
         let app = Arc::new(self.app);
-        let router = http::router(Arc::clone(&app));
-        let served = listener::serve(self.listener, self.tls, router, self.limits, shutdown);
+        let (ending, mut ended) = watch::channel(false);
+        let shutdown = async move {
+            shutdown.await;
+            // Fails only if nobody listens.
+            let _ = ending.send(true);
+        };
+        let (limits, other) = (self.limits, http::ecowatt::router(Arc::clone(&app)));
+        let ecowatt = async move {
+            let Some(Ecowatt { listener, tls, .. }) = self.ecowatt else { return };
+            let shutdown = async move { drop(ended.wait_for(|ended| *ended).await) };
+            listener::serve(listener, tls, other, limits, shutdown).await;
+        };
+        let served = listener::serve(self.listener, Some(self.tls), http::router(Arc::clone(&app)), limits, shutdown);
+        let served = async { tokio::join!(served, ecowatt) };
         let hourly = async {
             let mut steady = SteadyClock::started(&*app.clock);
             for hour in 0_u64.. {
@@ -73,10 +105,26 @@ impl Server {
             }
         };
         tokio::select! {
-            () = served => {}
+            _ = served => {}
             () = hourly => {}
         }
         renew().await;
+    }
+}
+
+impl Ecowatt {
+    async fn bind(config: &config::Ecowatt, tls: &TlsAcceptor) -> Result<Self, StartError> {
+        let unusable = |source| StartError::Bind { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(unusable)?;
+        let address = listener.local_addr().map_err(unusable)?;
+        let tls = (!config.allow_plaintext).then(|| tls.clone());
+        let lacks = if tls.is_none() { "no TLS: " } else { "" };
+        tracing::warn!(
+            %address,
+            "the INSECURE EcoWatt compatibility profile is on. {lacks}readings are not encrypted end to end; device \
+             names, flags and the server's answers are not signed"
+        );
+        Ok(Self { listener, address, tls })
     }
 }
 

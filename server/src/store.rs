@@ -3,6 +3,7 @@
 //! Nothing above this trait knows SQL. Every back-end passes the tests of `store/contract.rs`, which are written
 //! against the trait.
 
+pub mod ecowatt;
 pub mod inventory;
 pub mod keys;
 pub mod sqlite;
@@ -17,6 +18,7 @@ use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
 use cotter_wire::status::StatusReport;
 use cotter_wire::version::Version;
+use ecowatt::EcowattDevices;
 use inventory::Inventory;
 use keys::KeysInUse;
 use std::future::Future;
@@ -32,7 +34,7 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 ///
 /// A writing method queues its work when it is called: dropping the future does not take it back, so a client that
 /// hangs up leaves the work done or not begun, never half done.
-pub trait Store: Inventory + KeysInUse + Send + Sync + 'static {
+pub trait Store: EcowattDevices + Inventory + KeysInUse + Send + Sync + 'static {
     /// Advances the nonce of a device and stores its reading, both or neither.
     /// Called after the packet's MAC has been verified: the store decides about order, not about authenticity.
     fn accept_once(&self, acceptance: Acceptance) -> Pending<'_, Verdict>;

@@ -33,11 +33,11 @@ use cotter_server::store::AuditEntry;
 use cotter_wire::answer::Answer;
 use cotter_wire::codec::compress;
 use cotter_wire::content::WrappedKey;
-use cotter_wire::ecowatt::{History, Layout, MAX_BLOB, Method, encode, encode_smallest};
+use cotter_wire::ecowatt::{History, Layout, MAX_BLOB, Method, encode, encode_smallest, upload};
 use cotter_wire::enrolment::{Enrolment, MAX_ENROLMENT};
 use cotter_wire::firmware_key::{Algorithm, FirmwareKey};
 use cotter_wire::ids::{KeyEpoch, KeyId, Nonce, SecureVersion, UnixTime};
-use cotter_wire::keys::{DeviceKeys, EnrolmentKey, RootKey};
+use cotter_wire::keys::{DeviceKeys, EcowattKey, EnrolmentKey, RootKey};
 use cotter_wire::manifest::{MAX_BODY, MAX_ENVELOPE, Manifest, ManifestSignature, Project, encode_envelope};
 use cotter_wire::packet::{MAX_PACKET, seal};
 use cotter_wire::reading::Reading;
@@ -62,6 +62,7 @@ fn main() -> Outcome {
     product_policy()?;
     ds_data()?;
     ecowatt_blob()?;
+    ecowatt_upload()?;
     efuse_virtual_file()?;
     chip::element_bus()?;
     elf()?;
@@ -178,6 +179,14 @@ fn ecowatt_blob() -> Outcome {
         with_length(&mut dictionary, encode(method, &values, &layout, &History::new(), &mut [0; MAX_BLOB])?)?;
     }
     seed("ecowatt_blob", "dictionary", &dictionary)
+}
+
+/// A batch of one array, bare and signed with the body's key.
+fn ecowatt_upload() -> Outcome {
+    let key = EcowattKey::new(Secret::filled_by(|key| key.fill(0x42)));
+    let batch = br#"{"device_id":"ESP32_001","data_type":"compressed_sensor_batch","sampling_interval":5,"compressed_data":[{"compressed_binary":"AQwDj8Cq+gA=","decompression_metadata":{"register_count":3,"sample_count":1,"compressed_size_bytes":8,"timestamp":1700000000,"register_layout":[0,1,9]}}]}"#;
+    seed("ecowatt_upload", "batch", batch)?;
+    seed("ecowatt_upload", "signed", upload::seal(&key, Nonce(11_001), batch, &mut [0; upload::MAX_UPLOAD])?)
 }
 
 fn with_length(seed: &mut Vec<u8>, blob: &[u8]) -> Outcome {

@@ -67,12 +67,7 @@ impl WirePacket {
         let blob = Base64::decode_vec(&self.compressed_binary).ok()?;
         let agrees = blob.len() == compressed_size_bytes && register_layout.len() == register_count;
         let bounded = blob.len() <= MAX_BLOB && register_layout.len() <= 255 && timestamp <= LATEST;
-        (agrees && bounded).then_some(Packet {
-            at: timestamp,
-            registers: register_layout,
-            samples: sample_count,
-            blob,
-        })
+        (agrees && bounded).then_some(Packet { at: timestamp, registers: register_layout, samples: sample_count, blob })
     }
 }
 

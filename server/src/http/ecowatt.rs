@@ -184,9 +184,7 @@ fn document(array: &EcowattArray) -> serde_json::Value {
     let mut document = serde_json::json!({
         "nonce": array.nonce.0, "received_at": array.received_at, "at": array.at, "interval": array.interval,
     });
-    let value = |(register, (raw, quality, tolerance)): (&u8, (u16, &str, u8))| {
-        serde_json::json!({ "register": register, "raw": raw, "quality": quality, "tolerance": tolerance })
-    };
+    let value = |(register, (raw, quality, tolerance)): (&u8, (u16, &str, u8))| serde_json::json!({ "register": register, "raw": raw, "quality": quality, "tolerance": tolerance });
     match array.values.as_ref().map(|values| values::decode(values)) {
         Ok(Some(values)) => {
             let values: Vec<_> = array.registers.iter().cycle().zip(values).map(value).collect();

@@ -16,15 +16,16 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-/// Serves `router` until `shutdown` resolves and the open connections have ended.
+/// Without `tls` in plain HTTP. Serves `router` until `shutdown` resolves and the open connections have ended.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: TlsAcceptor,
+    tls: Option<TlsAcceptor>,
     router: Router,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
@@ -69,18 +70,27 @@ pub(crate) async fn serve(
 
 async fn attend(
     stream: TcpStream,
-    tls: TlsAcceptor,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    limits: Limits,
+    closed: watch::Receiver<bool>,
+) {
+    // Answers are small and each is waited for.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return converse(stream, router, limits, closed).await };
+    match tokio::time::timeout(limits.handshake(), tls.accept(stream)).await {
+        Ok(Ok(stream)) => converse(stream, router, limits, closed).await,
+        Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
+        Err(_) => tracing::debug!("handshake took too long"),
+    }
+}
+
+async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
     router: Router,
     limits: Limits,
     mut closed: watch::Receiver<bool>,
 ) {
-    // Answers are small and each is waited for.
-    let _ = stream.set_nodelay(true);
-    let stream = match tokio::time::timeout(limits.handshake(), tls.accept(stream)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return tracing::debug!(%error, "handshake failed"),
-        Err(_) => return tracing::debug!("handshake took too long"),
-    };
     let stream = StallLimit::new(stream, Duration::from_secs(limits.stall_seconds));
     let mut connection = std::pin::pin!(
         http1::Builder::new()

@@ -1,6 +1,7 @@
 //! What every store must do, written against the trait. A back-end's tests call [`check_all`] and
 //! [`survives_reopening`] with a way to open it.
 
+mod ecowatt;
 mod inventory;
 mod keys;
 
@@ -44,6 +45,8 @@ pub(super) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
         notes_a_change_with_it_and_no_refusal(open()).await;
         keeps_tokens_apart_and_the_last_admin(open()).await;
         loses_no_entry_of_many_at_once(open()).await;
+        ecowatt::keys_are_of_one_device_and_never_used_again(open()).await;
+        ecowatt::an_upload_is_stored_whole_and_once(open()).await;
         inventory::pages_hold_every_device_once_in_order(open()).await;
         inventory::lists_releases_newest_first(open()).await;
         keys::remembers_since_when_each_key_is_in_use(open()).await;

@@ -108,10 +108,10 @@ impl Product {
     /// Starts the server in this process.
     pub async fn serve(&self) -> Running {
         let server = Server::bind(&Config::read(&self.config).unwrap()).await.unwrap();
-        let address = server.address();
+        let (address, ecowatt) = (server.address(), server.ecowatt_address());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.run(async move { drop(stopped.await) }));
-        Running { address, stop, task }
+        Running { address, ecowatt, stop, task }
     }
 
     /// Starts the server binary.
@@ -152,6 +152,8 @@ impl Product {
 /// A server in this process.
 pub struct Running {
     pub address: SocketAddr,
+    /// The listener of the compatibility profile.
+    pub ecowatt: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }

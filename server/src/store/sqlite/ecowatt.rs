@@ -59,9 +59,8 @@ impl EcowattDevices for SqliteStore {
                 "SELECT nonce, inner FROM ecowatt_text \
                  WHERE device = (SELECT row FROM ecowatt_device WHERE name = ?1) ORDER BY row DESC LIMIT ?2",
             )?;
-            let found = statement.query_map((name.as_str(), rows::limit(KEPT_TEXTS)), |row| {
-                Ok((Nonce(row.get(0)?), row.get(1)?))
-            })?;
+            let found = statement
+                .query_map((name.as_str(), rows::limit(KEPT_TEXTS)), |row| Ok((Nonce(row.get(0)?), row.get(1)?)))?;
             Ok(found.collect::<Result<_, _>>()?)
         })
     }
@@ -131,9 +130,11 @@ fn accept(connection: &Connection, new: &EcowattAcceptance) -> Result<EcowattVer
             })?;
         previous = Some(connection.last_insert_rowid());
     }
-    connection
-        .prepare_cached("INSERT INTO ecowatt_text (device, nonce, inner) VALUES (?1, ?2, ?3)")?
-        .execute((device, new.nonce.0, &new.inner))?;
+    connection.prepare_cached("INSERT INTO ecowatt_text (device, nonce, inner) VALUES (?1, ?2, ?3)")?.execute((
+        device,
+        new.nonce.0,
+        &new.inner,
+    ))?;
     connection
         .prepare_cached(
             "DELETE FROM ecowatt_text WHERE device = ?1 AND row NOT IN \
