@@ -1,5 +1,5 @@
 //! The compatibility profile against a device in Python that behaves as EcoWatt's firmware, and against its enemies.
-#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test panics where it fails, and says its seed")]
 
 mod product;
 
