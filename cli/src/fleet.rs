@@ -33,6 +33,7 @@ enum Verb {
     ///
     /// Exit status 1 if any is due for rotation.
     Keys,
+    MinimumProtocol(device::MinimumProtocol),
     Readings(device::Readings),
     #[command(subcommand)]
     Token(token::Verb),
@@ -47,6 +48,7 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         Verb::Enrol(args) => device::enrol(args, &mut server, format),
         Verb::History(args) => device::history(args, &mut server, format),
         Verb::Keys => watch::keys(&mut server, format),
+        Verb::MinimumProtocol(args) => device::minimum_protocol(args, &mut server, format),
         Verb::Readings(args) => device::readings(args, &mut server, format),
         Verb::Token(verb) => token::run(verb, &mut server, format),
     }

@@ -35,6 +35,12 @@ fn devices_are_taken_in_once_and_listed() {
     assert_eq!((&device["chip"], &device["mac"]), (&"esp32c3".into(), &"02:00:00:00:00:01".into()));
     let unknown = product.refusal("fleet device nobody");
     assert!(unknown.contains("404") && unknown.contains("help: `cotter fleet devices`"), "{unknown}");
+    assert_eq!((&device["last_nonce"], &device["minimum_protocol"]), (&0.into(), &1.into()));
+    assert_eq!(product.stdout("fleet minimum-protocol solar-4 2"), "solar-4 speaks protocol 2 or newer\n");
+    assert!(product.stdout("fleet device solar-4").contains("speaks protocol 2 or newer"));
+    let lower = product.refusal("fleet minimum-protocol solar-4 1");
+    assert!(lower.contains("speaks protocol 2 at least, and that is never lowered"), "{lower}");
+    assert!(product.refusal("fleet minimum-protocol nobody 2").contains("help: `cotter fleet devices`"));
     assert_eq!(product.stdout("fleet readings solar-4"), "no readings of solar-4\n");
     assert_eq!(product.stdout("fleet history solar-4"), "solar-4 has said nothing about updates\n");
 }

@@ -15,9 +15,10 @@
 use crate::nvs::{Nvs, NvsError};
 use cotter_formats::nvs::entry::Key;
 use cotter_formats::secret::Secret;
+use cotter_wire::compact::Channel;
 use cotter_wire::firmware_key::{FirmwareKey, KeyError};
 use cotter_wire::ids::{DeviceId, DeviceIdError, KeyEpoch};
-use cotter_wire::keys::{DeviceKeys, RootKey};
+use cotter_wire::keys::{DeviceKeys, Direction, RootKey};
 use cotter_wire::manifest::{PolicyError, Project, VerifyPolicy};
 use embedded_storage::nor_flash::NorFlash;
 use heapless::Vec;
@@ -87,6 +88,12 @@ impl Identity {
     #[must_use]
     pub fn keys(&self) -> DeviceKeys {
         DeviceKeys::derive(&self.root, &self.device, self.epoch)
+    }
+
+    /// What its compact packets are sealed with.
+    #[must_use]
+    pub fn uplink(&self) -> Channel {
+        Channel::derive(&self.root, &self.device, self.epoch, Direction::Up)
     }
 
     /// The project that its firmware belongs to.

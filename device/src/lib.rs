@@ -3,6 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `nonces` | the packet nonce, persisted before it is used |
+//! | `sequences` | the numbers of compact packets, reserved before they are used |
 //! | `nvs` | the live key-value store |
 //! | `platform` | randomness, flash, and the window onto one partition |
 //! | `slots` | the app slots and otadata |
@@ -22,6 +23,7 @@ pub mod nvs;
 pub mod ota;
 pub mod platform;
 pub mod self_test;
+pub mod sequences;
 pub mod session;
 pub mod slots;
 pub mod telemetry;

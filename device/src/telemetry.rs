@@ -4,15 +4,23 @@
 //! to a packet that it stored already the server answers so, which is as good as "accepted". Sealing the reading anew
 //! would count it twice. Two payloads under one nonce never exist, because the nonce is consumed, durably, before the
 //! first byte of a packet is made.
+//!
+//! [`CompactTelemetry`] seals in version 2 of the protocol.
+
+mod compact;
+
+pub use compact::CompactTelemetry;
 
 use crate::identity::{self, Identity};
 use crate::nonces::{NonceCounter, NonceError};
 use crate::nvs::{Nvs, NvsError};
 use crate::platform::Random;
 use crate::self_test::Promise;
+use crate::sequences::SequenceError;
 use cotter_formats::nvs::entry::Key;
 use cotter_wire::answer::Answer;
-use cotter_wire::ids::Nonce;
+use cotter_wire::compact::CompactError;
+use cotter_wire::ids::{Nonce, Sequence};
 use cotter_wire::keys::DeviceKeys;
 use cotter_wire::packet::{self, MAX_PACKET, PacketError};
 use cotter_wire::reading::{Reading, ReadingError};
@@ -89,17 +97,18 @@ impl<'a> Telemetry<'a> {
     }
 }
 
-/// A packet to be sent, again and again if need be, until [`Self::judge`] knows its fate.
+/// A packet to be sent, again and again if need be, until [`Self::judge`] knows its fate. `N` is how it is numbered: by a
+/// [`Nonce`] or, if it is compact, by a [`Sequence`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sealed<'o> {
-    nonce: Nonce,
+pub struct Sealed<'o, N = Nonce> {
+    nonce: N,
     packet: &'o [u8],
 }
 
-impl Sealed<'_> {
+impl<N: Copy + Into<Sequence>> Sealed<'_, N> {
     /// Its number.
     #[must_use]
-    pub const fn nonce(&self) -> Nonce {
+    pub const fn nonce(&self) -> N {
         self.nonce
     }
 
@@ -113,7 +122,7 @@ impl Sealed<'_> {
     #[must_use]
     pub fn judge(&self, answer: &[u8]) -> Delivery {
         match Answer::parse(answer) {
-            Ok(Answer::Accepted(nonce)) if nonce == self.nonce => Delivery::Stored,
+            Ok(Answer::Accepted(nonce)) if nonce == self.nonce.into() => Delivery::Stored,
             Ok(Answer::AlreadyStored) => Delivery::StoredEarlier,
             Ok(Answer::Refused) => Delivery::Refused,
             // Another nonce, or no answer of ours: as if none had come.
@@ -147,6 +156,12 @@ pub enum TelemetryError<E> {
     /// No packet.
     #[error("telemetry: {0}")]
     Packet(#[from] PacketError),
+    /// No sequence number.
+    #[error("telemetry: {0}")]
+    Sequence(#[from] SequenceError<E>),
+    /// No compact packet.
+    #[error("telemetry: {0}")]
+    Compact(#[from] CompactError),
 }
 
 const BOOTS: Key = Key::literal("boots");

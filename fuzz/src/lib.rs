@@ -8,6 +8,7 @@
 //! | `audit_log` | server `audit`: keys, checkpoints, proofs, lines, a whole log |
 //! | `backup` | server `backup`: headers and custodians' shares |
 //! | `certificate` | factory `pki`: certificates, requests, names, chains |
+//! | `compact` | wire `compact` and `cbor`, opened with the right keys; the compact form of `reading` |
 //! | `crt_bundle` | formats `crt_bundle` |
 //! | `debug_certificate` | formats `secure_debug` |
 //! | `device_key` | factory `device_key` |
@@ -57,6 +58,7 @@ mod atecc_commands;
 mod audit_log;
 mod backup;
 mod certificate;
+mod compact;
 mod crt_bundle;
 mod debug_certificate;
 mod device_key;
@@ -100,6 +102,7 @@ pub use atecc_commands::atecc_commands;
 pub use audit_log::audit_log;
 pub use backup::backup;
 pub use certificate::certificate;
+pub use compact::compact;
 pub use crt_bundle::crt_bundle;
 pub use debug_certificate::debug_certificate;
 pub use device_key::device_key;
@@ -148,6 +151,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("audit_log", audit_log),
     ("backup", backup),
     ("certificate", certificate),
+    ("compact", compact),
     ("crt_bundle", crt_bundle),
     ("debug_certificate", debug_certificate),
     ("device_key", device_key),

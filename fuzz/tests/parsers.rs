@@ -84,6 +84,7 @@ const PARSERS: &[(&str, Fed)] = &[
     ("wire/src/answer.rs", Body("answer")),
     ("wire/src/canonical/scanner.rs", Body("answer")),
     ("wire/src/codec.rs", Body("reading")),
+    ("wire/src/compact.rs", Body("compact")),
     ("wire/src/content.rs", Body("manifest")),
     ("wire/src/ecowatt.rs", Body("ecowatt_blob")),
     ("wire/src/ecowatt/temporal.rs", Body("ecowatt_blob")),

@@ -37,13 +37,15 @@ pub struct Audit {
     alerts: Arc<Alerts>,
     logged: Budget,
     stored: Budget,
+    alarmed: Budget,
 }
 
 impl Audit {
     /// Writes to `store` and to the log, and tells `alerts`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, alerts: Arc<Alerts>) -> Self {
-        Self { store, clock, alerts, logged: Budget::new(100, 10), stored: Budget::new(200, 1) }
+        let (logged, stored, alarmed) = (Budget::new(100, 10), Budget::new(200, 1), Budget::new(200, 1));
+        Self { store, clock, alerts, logged, stored, alarmed }
     }
 
     /// Notes what somebody unknown tried. `event` is a stable kebab-case name.
@@ -56,8 +58,18 @@ impl Audit {
 
     /// Notes what an authenticated device did wrong. Returns at once: the device does not wait for our notes.
     pub fn device(&self, event: &'static str, device: &dyn Display, why: &dyn Display) {
+        self.note_device(&self.stored, event, device, why);
+    }
+
+    /// Notes what no device does by accident and no eavesdropper can make it do. As [`Self::device`], but from a budget
+    /// that a flood of replays does not use up.
+    pub fn alarm(&self, event: &'static str, device: &dyn Display, why: &dyn Display) {
+        self.note_device(&self.alarmed, event, device, why);
+    }
+
+    fn note_device(&self, budget: &Budget, event: &'static str, device: &dyn Display, why: &dyn Display) {
         self.alerts.note(event, device, why);
-        if let Some(left_out) = self.stored.take(Instant::now()) {
+        if let Some(left_out) = budget.take(Instant::now()) {
             tracing::warn!(event, %device, %why, left_out, "refused a device");
             let detail = if left_out == 0 { why.to_string() } else { format!("{why} ({left_out} left out before)") };
             // Queued by the call; see `Store` about dropping the future.

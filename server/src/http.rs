@@ -7,6 +7,7 @@ mod device;
 pub(crate) mod ecowatt;
 mod inventory;
 pub(crate) mod listener;
+mod protocol;
 mod stall;
 pub(crate) mod tls;
 mod token;
@@ -46,6 +47,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(api::ADMIN_DEVICES, post(admin::enrol))
         .route(ECOWATT, post(ecowatt::add))
         .route(ECOWATT_DEVICE, delete(ecowatt::remove))
+        .route(api::ADMIN_MINIMUM_PROTOCOL, post(protocol::raise_minimum))
         .route_layer(guard(Permission::Devices));
     let releases = Router::new()
         .route(api::ADMIN_RELEASES, post(admin::release))
@@ -57,6 +59,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route_layer(guard(Permission::Tokens));
     Router::new()
         .route(api::TELEMETRY, post(device::telemetry))
+        .route(api::COMPACT_TELEMETRY, post(device::compact_telemetry))
         .route(api::SESSION, post(device::session))
         .route(api::UPDATE, get(device::update))
         .route(api::CHUNK, get(device::chunk))

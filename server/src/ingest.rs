@@ -1,11 +1,12 @@
-//! Takes a packet in, step by step in the order of trust; nothing is believed before the MAC holds.
+//! Takes a packet in, step by step in the order of trust; nothing is believed before the MAC or the tag holds.
 
 use crate::audit::Audit;
 use crate::clock::Clock;
-use crate::keyring::{Consumed, Keyring};
+use crate::keyring::{Consumed, Keyring, KnownDevice};
 use crate::store::{Acceptance, Store, Verdict};
 use cotter_wire::codec::MAX_READING;
-use cotter_wire::ids::{DeviceId, Nonce};
+use cotter_wire::compact::{CompactPacket, MAX_PLAIN};
+use cotter_wire::ids::{DeviceId, Protocol, Sequence};
 use cotter_wire::packet::Packet;
 use cotter_wire::reading::Reading;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub struct Ingest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Receipt {
     /// Durably stored.
-    Accepted(Nonce),
+    Accepted(Sequence),
     /// Exactly the packet that was stored last.
     AlreadyStored,
     /// Authentic, but its nonce is not the next one.
@@ -41,8 +42,16 @@ pub enum Receipt {
     Unavailable,
 }
 
+/// An authentic packet: who it is from, and its place in the order.
+struct Authentic<'a> {
+    device: &'a KnownDevice,
+    protocol: Protocol,
+    nonce: Sequence,
+    digest: [u8; 32],
+}
+
 impl Ingest {
-    /// Receives a body that was posted for `path_device`.
+    /// Receives a body of version 1 that was posted for `path_device`.
     pub async fn receive(&self, path_device: DeviceId, body: &[u8]) -> Receipt {
         // 1. The one spelling of a packet, and nothing else.
         let packet = match Packet::parse(body) {
@@ -58,16 +67,9 @@ impl Ingest {
         }
 
         // 2. The device, and the epoch of its keys.
-        let device = match self.keyring.device(path_device).await {
-            Ok(Some(device)) => device,
-            Ok(None) => {
-                self.audit.stranger("packet-of-unknown-device", &path_device, &"not enrolled");
-                return Receipt::Refused;
-            }
-            Err(error) => {
-                tracing::error!(%error, device = %path_device, "keys are not available");
-                return Receipt::Unavailable;
-            }
+        let device = match self.device(path_device).await {
+            Ok(device) => device,
+            Err(receipt) => return receipt,
         };
         if packet.epoch() != device.epoch {
             self.audit.stranger("packet-of-another-epoch", &path_device, &packet.epoch());
@@ -85,10 +87,10 @@ impl Ingest {
                 return Receipt::Refused;
             }
         };
-        let (nonce, packet_digest) = (verified.nonce(), verified.packet_digest());
-        if nonce <= consumed.nonce {
-            let duplicate = consumed == Consumed { nonce, digest: Some(packet_digest) };
-            return self.out_of_order(path_device, nonce, consumed.nonce, duplicate);
+        let (nonce, digest) = (verified.nonce().into(), verified.packet_digest());
+        let packet = Authentic { device: &device, protocol: Protocol::V1, nonce, digest };
+        if let Some(receipt) = self.too_late(&packet, &consumed) {
+            return receipt;
         }
 
         // 5. Decode, decrypt, decompress, all bounded; and the reading must be one. The nonce is not consumed if not.
@@ -106,46 +108,129 @@ impl Ingest {
         }
 
         // 6. Nonce and reading in one transaction, or neither; the answer comes after the commit.
+        self.keep(packet, reading.to_vec()).await
+    }
+
+    /// Receives a body of version 2 that was posted for `path_device`: the same steps, but that one tag covers all, the
+    /// name in the path and the epoch in our records included.
+    pub async fn receive_compact(&self, path_device: DeviceId, body: &[u8]) -> Receipt {
+        // 1. The one spelling of a packet, and nothing else.
+        let packet = match CompactPacket::parse(body) {
+            Ok(packet) => packet,
+            Err(why) => {
+                self.audit.stranger("packet-malformed", &path_device, &why);
+                return Receipt::Malformed;
+            }
+        };
+        // 2. The device.
+        let device = match self.device(path_device).await {
+            Ok(device) => device,
+            Err(receipt) => return receipt,
+        };
+        // 3. A first look at the nonce, told only to who knows the key.
+        let consumed = device.consumed();
+        // 4. The tag, in constant time. What it does not cover is never seen.
+        let mut buffer = [0; MAX_PLAIN];
+        let opened = match packet.open(&device.uplink, &mut buffer) {
+            Ok(opened) => opened,
+            Err(why) => {
+                self.audit.stranger("packet-forged", &path_device, &why);
+                return Receipt::Refused;
+            }
+        };
+        let (nonce, digest) = (opened.sequence(), opened.packet_digest());
+        let packet = Authentic { device: &device, protocol: Protocol::V2, nonce, digest };
+        if let Some(receipt) = self.too_late(&packet, &consumed) {
+            return receipt;
+        }
+        // 5. It must be a reading. It is stored as if it had come in version 1.
+        let mut reading = [0; Reading::MAX_LEN];
+        let decoded = Reading::decode_compact(opened.content());
+        let reading = match decoded.map(|decoded| decoded.encode(&mut reading).unwrap_or_default().to_vec()) {
+            Ok(reading) => reading,
+            Err(why) => {
+                self.audit.device("packet-without-reading", &path_device, &why);
+                return Receipt::Refused;
+            }
+        };
+        // 6. One transaction.
+        self.keep(packet, reading).await
+    }
+
+    async fn device(&self, id: DeviceId) -> Result<Arc<KnownDevice>, Receipt> {
+        match self.keyring.device(id).await {
+            Ok(Some(device)) => Ok(device),
+            Ok(None) => {
+                self.audit.stranger("packet-of-unknown-device", &id, &"not enrolled");
+                Err(Receipt::Refused)
+            }
+            Err(error) => {
+                tracing::error!(%error, device = %id, "keys are not available");
+                Err(Receipt::Unavailable)
+            }
+        }
+    }
+
+    /// What an authentic packet is told if it comes too late by what we surely know.
+    fn too_late(&self, packet: &Authentic<'_>, consumed: &Consumed) -> Option<Receipt> {
+        if packet.protocol < consumed.minimum {
+            return Some(self.downgrade(packet, consumed.minimum));
+        }
+        let duplicate = packet.nonce == consumed.nonce && consumed.digest == Some(packet.digest);
+        (packet.nonce <= consumed.nonce).then(|| self.out_of_order(packet, consumed.nonce, duplicate))
+    }
+
+    async fn keep(&self, packet: Authentic<'_>, reading: Vec<u8>) -> Receipt {
+        let Authentic { device, protocol, nonce, digest } = packet;
         let acceptance = Acceptance {
-            device: path_device,
+            device: device.id,
             epoch: device.epoch,
+            protocol,
             nonce,
-            packet_digest,
-            reading: reading.to_vec(),
+            packet_digest: digest,
+            reading,
             received_at: self.clock.unix(),
             nonce_window: self.nonce_window,
         };
         match self.store.accept_once(acceptance).await {
             Ok(Verdict::Accepted) => {
-                device.note(Consumed { nonce, digest: Some(packet_digest) });
+                device.note(Consumed { nonce, digest: Some(digest), minimum: protocol });
                 Receipt::Accepted(nonce)
             }
-            Ok(Verdict::Duplicate) => self.out_of_order(path_device, nonce, nonce, true),
-            Ok(Verdict::Replay { last }) => self.out_of_order(path_device, nonce, last, false),
+            Ok(Verdict::Duplicate) => self.out_of_order(&packet, nonce, true),
+            Ok(Verdict::Replay { last }) => self.out_of_order(&packet, last, false),
             Ok(Verdict::Jump { last }) => {
                 let why = format!("nonce {nonce} is more than {} beyond {last}", self.nonce_window);
-                self.audit.device("nonce-jump", &path_device, &why);
+                self.audit.alarm("nonce-jump", &device.id, &why);
                 Receipt::OutOfOrder
             }
+            Ok(Verdict::Downgrade { minimum }) => self.downgrade(&packet, minimum),
             Ok(Verdict::WrongEpoch { .. } | Verdict::UnknownDevice) => {
                 // The record changed under our hands.
-                self.keyring.forget(&path_device);
-                self.audit.stranger("packet-of-another-epoch", &path_device, &device.epoch);
+                self.keyring.forget(&device.id);
+                self.audit.stranger("packet-of-another-epoch", &device.id, &device.epoch);
                 Receipt::Refused
             }
             Err(error) => {
-                tracing::error!(%error, device = %path_device, "reading not stored");
+                tracing::error!(%error, device = %device.id, "reading not stored");
                 Receipt::Unavailable
             }
         }
     }
 
-    fn out_of_order(&self, device: DeviceId, nonce: Nonce, last: Nonce, duplicate: bool) -> Receipt {
+    fn downgrade(&self, packet: &Authentic<'_>, minimum: Protocol) -> Receipt {
+        let why = format!("nonce {} in version {}, but it must be {minimum}", packet.nonce, packet.protocol);
+        self.audit.device("protocol-downgrade", &packet.device.id, &why);
+        Receipt::Refused
+    }
+
+    fn out_of_order(&self, packet: &Authentic<'_>, last: Sequence, duplicate: bool) -> Receipt {
+        let (device, nonce) = (&packet.device.id, packet.nonce);
         if duplicate {
-            self.audit.device("duplicate", &device, &format!("nonce {nonce} is stored already"));
+            self.audit.device("duplicate", device, &format!("nonce {nonce} is stored already"));
             return Receipt::AlreadyStored;
         }
-        self.audit.device("replay", &device, &format!("nonce {nonce} is not above {last}"));
+        self.audit.device("replay", device, &format!("nonce {nonce} is not above {last}"));
         Receipt::OutOfOrder
     }
 }

@@ -4,8 +4,9 @@ use crate::at_rest::{AtRestError, MasterKey, Use};
 use crate::lru::Lru;
 use crate::store::{Store, StoreError, StoredDevice};
 use cotter_formats::chip::Chip;
-use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce};
-use cotter_wire::keys::{DeviceKeys, RootKey};
+use cotter_wire::compact::Channel;
+use cotter_wire::ids::{DeviceId, KeyEpoch, Protocol, Sequence};
+use cotter_wire::keys::{DeviceKeys, Direction, RootKey};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,6 +30,8 @@ pub struct KnownDevice {
     pub epoch: KeyEpoch,
     /// Everything derived from its root key.
     pub keys: DeviceKeys,
+    /// What its compact packets are opened with.
+    pub uplink: Channel,
     consumed: Mutex<Consumed>,
 }
 
@@ -36,9 +39,11 @@ pub struct KnownDevice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Consumed {
     /// The nonce.
-    pub nonce: Nonce,
+    pub nonce: Sequence,
     /// Digest of the packet that consumed it; `None` if that was the enrolled floor.
     pub digest: Option<[u8; 32]>,
+    /// Packets of an older protocol are refused.
+    pub minimum: Protocol,
 }
 
 impl KnownDevice {
@@ -105,13 +110,18 @@ impl Keyring {
 
     fn open(&self, stored: &StoredDevice) -> Result<KnownDevice, AtRestError> {
         let record = &stored.record;
-        let root = self.master.open(Use::DeviceRootKey, record.id.as_bytes(), &record.sealed_root_key)?;
+        let root = RootKey::new(self.master.open(Use::DeviceRootKey, record.id.as_bytes(), &record.sealed_root_key)?);
         Ok(KnownDevice {
             id: record.id,
             chip: record.chip,
             epoch: record.epoch,
-            keys: DeviceKeys::derive(&RootKey::new(root), &record.id, record.epoch),
-            consumed: Mutex::new(Consumed { nonce: stored.last_nonce, digest: stored.last_digest }),
+            keys: DeviceKeys::derive(&root, &record.id, record.epoch),
+            uplink: Channel::derive(&root, &record.id, record.epoch, Direction::Up),
+            consumed: Mutex::new(Consumed {
+                nonce: stored.last_nonce,
+                digest: stored.last_digest,
+                minimum: stored.minimum_protocol,
+            }),
         })
     }
 
@@ -140,16 +150,19 @@ pub(crate) mod tests {
     use crate::store::DeviceRecord;
     use crate::store::sqlite::SqliteStore;
     use cotter_formats::secret::Secret;
+    use cotter_wire::ids::Nonce;
 
     /// A device of that name; its root key is the name, repeated.
     pub(crate) fn known_device(name: &str) -> KnownDevice {
         let id: DeviceId = name.parse().unwrap();
+        let root = RootKey::new(root_key(name));
         KnownDevice {
             id,
             chip: Chip::Esp32C3,
             epoch: KeyEpoch(1),
-            keys: DeviceKeys::derive(&RootKey::new(root_key(name)), &id, KeyEpoch(1)),
-            consumed: Mutex::new(Consumed { nonce: Nonce(0), digest: None }),
+            keys: DeviceKeys::derive(&root, &id, KeyEpoch(1)),
+            uplink: Channel::derive(&root, &id, KeyEpoch(1), Direction::Up),
+            consumed: Mutex::new(Consumed { nonce: Nonce(0).into(), digest: None, minimum: Protocol::V1 }),
         }
     }
 
@@ -189,7 +202,7 @@ pub(crate) mod tests {
         keyring.store.enrol(record(&keyring, "a", 1), note()).await.unwrap();
         let found = keyring.device("a".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!(found.keys.telemetry_mac.expose(), known_device("a").keys.telemetry_mac.expose());
-        assert_eq!(found.consumed(), Consumed { nonce: Nonce(7), digest: None });
+        assert_eq!(found.consumed(), Consumed { nonce: Nonce(7).into(), digest: None, minimum: Protocol::V1 });
         assert!(keyring.device("b".parse().unwrap()).await.unwrap().is_none());
         assert!(Arc::ptr_eq(&found, &keyring.device("a".parse().unwrap()).await.unwrap().unwrap()));
     }

@@ -6,9 +6,10 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::keyring::Keyring;
 use crate::sessions::Sessions;
+use crate::store::protocol::MinimumRaised;
 use crate::store::{DeviceRecord, Enrolled, Store, StoreError};
 use cotter_wire::enrolment::{EnrolmentError, MAX_CERTIFICATE, SealedEnrolment};
-use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce};
+use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, Protocol};
 use cotter_wire::keys::EnrolmentKey;
 use std::sync::Arc;
 
@@ -59,6 +60,23 @@ impl Registry {
         self.keyring.forget(&id);
         self.sessions.end_all_of(&id);
         Ok(Enrolment { device: id, epoch, renewed })
+    }
+
+    /// Takes no packet of an older protocol from this device any more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn raise_minimum_protocol(
+        &self,
+        device: DeviceId,
+        minimum: Protocol,
+        by: &Administrator,
+    ) -> Result<MinimumRaised, StoreError> {
+        let detail = format!("protocol {minimum}");
+        let note = self.audit.note(&by.name, "minimum-protocol-raised", device.to_string(), detail);
+        let raised = self.store.raise_minimum_protocol(device, minimum, note).await?;
+        self.keyring.forget(&device);
+        Ok(raised)
     }
 
     fn open(&self, record: &[u8]) -> Result<DeviceRecord, RegistryError> {

@@ -6,6 +6,7 @@
 pub mod ecowatt;
 pub mod inventory;
 pub mod keys;
+pub mod protocol;
 pub mod sqlite;
 
 #[cfg(test)]
@@ -15,12 +16,13 @@ mod group_commit;
 use crate::admin_token::{TokenHash, TokenRecord};
 use crate::administrator::AdminName;
 use cotter_formats::chip::Chip;
-use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
+use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, Protocol, ReleaseId, SecureVersion, Sequence};
 use cotter_wire::status::StatusReport;
 use cotter_wire::version::Version;
 use ecowatt::EcowattDevices;
 use inventory::Inventory;
 use keys::KeysInUse;
+use protocol::Protocols;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -34,7 +36,7 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 ///
 /// A writing method queues its work when it is called: dropping the future does not take it back, so a client that
 /// hangs up leaves the work done or not begun, never half done.
-pub trait Store: EcowattDevices + Inventory + KeysInUse + Send + Sync + 'static {
+pub trait Store: EcowattDevices + Inventory + KeysInUse + Protocols + Send + Sync + 'static {
     /// Advances the nonce of a device and stores its reading, both or neither.
     /// Called after the packet's MAC has been verified: the store decides about order, not about authenticity.
     fn accept_once(&self, acceptance: Acceptance) -> Pending<'_, Verdict>;
@@ -104,8 +106,10 @@ pub struct Acceptance {
     pub device: DeviceId,
     /// Key epoch that the MAC was checked under.
     pub epoch: KeyEpoch,
-    /// Nonce of the packet.
-    pub nonce: Nonce,
+    /// Which protocol the packet speaks; the device speaks no older one from then on.
+    pub protocol: Protocol,
+    /// Number of the packet: the nonce of version 1, the sequence number of version 2.
+    pub nonce: Sequence,
     /// SHA-256 of the packet as received; equal digests mean the same packet sent again.
     pub packet_digest: [u8; 32],
     /// Canonical bytes of the reading (`wire::reading`).
@@ -126,17 +130,22 @@ pub enum Verdict {
     /// The nonce is not above the last accepted one (or the enrolled floor).
     Replay {
         /// Highest nonce consumed so far.
-        last: Nonce,
+        last: Sequence,
     },
     /// The nonce is too far ahead to be believed.
     Jump {
         /// Highest nonce consumed so far.
-        last: Nonce,
+        last: Sequence,
     },
     /// The device has moved to another key epoch since the packet was checked.
     WrongEpoch {
         /// The epoch that counts now.
         current: KeyEpoch,
+    },
+    /// The device speaks a newer protocol, or has to.
+    Downgrade {
+        /// The oldest that counts.
+        minimum: Protocol,
     },
     /// No such device.
     UnknownDevice,
@@ -169,9 +178,11 @@ pub struct StoredDevice {
     /// What was enrolled last.
     pub record: DeviceRecord,
     /// Highest nonce consumed (the floor before the first packet).
-    pub last_nonce: Nonce,
+    pub last_nonce: Sequence,
     /// Digest of the packet that consumed it; `None` before the first packet.
     pub last_digest: Option<[u8; 32]>,
+    /// The oldest protocol that its packets may speak. It only rises.
+    pub minimum_protocol: Protocol,
 }
 
 /// What became of an enrolment.
@@ -194,7 +205,7 @@ pub struct StoredReading {
     /// Key epoch it arrived under.
     pub epoch: KeyEpoch,
     /// Nonce of its packet.
-    pub nonce: Nonce,
+    pub nonce: Sequence,
     /// Unix seconds.
     pub received_at: u64,
     /// Canonical bytes (`wire::reading`).

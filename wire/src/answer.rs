@@ -1,13 +1,13 @@
 //! What the server says to a packet: stored, already stored, or refused, and never why.
 
 use crate::canonical::{CanonicalError, OutputFull, Scanner, Writer};
-use crate::ids::Nonce;
+use crate::ids::Sequence;
 
 /// The body of the answer to a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Durably stored: the device may forget the reading. Status 200.
-    Accepted(Nonce),
+    /// Durably stored: the device may forget the reading. Status 200. With the number of the packet, of either version.
+    Accepted(Sequence),
     /// A replay of the packet that was stored last, byte for byte: an honest device that lost the first answer
     /// learns that nothing is lost, and an attacker learns what he knew. Status 409.
     AlreadyStored,
@@ -26,7 +26,7 @@ impl Answer {
     pub fn write<'o>(&self, out: &'o mut [u8]) -> Result<&'o [u8], OutputFull> {
         let mut writer = Writer::new(out);
         match self {
-            Self::Accepted(nonce) => writer.literal(ACCEPTED).number(nonce.0).literal("}"),
+            Self::Accepted(nonce) => writer.literal(ACCEPTED).number(nonce.get()).literal("}"),
             Self::AlreadyStored => writer.literal(ALREADY_STORED),
             Self::Refused => writer.literal(REFUSED),
         };
@@ -40,7 +40,7 @@ impl Answer {
     pub fn parse(body: &[u8]) -> Result<Self, CanonicalError> {
         let mut scanner = Scanner::new(body, Self::MAX_LEN)?;
         let answer = if scanner.accepts(ACCEPTED) {
-            let nonce = Nonce(scanner.u32()?);
+            let nonce = Sequence::new(scanner.u64()?).ok_or(CanonicalError::Overflow { at: ACCEPTED.len() })?;
             scanner.literal("}")?;
             Self::Accepted(nonce)
         } else if scanner.accepts(ALREADY_STORED) {
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     const ALL: [(Answer, &str); 3] = [
-        (Answer::Accepted(Nonce(u32::MAX)), "{\"result\":\"accepted\",\"nonce\":4294967295}"),
+        (Answer::Accepted(Sequence::MAX), "{\"result\":\"accepted\",\"nonce\":1099511627775}"),
         (Answer::AlreadyStored, "{\"result\":\"replay\",\"stored\":true}"),
         (Answer::Refused, "{\"result\":\"refused\"}"),
     ];
@@ -75,6 +75,12 @@ mod tests {
             assert_eq!(Answer::parse(body.as_bytes()), Ok(answer));
             assert_eq!(answer.write(&mut [0; Answer::MAX_LEN][..body.len() - 1]), Err(OutputFull));
         }
+    }
+
+    #[test]
+    fn a_number_beyond_all_packets_is_no_answer() {
+        let beyond = b"{\"result\":\"accepted\",\"nonce\":1099511627776}";
+        assert_eq!(Answer::parse(beyond), Err(CanonicalError::Overflow { at: ACCEPTED.len() }));
     }
 
     #[test]

@@ -3,12 +3,13 @@
 //! | method, path | body | answer |
 //! |---|---|---|
 //! | POST `/v1/devices/{id}/telemetry` | a packet | `answer` |
+//! | POST `/v2/devices/{id}/telemetry` | a compact packet | `answer` |
 //! | POST `/v1/devices/{id}/session` | a hello | a welcome |
 //! | GET `/v1/devices/{id}/update?version=&secure_version=` | | 200 manifest envelope, 204 nothing newer |
 //! | GET `/v1/devices/{id}/releases/{release}/chunks/{chunk}` | | 200 octets |
 //! | POST `/v1/devices/{id}/status` | a status | 204 |
 //!
-//! All but the first two carry a [`SESSION_HEADER`]. A path has one spelling: nothing in it ever needs escaping.
+//! All but the first three carry a [`SESSION_HEADER`]. A path has one spelling: nothing in it ever needs escaping.
 
 use crate::hex;
 use crate::ids::{DeviceId, ReleaseId, SecureVersion};
@@ -19,6 +20,8 @@ pub type Path = heapless::String<PATH_MAX>;
 
 /// Router template of [`telemetry`].
 pub const TELEMETRY: &str = "/v1/devices/{id}/telemetry";
+/// Router template of [`compact_telemetry`].
+pub const COMPACT_TELEMETRY: &str = "/v2/devices/{id}/telemetry";
 /// Router template of [`session`].
 pub const SESSION: &str = "/v1/devices/{id}/session";
 /// Router template of [`update`].
@@ -31,6 +34,8 @@ pub const STATUS: &str = "/v1/devices/{id}/status";
 pub const ADMIN_DEVICES: &str = "/admin/v1/devices";
 /// GET: what a device has measured.
 pub const ADMIN_READINGS: &str = "/admin/v1/devices/{id}/readings";
+/// POST: packets of an older protocol are no longer taken from a device.
+pub const ADMIN_MINIMUM_PROTOCOL: &str = "/admin/v1/devices/{id}/minimum-protocol";
 /// POST: a release, signed.
 pub const ADMIN_RELEASES: &str = "/admin/v1/releases";
 /// POST: offers a release to the fleet.
@@ -45,6 +50,12 @@ pub const PATH_MAX: usize = 160;
 #[must_use]
 pub fn telemetry(device: &DeviceId) -> Path {
     join(&["/v1/devices/", device.as_str(), "/telemetry"])
+}
+
+/// Where a device sends its compact packets.
+#[must_use]
+pub fn compact_telemetry(device: &DeviceId) -> Path {
+    join(&["/v2/devices/", device.as_str(), "/telemetry"])
 }
 
 /// Where a device says hello.
@@ -106,6 +117,7 @@ mod tests {
         let id = longest();
         let device = [("{id}", id.to_string())];
         assert_eq!(telemetry(&id).as_str(), fill(TELEMETRY, &device));
+        assert_eq!(compact_telemetry(&id).as_str(), fill(COMPACT_TELEMETRY, &device));
         assert_eq!(session(&id).as_str(), fill(SESSION, &device));
         assert_eq!(status(&id).as_str(), fill(STATUS, &device));
         let release = ReleaseId([0xab; 32]);

@@ -1,4 +1,4 @@
-//! The names that go over the wire: device ids, key epochs, nonces, release and key ids.
+//! The names that go over the wire: device ids, key epochs, nonces and sequence numbers, release and key ids.
 
 use crate::hex;
 use core::fmt;
@@ -104,6 +104,58 @@ pub struct KeyEpoch(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nonce(pub u32);
 
+/// A telemetry packet's place in the order of its device: the nonce of version 1, or the 40-bit sequence number of
+/// version 2. Both count on one line per device and key epoch, so that a device that changes to version 2 goes on where it
+/// was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sequence(u64);
+
+impl Sequence {
+    /// The last one.
+    pub const MAX: Self = Self((1 << 40) - 1);
+
+    /// The number, unless it has more than 40 bits.
+    #[must_use]
+    pub const fn new(number: u64) -> Option<Self> {
+        if number <= Self::MAX.0 { Some(Self(number)) } else { None }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl From<Nonce> for Sequence {
+    fn from(nonce: Nonce) -> Self {
+        Self(nonce.0.into())
+    }
+}
+
+/// Version of the telemetry protocol: 1 is [`packet`](crate::packet), 2 is [`compact`](crate::compact).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Protocol(u8);
+
+impl Protocol {
+    /// JSON, AES-128-CBC and HMAC.
+    pub const V1: Self = Self(1);
+    /// `COSE_Encrypt0`.
+    pub const V2: Self = Self(2);
+
+    /// One that we speak.
+    #[must_use]
+    pub const fn new(number: u8) -> Option<Self> {
+        if matches!(number, 1 | 2) { Some(Self(number)) } else { None }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
 /// The anti-rollback counter of an image, as the chip's eFuses count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecureVersion(pub u32);
@@ -129,7 +181,7 @@ macro_rules! plain_number {
         }
     )*};
 }
-plain_number!(KeyEpoch Nonce SecureVersion UnixTime);
+plain_number!(KeyEpoch Nonce Sequence Protocol SecureVersion UnixTime);
 
 macro_rules! hex_text {
     ($($name:ident $len:literal)*) => {$(

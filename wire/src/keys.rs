@@ -3,6 +3,9 @@
 //! HKDF-SHA256 (RFC 5869): the key material is the root key, the salt is `cotter/v1`, and the info is
 //! `cotter/v1/` use `\0` epoch (u32, big-endian) length of the id (u8) id. So no key is shared between two uses,
 //! two devices or two epochs, and learning one tells nothing about another.
+//!
+//! The keys of version 2 of the telemetry are a family of their own: the salt is `cotter/v2`, and the info is
+//! `cotter/v2/` use `\0` direction (u8) epoch (u32, big-endian) length of the id (u8) id. The uses are `key` and `iv`.
 
 use crate::ids::{DeviceId, KeyEpoch};
 use cotter_formats::secret::Secret;
@@ -46,6 +49,16 @@ key!(
     /// AES-128-CBC key of telemetry packets.
     TelemetryCipherKey,
     16
+);
+key!(
+    /// AES-128-GCM key of compact packets.
+    CompactKey,
+    16
+);
+key!(
+    /// What the nonces of compact packets are made from.
+    CommonIv,
+    12
 );
 key!(
     /// AES-256-GCM key that wraps the content key of a release for one device.
@@ -117,6 +130,37 @@ fn expand<const N: usize>(extracted: &Hkdf<Sha256>, usage: &[u8], device: &Devic
             )
             .expect("HKDF-SHA256 expands to at most 8160 bytes, and keys have 16 or 32");
     })
+}
+
+/// Which way a compact packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Direction {
+    /// From the device to the server.
+    Up = 0,
+    /// From the server to the device.
+    Down = 1,
+}
+
+/// Key and common IV of the compact packets of one device, in one epoch and direction.
+pub(crate) fn compact(
+    root: &RootKey,
+    device: &DeviceId,
+    epoch: KeyEpoch,
+    direction: Direction,
+) -> (CompactKey, CommonIv) {
+    fn expand<const N: usize>(extracted: &Hkdf<Sha256>, usage: &[u8], context: &[&[u8]; 4]) -> Secret<N> {
+        let [direction, epoch, len, device] = *context;
+        Secret::filled_by(|key| {
+            extracted
+                .expand_multi_info(&[b"cotter/v2/", usage, b"\0", direction, epoch, len, device], key)
+                .expect("HKDF-SHA256 expands to at most 8160 bytes, and these have 16 and 12");
+        })
+    }
+    let extracted = Hkdf::<Sha256>::new(Some(b"cotter/v2"), root.expose());
+    let (epoch, len) = (epoch.0.to_be_bytes(), [device.len_byte()]);
+    let context: [&[u8]; 4] = [&[direction as u8], &epoch, &len, device.as_bytes()];
+    (CompactKey(expand(&extracted, b"key", &context)), CommonIv(expand(&extracted, b"iv", &context)))
 }
 
 /// HMAC-SHA256 under a key of this crate.

@@ -10,6 +10,8 @@
 //! | `codec` | bounded compression |
 //! | `reading` | what a device measured |
 //! | `packet` | a reading on its way (v1): encrypted, then authenticated |
+//! | `compact` | a reading on its way (v2): `COSE_Encrypt0` |
+//! | `cbor` | CBOR with exactly one spelling |
 //! | `answer` | what the server says to a packet |
 //! | `status` | how an update ended |
 //! | `session` | what proves a request, and the time |
@@ -28,7 +30,9 @@ extern crate alloc;
 pub mod answer;
 pub mod api;
 pub mod canonical;
+pub mod cbor;
 pub mod codec;
+pub mod compact;
 pub mod content;
 pub mod ecowatt;
 pub mod enrolment;

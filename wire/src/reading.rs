@@ -6,8 +6,12 @@
 //!  9  firmware version 3 x u16 | secure version u32
 //! 19  count u8 | count x { register u8, raw value u16 }
 //! ```
+//!
+//! In a [`compact`](crate::compact) packet it is one array of canonical CBOR, without a format: the packet's version says
+//! it. `[uptime, boot count, major, minor, patch, secure version, register, raw value, register, raw value, ..]`
 
 use crate::canonical::OutputFull;
+use crate::cbor::{self, CborError};
 use crate::ids::SecureVersion;
 use crate::version::Version;
 use cotter_formats::read::{ReadError, Reader};
@@ -41,6 +45,8 @@ impl Reading {
     pub const MAX_MEASUREMENTS: usize = 16;
     /// Longest encoding, in bytes.
     pub const MAX_LEN: usize = 20 + 3 * Self::MAX_MEASUREMENTS;
+    /// Longest compact encoding, in bytes: a head of 2, three numbers of 5, three of 3, and 2 and 3 per value.
+    pub const MAX_COMPACT: usize = 2 + 3 * 5 + 3 * 3 + 5 * Self::MAX_MEASUREMENTS;
     /// The one layout so far.
     pub const FORMAT: u8 = 1;
 
@@ -121,7 +127,48 @@ impl Reading {
         reader.finish()?;
         Ok(reading)
     }
+
+    /// Writes the CBOR above into the beginning of `out`; [`Self::MAX_COMPACT`] bytes are always enough.
+    ///
+    /// # Errors
+    /// [`OutputFull`].
+    pub fn encode_compact<'o>(&self, out: &'o mut [u8]) -> Result<&'o [u8], OutputFull> {
+        let mut writer = cbor::Writer::new(out);
+        writer.array(COMPACT_HEAD + 2 * self.measurements.len() as u64);
+        writer.unsigned(self.uptime_s).unsigned(self.boot_count);
+        writer.unsigned(self.firmware.major).unsigned(self.firmware.minor).unsigned(self.firmware.patch);
+        writer.unsigned(self.secure_version.0);
+        for measurement in &self.measurements {
+            writer.unsigned(measurement.register).unsigned(measurement.raw);
+        }
+        writer.finish()
+    }
+
+    /// Reads what [`Self::encode_compact`] wrote, and nothing else.
+    ///
+    /// # Errors
+    /// [`ReadingError`].
+    pub fn decode_compact(bytes: &[u8]) -> Result<Self, ReadingError> {
+        let mut reader = cbor::Reader::new(bytes);
+        let items = reader.array()?;
+        let values = items.checked_sub(COMPACT_HEAD).filter(|values| values.is_multiple_of(2));
+        let count = values.ok_or(ReadingError::Items(items))? / 2;
+        if count > Self::MAX_MEASUREMENTS as u64 {
+            return Err(ReadingError::Items(items));
+        }
+        let (uptime_s, boot_count) = (reader.unsigned()?, reader.unsigned()?);
+        let firmware = Version::new(reader.unsigned()?, reader.unsigned()?, reader.unsigned()?);
+        let mut reading = Self::new(uptime_s, boot_count, firmware, SecureVersion(reader.unsigned()?));
+        for _ in 0..count {
+            reading.push(reader.unsigned()?, reader.unsigned()?)?;
+        }
+        reader.end()?;
+        Ok(reading)
+    }
 }
+
+/// Items before the values.
+const COMPACT_HEAD: u64 = 6;
 
 /// Why bytes are no [`Reading`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -129,6 +176,12 @@ pub enum ReadingError {
     /// Too short or too long.
     #[error("reading: {0}")]
     Read(#[from] ReadError),
+    /// Not canonical CBOR, or another shape.
+    #[error("reading: {0}")]
+    Cbor(#[from] CborError),
+    /// Not six items and two per value, or more than 16 values.
+    #[error("reading: an array of {0} items")]
+    Items(u64),
     /// A layout of the future.
     #[error("reading: format {0}, expected 1")]
     Format(u8),
@@ -146,6 +199,7 @@ pub enum ReadingError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hex_literal::hex;
     use proptest::prelude::*;
 
     /// `struct.pack("<BIIHHHIB", 1, 86400, 7, 1, 0, 0, 0, 10)` and ten times `"<BH"`, by Python.
@@ -203,6 +257,47 @@ mod tests {
         assert_eq!(reading.encode(&mut [0; Reading::MAX_LEN]).map(<[u8]>::len), Ok(Reading::MAX_LEN));
     }
 
+    /// By hand, from RFC 8949.
+    const COMPACT: &[u8] = &hex!(
+        "981a 1a00015180 07 01 00 00 00 00 1908fc 01 18aa 02 190fa0 03 190db8 04 190daa 05 182d
+        06 182c 07 190141 08 1850 09 190fa0"
+    );
+
+    #[test]
+    fn the_compact_form_is_canonical_cbor() {
+        assert_eq!(golden().encode_compact(&mut [0; Reading::MAX_COMPACT]), Ok(COMPACT));
+        assert_eq!(Reading::decode_compact(COMPACT), Ok(golden()));
+        for len in 0..COMPACT.len() {
+            let refusal = Reading::decode_compact(&COMPACT[..len]).expect_err("too short");
+            assert!(matches!(refusal, ReadingError::Cbor(CborError::Truncated { .. })), "{len}: {refusal}");
+            assert_eq!(golden().encode_compact(&mut [0; 60][..len]), Err(OutputFull));
+        }
+        let widest = |register: u8| (register + 240, u16::MAX);
+        let version = Version::new(u16::MAX, u16::MAX, u16::MAX);
+        let mut reading = Reading::new(u32::MAX, u32::MAX, version, SecureVersion(u32::MAX));
+        (0..16).map(widest).for_each(|(register, raw)| reading.push(register, raw).expect("sixteen fit"));
+        let longest = reading.encode_compact(&mut [0; Reading::MAX_COMPACT]).map(<[u8]>::len);
+        assert_eq!(longest, Ok(Reading::MAX_COMPACT));
+    }
+
+    #[test]
+    fn the_compact_form_has_one_spelling() {
+        let refused = |bytes: &[u8]| Reading::decode_compact(bytes).expect_err("another spelling");
+        let cbor = ReadingError::Cbor;
+        assert_eq!(refused(&hex!("86 00 00 01 00 00 1800")), cbor(CborError::NotShortest { at: 6 }));
+        assert_eq!(refused(&hex!("9f 00 00 01 00 00 00 ff")), cbor(CborError::Indefinite { at: 0 }));
+        assert_eq!(refused(&hex!("86 00 00 01 00 00 00 00")), cbor(CborError::Trailing { at: 7 }));
+        assert_eq!(refused(&hex!("86 00 00 1a00010000 00 00 00")), cbor(CborError::Range { at: 3 }));
+        assert_eq!(refused(&hex!("88 00 00 01 00 00 00 190100 00")), cbor(CborError::Range { at: 7 }));
+        let expected = CborError::Expected { at: 1, expected: "an unsigned integer" };
+        assert_eq!(refused(&hex!("86 20 00 01 00 00 00")), cbor(expected));
+        assert_eq!(refused(&hex!("85 00 00 01 00 00")), ReadingError::Items(5));
+        assert_eq!(refused(&hex!("87 00 00 01 00 00 00 00")), ReadingError::Items(7));
+        assert_eq!(refused(&hex!("9828")), ReadingError::Items(40));
+        assert_eq!(refused(&hex!("9bffffffffffffffff")), ReadingError::Items(u64::MAX));
+        assert_eq!(refused(&hex!("8a 00 00 01 00 00 00 03 01 03 01")), ReadingError::Duplicate { register: 3 });
+    }
+
     proptest! {
         #[test]
         fn what_decodes_encodes_to_the_same_bytes(
@@ -219,6 +314,9 @@ mod tests {
             let reading = Reading::decode(&bytes).expect("well-formed");
             let mut out = [0; Reading::MAX_LEN];
             prop_assert_eq!(reading.encode(&mut out), Ok(&bytes[..]));
+            let mut compact = [0; Reading::MAX_COMPACT];
+            let compact = reading.encode_compact(&mut compact).expect("fits");
+            prop_assert_eq!(Reading::decode_compact(compact), Ok(reading));
         }
 
         #[test]
@@ -226,6 +324,10 @@ mod tests {
             if let Ok(reading) = Reading::decode(&bytes) {
                 let mut out = [0; Reading::MAX_LEN];
                 prop_assert_eq!(reading.encode(&mut out), Ok(&bytes[..]));
+            }
+            if let Ok(reading) = Reading::decode_compact(&bytes) {
+                let mut out = [0; Reading::MAX_COMPACT];
+                prop_assert_eq!(reading.encode_compact(&mut out), Ok(&bytes[..]));
             }
         }
     }

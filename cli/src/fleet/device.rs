@@ -1,4 +1,4 @@
-//! `cotter fleet devices, device, readings, history, enrol`.
+//! `cotter fleet devices, device, readings, history, enrol, minimum-protocol`.
 
 use crate::file::File;
 use crate::moment::Moment;
@@ -50,6 +50,20 @@ pub(super) struct History {
     device: DeviceId,
 }
 
+/// Take no packet of an older telemetry protocol from a device any more.
+///
+/// The first packet of a newer protocol does that by itself. It cannot be taken back.
+///
+/// Example: cotter fleet minimum-protocol solar-0001 2
+#[derive(clap::Args)]
+pub(super) struct MinimumProtocol {
+    /// Which.
+    device: DeviceId,
+    /// The oldest that is taken: 1 is JSON, 2 is COSE.
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=2))]
+    protocol: u8,
+}
+
 /// Take devices in, by the records that the factory sealed for this server.
 ///
 /// A record that was taken in before is refused, and so is one with older keys. The others are taken in all the same;
@@ -98,6 +112,14 @@ pub(super) fn history(args: &History, server: &mut Remote, format: Format) -> an
     Ok(true)
 }
 
+pub(super) fn minimum_protocol(args: &MinimumProtocol, server: &mut Remote, format: Format) -> anyhow::Result<bool> {
+    let path = api::ADMIN_MINIMUM_PROTOCOL.replace("{id}", args.device.as_str());
+    let wish = Body::json(&serde_json::json!({ "protocol": args.protocol }))?;
+    let minimum: Minimum = server.post(&path, wish).context(NO_DEVICE)?;
+    output::value(&minimum, format)?;
+    Ok(true)
+}
+
 pub(super) fn enrol(args: &Enrol, server: &mut Remote, format: Format) -> anyhow::Result<bool> {
     let mut outcome = Enrolment { enrolled: Vec::new(), refused: Vec::new() };
     for file in &args.records {
@@ -136,7 +158,8 @@ struct Device {
     chip: String,
     mac: String,
     epoch: u32,
-    last_nonce: u32,
+    last_nonce: u64,
+    minimum_protocol: u8,
     enrolled_at: Moment,
 }
 
@@ -166,7 +189,7 @@ impl fmt::Display for Devices {
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { device, chip, mac, epoch, last_nonce, enrolled_at } = self;
+        let Self { device, chip, mac, epoch, last_nonce, minimum_protocol, enrolled_at } = self;
         write!(
             f,
             "{}: {}, MAC {}, key epoch {epoch}, last nonce {last_nonce}",
@@ -174,7 +197,19 @@ impl fmt::Display for Device {
             plain(chip),
             plain(mac)
         )?;
-        write!(f, "\nenrolled {enrolled_at}")
+        write!(f, "\nenrolled {enrolled_at}, speaks protocol {minimum_protocol} or newer")
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Minimum {
+    device: String,
+    minimum_protocol: u8,
+}
+
+impl fmt::Display for Minimum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} speaks protocol {} or newer", plain(&self.device), self.minimum_protocol)
     }
 }
 
@@ -188,7 +223,7 @@ struct DeviceReadings {
 struct Reading {
     received_at: Moment,
     epoch: u32,
-    nonce: u32,
+    nonce: u64,
     uptime_s: u32,
     boot_count: u32,
     firmware: String,

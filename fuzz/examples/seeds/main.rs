@@ -32,12 +32,13 @@ use cotter_server::audit::tree::Frontier;
 use cotter_server::store::AuditEntry;
 use cotter_wire::answer::Answer;
 use cotter_wire::codec::compress;
+use cotter_wire::compact::{Channel, MAX_COMPACT, MAX_PLAIN};
 use cotter_wire::content::WrappedKey;
 use cotter_wire::ecowatt::{History, Layout, MAX_BLOB, Method, encode, encode_smallest, upload};
 use cotter_wire::enrolment::{Enrolment, MAX_ENROLMENT};
 use cotter_wire::firmware_key::{Algorithm, FirmwareKey};
-use cotter_wire::ids::{KeyEpoch, KeyId, Nonce, SecureVersion, UnixTime};
-use cotter_wire::keys::{DeviceKeys, EcowattKey, EnrolmentKey, RootKey};
+use cotter_wire::ids::{KeyEpoch, KeyId, Nonce, SecureVersion, Sequence, UnixTime};
+use cotter_wire::keys::{DeviceKeys, Direction, EcowattKey, EnrolmentKey, RootKey};
 use cotter_wire::manifest::{MAX_BODY, MAX_ENVELOPE, Manifest, ManifestSignature, Project, encode_envelope};
 use cotter_wire::packet::{MAX_PACKET, seal};
 use cotter_wire::reading::Reading;
@@ -54,6 +55,7 @@ fn main() -> Outcome {
     audit_log()?;
     backup()?;
     certificate()?;
+    compact()?;
     crt_bundle()?;
     debug_certificate()?;
     device_key()?;
@@ -94,9 +96,11 @@ fn main() -> Outcome {
 }
 
 fn answer() -> Outcome {
-    for (name, answer) in
-        [("accepted", Answer::Accepted(Nonce(10_001))), ("stored", Answer::AlreadyStored), ("refused", Answer::Refused)]
-    {
+    for (name, answer) in [
+        ("accepted", Answer::Accepted(Nonce(10_001).into())),
+        ("stored", Answer::AlreadyStored),
+        ("refused", Answer::Refused),
+    ] {
         seed("answer", name, answer.write(&mut [0; Answer::MAX_LEN])?)?;
     }
     let report = StatusReport::new(FIRMWARE, UpdateOutcome::RolledBack, "register 3 has gain 0");
@@ -192,6 +196,24 @@ fn ecowatt_upload() -> Outcome {
 fn with_length(seed: &mut Vec<u8>, blob: &[u8]) -> Outcome {
     seed.push(u8::try_from(blob.len())?);
     seed.extend(blob);
+    Ok(())
+}
+
+/// As for packets, and the vectors, which are of another device.
+fn compact() -> Outcome {
+    let root = RootKey::new(Secret::filled_by(|key| key.fill(0x42)));
+    let channel = Channel::derive(&root, &"device-1".parse()?, KeyEpoch(1), Direction::Up);
+    let plain = Reading::decode(&a_reading()?)?.encode_compact(&mut [0; MAX_PLAIN])?.to_vec();
+    seed("compact", "content", &plain)?;
+    for (name, number) in [("reading", 10_001), ("last", (1 << 40) - 1)] {
+        let sequence = Sequence::new(number).ok_or("40 bits")?;
+        seed("compact", name, channel.seal(sequence, &plain, &mut [0; MAX_COMPACT])?)?;
+    }
+    for line in String::from_utf8(vector("wire/compact.txt")?)?.lines() {
+        let (name, packet) = line.split_once(' ').zip(line.rsplit_once(' ')).ok_or("words").map(|(a, b)| (a.0, b.1))?;
+        let bytes = (0..packet.len() / 2).map(|at| u8::from_str_radix(&packet[2 * at..2 * at + 2], 16));
+        seed("compact", &format!("vector-{name}"), &bytes.collect::<Result<Vec<_>, _>>()?)?;
+    }
     Ok(())
 }
 

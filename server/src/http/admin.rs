@@ -179,7 +179,7 @@ pub(super) async fn readings(State(app): State<Arc<App>>, Path(id): Path<String>
         match Reading::decode(&row.reading) {
             Ok(reading) => readings.push(ReadingDocument {
                 epoch: row.epoch.0,
-                nonce: row.nonce.0,
+                nonce: row.nonce.get(),
                 received_at: row.received_at,
                 uptime_s: reading.uptime_s,
                 boot_count: reading.boot_count,
@@ -200,7 +200,7 @@ pub(super) async fn readings(State(app): State<Arc<App>>, Path(id): Path<String>
 #[derive(Serialize)]
 struct ReadingDocument {
     epoch: u32,
-    nonce: u32,
+    nonce: u64,
     received_at: u64,
     uptime_s: u32,
     boot_count: u32,

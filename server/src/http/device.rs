@@ -9,17 +9,36 @@ use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use cotter_wire::api::SESSION_HEADER;
+use cotter_wire::compact;
 use cotter_wire::ids::{DeviceId, ReleaseId, SecureVersion, UnixTime};
 use cotter_wire::session::{self, Hello};
 use cotter_wire::status::StatusReport;
 use cotter_wire::version::Version;
 use hyper::StatusCode;
+use hyper::header::CONTENT_TYPE;
 use std::sync::Arc;
 
 /// POST: a packet.
 pub(super) async fn telemetry(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Response {
     match read(&app, &id, request).await {
         Ok((id, body)) => answer::receipt(app.ingest.receive(id, &body).await),
+        Err(refused) => refused,
+    }
+}
+
+/// POST: a compact packet. The path names the device, which the packet's tag covers.
+pub(super) async fn compact_telemetry(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    // A parameter (cose-type) may follow.
+    if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case(compact::CONTENT_TYPE)) {
+        return answer::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    match read(&app, &id, request).await {
+        Ok((id, body)) => answer::receipt(app.ingest.receive_compact(id, &body).await),
         Err(refused) => refused,
     }
 }

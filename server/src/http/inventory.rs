@@ -78,19 +78,21 @@ struct DeviceDocument {
     chip: &'static str,
     mac: String,
     epoch: u32,
-    last_nonce: u32,
+    last_nonce: u64,
+    minimum_protocol: u8,
     enrolled_at: u64,
 }
 
 impl DeviceDocument {
     fn of(device: &StoredDevice) -> Self {
-        let StoredDevice { record, last_nonce, .. } = device;
+        let StoredDevice { record, last_nonce, minimum_protocol, .. } = device;
         Self {
             device: record.id.to_string(),
             chip: record.chip.name(),
             mac: record.mac.map(|byte| format!("{byte:02x}")).join(":"),
             epoch: record.epoch.0,
-            last_nonce: last_nonce.0,
+            last_nonce: last_nonce.get(),
+            minimum_protocol: minimum_protocol.get(),
             enrolled_at: record.enrolled_at,
         }
     }

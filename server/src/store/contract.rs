@@ -4,6 +4,7 @@
 mod ecowatt;
 mod inventory;
 mod keys;
+mod protocol;
 
 use super::{
     Acceptance, AuditEntry, DeviceRecord, Enrolled, Published, ReleaseAdded, ReleaseRecord, StatusRecord, Store,
@@ -17,7 +18,7 @@ use crate::audit::note::NoteSigner;
 use crate::audit::review::review;
 use cotter_formats::chip::Chip;
 use cotter_formats::secret::Secret;
-use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
+use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, Protocol, ReleaseId, SecureVersion, Sequence};
 use cotter_wire::status::{Outcome, StatusReport};
 use cotter_wire::version::Version;
 use proptest::prelude::*;
@@ -51,6 +52,9 @@ pub(super) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
         inventory::lists_releases_newest_first(open()).await;
         keys::remembers_since_when_each_key_is_in_use(open()).await;
         keys::counts_devices_with_old_keys(open()).await;
+        protocol::takes_no_older_packet_after_a_newer_one(open()).await;
+        protocol::raises_the_minimum_and_never_lowers_it(open()).await;
+        protocol::counts_40_bits(open()).await;
     });
     behaves_like_a_map(&runtime, open);
 }
@@ -71,7 +75,7 @@ pub(super) fn survives_reopening<S: Store>(open: impl Fn() -> S) {
         assert_eq!(store.accept_once(packet("a", 11)).await.unwrap(), Verdict::Duplicate);
         assert_eq!(store.readings(id("a"), 10).await.unwrap().len(), 1);
         let device = store.device(id("a")).await.unwrap().unwrap();
-        assert_eq!((device.last_nonce, device.last_digest), (Nonce(11), Some(packet("a", 11).packet_digest)));
+        assert_eq!((device.last_nonce, device.last_digest), (nth(11), Some(packet("a", 11).packet_digest)));
     });
 }
 
@@ -164,7 +168,7 @@ async fn accepts_each_nonce_once(store: impl Store) {
         assert_eq!(store.accept_once(packet("a", nonce)).await.unwrap(), Verdict::Accepted);
     }
     for nonce in [1, 2, 3, 6] {
-        assert_eq!(store.accept_once(packet("a", nonce)).await.unwrap(), Verdict::Replay { last: Nonce(7) });
+        assert_eq!(store.accept_once(packet("a", nonce)).await.unwrap(), Verdict::Replay { last: nth(7) });
     }
     assert_eq!(store.readings(id("a"), 10).await.unwrap().len(), 4);
 }
@@ -172,7 +176,7 @@ async fn accepts_each_nonce_once(store: impl Store) {
 async fn starts_above_the_enrolled_floor(store: impl Store) {
     enrolled(&store, "a", 10_000).await;
     for nonce in [0, 1, 9_999, 10_000] {
-        assert_eq!(store.accept_once(packet("a", nonce)).await.unwrap(), Verdict::Replay { last: Nonce(10_000) });
+        assert_eq!(store.accept_once(packet("a", nonce)).await.unwrap(), Verdict::Replay { last: nth(10_000) });
     }
     assert_eq!(store.accept_once(packet("a", 10_001)).await.unwrap(), Verdict::Accepted);
 }
@@ -182,18 +186,18 @@ async fn tells_a_duplicate_from_a_replay(store: impl Store) {
     assert_eq!(store.accept_once(packet("a", 1)).await.unwrap(), Verdict::Accepted);
     assert_eq!(store.accept_once(packet("a", 1)).await.unwrap(), Verdict::Duplicate);
     let other = Acceptance { packet_digest: [0xee; 32], ..packet("a", 1) };
-    assert_eq!(store.accept_once(other).await.unwrap(), Verdict::Replay { last: Nonce(1) });
+    assert_eq!(store.accept_once(other).await.unwrap(), Verdict::Replay { last: nth(1) });
     assert_eq!(store.accept_once(packet("a", 2)).await.unwrap(), Verdict::Accepted);
-    assert_eq!(store.accept_once(packet("a", 1)).await.unwrap(), Verdict::Replay { last: Nonce(2) });
+    assert_eq!(store.accept_once(packet("a", 1)).await.unwrap(), Verdict::Replay { last: nth(2) });
     assert_eq!(store.readings(id("a"), 10).await.unwrap().len(), 2);
 }
 
 async fn refuses_a_jump_beyond_the_window(store: impl Store) {
     enrolled(&store, "a", 5).await;
     let far = Acceptance { nonce_window: 100, ..packet("a", 106) };
-    assert_eq!(store.accept_once(far).await.unwrap(), Verdict::Jump { last: Nonce(5) });
+    assert_eq!(store.accept_once(far).await.unwrap(), Verdict::Jump { last: nth(5) });
     let last = Acceptance { nonce_window: 100, ..packet("a", u32::MAX) };
-    assert_eq!(store.accept_once(last).await.unwrap(), Verdict::Jump { last: Nonce(5) });
+    assert_eq!(store.accept_once(last).await.unwrap(), Verdict::Jump { last: nth(5) });
     let edge = Acceptance { nonce_window: 100, ..packet("a", 105) };
     assert_eq!(store.accept_once(edge).await.unwrap(), Verdict::Accepted);
 }
@@ -220,7 +224,7 @@ async fn raises_an_epoch_but_never_lowers_it(store: impl Store) {
     let next = DeviceRecord { epoch: KeyEpoch(2), sealed_root_key: vec![2], ..device("a", 20) };
     assert_eq!(store.enrol(next.clone(), entry(1)).await.unwrap(), Enrolled::NewEpoch);
     let stored = store.device(id("a")).await.unwrap().unwrap();
-    assert_eq!((stored.record, stored.last_nonce), (next, Nonce(20)));
+    assert_eq!((stored.record, stored.last_nonce), (next, nth(20)));
     assert_eq!(
         store.accept_once(packet("a", 501)).await.unwrap(),
         Verdict::WrongEpoch { current: KeyEpoch(2) },
@@ -258,7 +262,7 @@ async fn answers_readings_newest_first(store: impl Store) {
     for nonce in 1..=5 {
         store.accept_once(packet("a", nonce)).await.unwrap();
     }
-    let nonces = |readings: Vec<StoredReading>| readings.iter().map(|reading| reading.nonce.0).collect::<Vec<_>>();
+    let nonces = |readings: Vec<StoredReading>| readings.iter().map(|reading| reading.nonce.get()).collect::<Vec<_>>();
     assert_eq!(nonces(store.readings(id("a"), 3).await.unwrap()), [5, 4, 3]);
     assert_eq!(nonces(store.readings(id("a"), 99).await.unwrap()), [5, 4, 3, 2, 1]);
     assert_eq!(store.readings(id("a"), 0).await.unwrap(), []);
@@ -379,8 +383,8 @@ fn behaves_like_a_map<S: Store>(runtime: &tokio::runtime::Runtime, mut open: imp
                     let expected = match last.get_mut(names[device]) {
                         None => Verdict::UnknownDevice,
                         Some((last, digest)) if nonce == *last && *digest == Some(content) => Verdict::Duplicate,
-                        Some((last, _)) if nonce <= *last => Verdict::Replay { last: Nonce(*last) },
-                        Some((last, _)) if nonce - *last > 20 => Verdict::Jump { last: Nonce(*last) },
+                        Some((last, _)) if nonce <= *last => Verdict::Replay { last: nth(*last) },
+                        Some((last, _)) if nonce - *last > 20 => Verdict::Jump { last: nth(*last) },
                         Some(entry) => {
                             *entry = (nonce, Some(content));
                             Verdict::Accepted
@@ -398,7 +402,7 @@ async fn enrolled(store: &impl Store, name: &str, floor: u32) {
     let device = device(name, floor);
     assert_eq!(store.enrol(device.clone(), entry(1)).await.unwrap(), Enrolled::New);
     let stored = store.device(id(name)).await.unwrap().unwrap();
-    assert_eq!((stored.record, stored.last_nonce), (device, Nonce(floor)));
+    assert_eq!((stored.record, stored.last_nonce), (device, nth(floor)));
 }
 
 async fn newest(store: &impl Store) -> Option<ReleaseId> {
@@ -425,7 +429,8 @@ fn packet(name: &str, nonce: u32) -> Acceptance {
     Acceptance {
         device: id(name),
         epoch: KeyEpoch(1),
-        nonce: Nonce(nonce),
+        protocol: Protocol::V1,
+        nonce: nth(nonce),
         packet_digest,
         reading: format!("{name} {nonce}").into_bytes(),
         received_at: 1_000 + u64::from(nonce),
@@ -446,6 +451,10 @@ fn release(number: u8, (major, minor, patch): (u16, u16, u16), secure_version: u
         sealed_content_key: vec![number],
         published_at: None,
     }
+}
+
+fn nth(nonce: u32) -> Sequence {
+    Nonce(nonce).into()
 }
 
 fn id(name: &str) -> DeviceId {

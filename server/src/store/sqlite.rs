@@ -4,6 +4,7 @@ mod audit_log;
 mod ecowatt;
 mod inventory;
 mod keys;
+mod protocol;
 mod rows;
 pub mod snapshot;
 mod tokens;
@@ -17,7 +18,7 @@ use crate::admin_token::{TokenHash, TokenRecord};
 use crate::administrator::AdminName;
 use crate::audit::note::NoteSigner;
 use cotter_formats::chip::Chip;
-use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
+use cotter_wire::ids::{DeviceId, KeyEpoch, Protocol, ReleaseId, SecureVersion, Sequence};
 use cotter_wire::version::Version;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
 use std::path::{Path, PathBuf};
@@ -229,7 +230,7 @@ impl Store for SqliteStore {
 
 fn accept_once(connection: &Connection, acceptance: &Acceptance) -> Result<Verdict, StoreError> {
     let mut find = connection.prepare_cached(
-        "SELECT device, epoch, last_nonce, last_digest, last_reading FROM counter \
+        "SELECT device, epoch, last_nonce, last_digest, last_reading, minimum_protocol FROM counter \
          WHERE device = (SELECT row FROM device WHERE name = ?1)",
     )?;
     let Some(counter) = find.query_row([acceptance.device.as_str()], |row| Ok(rows::counter(row))).optional()? else {
@@ -240,15 +241,19 @@ fn accept_once(connection: &Connection, acceptance: &Acceptance) -> Result<Verdi
     if counter.epoch != acceptance.epoch {
         return Ok(Verdict::WrongEpoch { current: counter.epoch });
     }
+    if acceptance.protocol < counter.minimum_protocol {
+        return Ok(Verdict::Downgrade { minimum: counter.minimum_protocol });
+    }
     let last = counter.last_nonce;
     if acceptance.nonce <= last {
         let same = acceptance.nonce == last && counter.last_digest == Some(acceptance.packet_digest);
         return Ok(if same { Verdict::Duplicate } else { Verdict::Replay { last } });
     }
-    if acceptance.nonce.0 - last.0 > acceptance.nonce_window {
+    if acceptance.nonce.get() - last.get() > acceptance.nonce_window.into() {
         return Ok(Verdict::Jump { last });
     }
 
+    let nonce = rows::number(acceptance.nonce.get())?;
     connection
         .prepare_cached(
             "INSERT INTO reading (device, epoch, nonce, received_at, content, previous) \
@@ -257,20 +262,29 @@ fn accept_once(connection: &Connection, acceptance: &Acceptance) -> Result<Verdi
         .execute(named_params! {
             ":device": counter.device,
             ":epoch": acceptance.epoch.0,
-            ":nonce": acceptance.nonce.0,
+            ":nonce": nonce,
             ":received_at": rows::time(acceptance.received_at)?,
             ":content": acceptance.reading,
             ":previous": counter.last_reading,
         })?;
     connection
-        .prepare_cached("UPDATE counter SET last_nonce = ?1, last_digest = ?2, last_reading = ?3 WHERE device = ?4")?
-        .execute((acceptance.nonce.0, acceptance.packet_digest, connection.last_insert_rowid(), counter.device))?;
+        .prepare_cached(
+            "UPDATE counter SET last_nonce = ?1, last_digest = ?2, last_reading = ?3, minimum_protocol = ?4 \
+             WHERE device = ?5",
+        )?
+        .execute((
+            nonce,
+            acceptance.packet_digest,
+            connection.last_insert_rowid(),
+            acceptance.protocol.get(),
+            counter.device,
+        ))?;
     Ok(Verdict::Accepted)
 }
 
 fn enrol(connection: &Connection, device: &DeviceRecord) -> Result<Enrolled, StoreError> {
     let mut find = connection.prepare_cached(
-        "SELECT device, epoch, last_nonce, last_digest, last_reading FROM counter \
+        "SELECT device, epoch, last_nonce, last_digest, last_reading, minimum_protocol FROM counter \
          WHERE device = (SELECT row FROM device WHERE name = ?1)",
     )?;
     let known = find.query_row([device.id.as_str()], |row| Ok(rows::counter(row))).optional()?.transpose()?;
@@ -458,7 +472,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 const IDLE_READERS: usize = 8;
 
 const SELECT_DEVICE: &str = "SELECT name, chip, mac, epoch, sealed_root_key, nonce_floor, secure_boot_digest, \
-                             enrolled_at, last_nonce, last_digest FROM device JOIN counter ON counter.device = device.row";
+                             enrolled_at, last_nonce, last_digest, minimum_protocol \
+                             FROM device JOIN counter ON counter.device = device.row";
 
 const SELECT_RELEASE: &str = "SELECT id, project, chip, version, secure_version, expires, encrypted_size, envelope, \
                               sealed_content_key, published_at FROM firmware_release";
@@ -467,9 +482,10 @@ const SELECT_RELEASE: &str = "SELECT id, project, chip, version, secure_version,
 struct Counter {
     device: i64,
     epoch: KeyEpoch,
-    last_nonce: Nonce,
+    last_nonce: Sequence,
     last_digest: Option<[u8; 32]>,
     last_reading: Option<i64>,
+    minimum_protocol: Protocol,
 }
 
 #[cfg(test)]

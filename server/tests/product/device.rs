@@ -20,7 +20,7 @@ pub struct Device {
     pub id: DeviceId,
     pub epoch: KeyEpoch,
     pub keys: DeviceKeys,
-    root: RootKey,
+    pub root: RootKey,
 }
 
 fn random<const N: usize>() -> [u8; N] {

@@ -1,6 +1,7 @@
 //! A small product for the tests: its CA, its server (in this process or as a process of its own), its devices.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses another part")]
 
+pub mod board;
 pub mod client;
 pub mod device;
 pub mod release;
@@ -138,6 +139,19 @@ impl Product {
     pub async fn admin(&self, address: SocketAddr, method: &str, path: &str, body: Vec<u8>) -> Answer {
         let authorization = format!("Bearer {}", self.admin_token);
         self.connect(address).await.ask(method, path, &[("authorization", &authorization)], body).await
+    }
+
+    /// Event and detail of each line of the audit log about a device, oldest first.
+    pub async fn audited(&self, address: SocketAddr, device: &str) -> Vec<(String, String)> {
+        // Notes on devices are queued: what is written now comes behind them.
+        self.admin(address, "POST", "/admin/v1/devices", b"nonsense".to_vec()).await;
+        let lines = self.admin(address, "GET", "/admin/v1/audit/entries?from=0&limit=1000", Vec::new()).await;
+        let lines = lines.is().1.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let text = |line: &serde_json::Value, name: &str| line[name].as_str().unwrap().to_owned();
+        lines
+            .filter(|line| line["subject"] == device)
+            .map(|line| (text(&line, "event"), text(&line, "detail")))
+            .collect()
     }
 
     /// Nonces of the stored readings of a device, newest first.

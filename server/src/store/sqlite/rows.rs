@@ -4,13 +4,13 @@ use super::Counter;
 use crate::admin_token::{TokenHash, TokenRecord};
 use crate::store::{AuditEntry, DeviceRecord, ReleaseRecord, StatusRecord, StoreError, StoredDevice, StoredReading};
 use cotter_formats::chip::Chip;
-use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
+use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, Protocol, ReleaseId, SecureVersion, Sequence};
 use cotter_wire::status::StatusReport;
 use cotter_wire::version::Version;
 use rusqlite::Row;
 
 /// Columns: name, chip, mac, epoch, `sealed_root_key`, `nonce_floor`, `secure_boot_digest`, `enrolled_at`, `last_nonce`,
-/// `last_digest`.
+/// `last_digest`, `minimum_protocol`.
 pub(super) fn device(row: &Row<'_>) -> Result<StoredDevice, StoreError> {
     let name: String = row.get(0)?;
     Ok(StoredDevice {
@@ -24,19 +24,21 @@ pub(super) fn device(row: &Row<'_>) -> Result<StoredDevice, StoreError> {
             secure_boot_digest: row.get(6)?,
             enrolled_at: unsigned(row, 7)?,
         },
-        last_nonce: Nonce(row.get(8)?),
+        last_nonce: sequence(row, 8)?,
         last_digest: row.get(9)?,
+        minimum_protocol: protocol(row, 10)?,
     })
 }
 
-/// Columns: device, epoch, `last_nonce`, `last_digest`, `last_reading`.
+/// Columns: device, epoch, `last_nonce`, `last_digest`, `last_reading`, `minimum_protocol`.
 pub(super) fn counter(row: &Row<'_>) -> Result<Counter, StoreError> {
     Ok(Counter {
         device: row.get(0)?,
         epoch: KeyEpoch(row.get(1)?),
-        last_nonce: Nonce(row.get(2)?),
+        last_nonce: sequence(row, 2)?,
         last_digest: row.get(3)?,
         last_reading: row.get(4)?,
+        minimum_protocol: protocol(row, 5)?,
     })
 }
 
@@ -44,7 +46,7 @@ pub(super) fn counter(row: &Row<'_>) -> Result<Counter, StoreError> {
 pub(super) fn reading(row: &Row<'_>) -> Result<(StoredReading, Option<i64>), StoreError> {
     let reading = StoredReading {
         epoch: KeyEpoch(row.get(0)?),
-        nonce: Nonce(row.get(1)?),
+        nonce: sequence(row, 1)?,
         received_at: unsigned(row, 2)?,
         reading: row.get(3)?,
     };
@@ -137,6 +139,16 @@ fn chip(row: &Row<'_>, column: usize) -> Result<Chip, StoreError> {
 pub(super) fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, StoreError> {
     let value: i64 = row.get(column)?;
     u64::try_from(value).map_err(|_| corrupt("time"))
+}
+
+fn sequence(row: &Row<'_>, column: usize) -> Result<Sequence, StoreError> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).ok().and_then(Sequence::new).ok_or(corrupt("nonce"))
+}
+
+/// A protocol that we speak.
+pub(super) fn protocol(row: &Row<'_>, column: usize) -> Result<Protocol, StoreError> {
+    Protocol::new(row.get(column)?).ok_or(corrupt("minimum_protocol"))
 }
 
 pub(super) const fn corrupt(column: &'static str) -> StoreError {
