@@ -13,13 +13,15 @@ use crate::ingest::Ingest;
 use crate::key_age::KeyAges;
 use crate::key_file::{self, KeyFileError};
 use crate::keyring::Keyring;
+use crate::limits::budgets::Budgets;
+use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::sessions::Sessions;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 use cotter_wire::firmware_key::{FirmwareKey, KeyError};
 use cotter_wire::hex;
-use cotter_wire::ids::Nonce;
+use cotter_wire::ids::{DeviceId, Nonce};
 use cotter_wire::keys::EnrolmentKey;
 use cotter_wire::manifest::{PolicyError, VerifyPolicy};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
@@ -43,6 +45,9 @@ pub(crate) struct App {
     pub(crate) ecowatt_allowed: bool,
     pub(crate) audit_key: NoteKey,
     pub(crate) limits: Limits,
+    /// Of each device, apart from its packets.
+    pub(crate) requests: Budgets<DeviceId>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl App {
@@ -54,7 +59,9 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let signer = NoteSigner::new(&key_file::read(&config.keys.audit)?).map_err(OpenError::AuditKey)?;
         let audit_key = signer.key().clone();
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data.join("cotter.db"), signer)?);
+        let store = SqliteStore::open(&config.data.join("cotter.db"), signer)?;
+        let metrics = Arc::new(Metrics::new(store.commits().clone()));
+        let store: Arc<dyn Store> = Arc::new(store);
         let alerts = Arc::new(Alerts::new(Arc::clone(&clock)));
         let audit = Arc::new(Audit::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&alerts)));
         let key_ages = KeyAges::new(
@@ -71,6 +78,7 @@ impl App {
             audit: Arc::clone(&audit),
             clock: Arc::clone(&clock),
             nonce_window: config.ingest.nonce_window,
+            uploads: Budgets::new(config.limits.uploads_per_device, MOST_LIMITED),
         };
         let ecowatt = Ecowatt {
             store: Arc::clone(&store),
@@ -100,6 +108,7 @@ impl App {
             artifacts,
         ));
         let limits = config.limits;
+        let requests = Budgets::new(limits.requests_per_device, MOST_LIMITED);
         Ok(Self {
             store,
             audit,
@@ -115,6 +124,8 @@ impl App {
             ecowatt_allowed: config.ecowatt.is_some(),
             audit_key,
             limits,
+            requests,
+            metrics,
         })
     }
 }
@@ -136,6 +147,9 @@ fn trust(config: &config::Firmware) -> Result<Trust, OpenError> {
         secure_boot_digests: digests.collect::<Option<_>>().ok_or(OpenError::SecureBootDigest)?,
     })
 }
+
+/// Devices with budgets of their own at a time, about 100 bytes each.
+const MOST_LIMITED: usize = 1 << 16;
 
 /// About 300 bytes each.
 const MOST_SESSIONS: usize = 1 << 17;

@@ -28,6 +28,8 @@ pub struct Config {
     pub limits: Limits,
     /// The insecure compatibility profile; without this section it is off.
     pub ecowatt: Option<Ecowatt>,
+    /// What the server counts; not served unless asked for.
+    pub metrics: Option<Metrics>,
 }
 
 /// TLS files.
@@ -100,6 +102,36 @@ pub struct Limits {
     pub stall_seconds: u64,
     /// For connections that are open at shutdown.
     pub shutdown_seconds: u64,
+    /// Connections that one address may begin.
+    pub handshakes_per_address: Rate,
+    /// Requests of everybody together.
+    pub requests: Rate,
+    /// Requests of one address.
+    pub requests_per_address: Rate,
+    /// Refused requests of one address; then all of its requests are refused until some have refilled.
+    pub refusals_per_address: Rate,
+    /// Authentic packets of one device.
+    pub uploads_per_device: Rate,
+    /// Authentic other requests of one device.
+    pub requests_per_device: Rate,
+}
+
+/// So many at once, so many per second in the long run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// At once.
+    pub burst: u32,
+    /// In the long run.
+    pub per_second: u32,
+}
+
+/// Where the counters are served, in clear text and to everybody who can connect.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Must be a loopback address.
+    pub listen: SocketAddr,
 }
 
 /// A listener for devices that speak EcoWatt's packet, each of which is switched on by an administrator.
@@ -186,6 +218,12 @@ impl Default for Limits {
             body_seconds: 30,
             stall_seconds: 60,
             shutdown_seconds: 10,
+            handshakes_per_address: Rate { burst: 2_000, per_second: 100 },
+            requests: Rate { burst: 50_000, per_second: 25_000 },
+            requests_per_address: Rate { burst: 10_000, per_second: 2_000 },
+            refusals_per_address: Rate { burst: 1_000, per_second: 20 },
+            uploads_per_device: Rate { burst: 600, per_second: 10 },
+            requests_per_device: Rate { burst: 2_000, per_second: 200 },
         }
     }
 }
@@ -234,6 +272,8 @@ mod tests {
         firmware = { project = "app", manifest_keys = ["a.pem"], secure_boot_digests = [] }
     "#;
 
+    const RATE: &str = "[limits]\nrequests = { burst = 1, per_second = 1, per_minute = 1 }";
+
     #[test]
     fn paths_count_from_the_file() {
         let config = Config::parse(MINIMAL, Path::new("/etc/cotter")).unwrap();
@@ -253,7 +293,7 @@ mod tests {
 
     #[test]
     fn refuses_unknown_fields() {
-        for extra in ["debug = true", "[limits]\nconnexions = 1", "[ingest]\nnonce_windows = 1"] {
+        for extra in ["debug = true", "[limits]\nconnexions = 1", "[ingest]\nnonce_windows = 1", RATE] {
             let refused = Config::parse(&format!("{MINIMAL}\n{extra}\n"), Path::new("")).unwrap_err();
             assert!(refused.message().contains("unknown field"), "{refused}");
         }

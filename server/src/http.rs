@@ -5,8 +5,10 @@ mod answer;
 mod body;
 mod device;
 pub(crate) mod ecowatt;
+pub(crate) mod gate;
 mod inventory;
 pub(crate) mod listener;
+pub(crate) mod metrics;
 mod protocol;
 mod stall;
 pub(crate) mod tls;
@@ -27,7 +29,7 @@ use hyper::StatusCode;
 use std::sync::Arc;
 
 /// All routes.
-pub(crate) fn router(app: Arc<App>) -> Router {
+fn router(app: Arc<App>) -> Router {
     let guard = |permission| from_fn_with_state((Arc::clone(&app), permission), admin::permit);
     let read = Router::new()
         .route(api::ADMIN_DEVICES, get(inventory::devices))
@@ -69,6 +71,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(releases)
         .merge(tokens)
         .route("/healthz", get(health))
+        .route("/openapi.json", get(openapi))
         .fallback(|| async { answer::refused(StatusCode::NOT_FOUND) })
         .with_state(app)
 }
@@ -108,6 +111,11 @@ const ALERTS: &str = "/admin/v1/alerts";
 
 /// GET: since when the keys are in use.
 const KEYS: &str = "/admin/v1/keys";
+
+/// GET: what of all this there is, for people and tools: OpenAPI 3.1, kept by hand and compared with the routes.
+async fn openapi() -> Response {
+    answer::json(StatusCode::OK, include_bytes!("../openapi.json").to_vec())
+}
 
 /// GET: whether the server can still store.
 async fn health(State(app): State<Arc<App>>) -> Response {

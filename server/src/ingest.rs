@@ -3,6 +3,7 @@
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::keyring::{Consumed, Keyring, KnownDevice};
+use crate::limits::budgets::{Budgets, Exhausted};
 use crate::store::{Acceptance, Store, Verdict};
 use cotter_wire::codec::MAX_READING;
 use cotter_wire::compact::{CompactPacket, MAX_PLAIN};
@@ -10,6 +11,7 @@ use cotter_wire::ids::{DeviceId, Protocol, Sequence};
 use cotter_wire::packet::Packet;
 use cotter_wire::reading::Reading;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The way in.
 pub struct Ingest {
@@ -23,6 +25,8 @@ pub struct Ingest {
     pub clock: Arc<dyn Clock>,
     /// How far a nonce may jump ahead.
     pub nonce_window: u32,
+    /// How many authentic packets of one device.
+    pub uploads: Budgets<DeviceId>,
 }
 
 /// What became of a packet: all that the sender may learn.
@@ -38,6 +42,8 @@ pub enum Receipt {
     Malformed,
     /// Not from a device that we know, or nonsense.
     Refused,
+    /// Authentic, but too many of them: again after so many seconds.
+    TooMany(u32),
     /// The server cannot store now: the device keeps its reading and tries again.
     Unavailable,
 }
@@ -182,6 +188,10 @@ impl Ingest {
 
     async fn keep(&self, packet: Authentic<'_>, reading: Vec<u8>) -> Receipt {
         let Authentic { device, protocol, nonce, digest } = packet;
+        // Not before: who replays what he recorded would use up the budget of the device.
+        if let Err(Exhausted { retry_after }) = self.uploads.take(device.id, Instant::now()) {
+            return Receipt::TooMany(retry_after);
+        }
         let acceptance = Acceptance {
             device: device.id,
             epoch: device.epoch,

@@ -87,6 +87,12 @@ impl Keyring {
         Ok(Some(known))
     }
 
+    /// Devices whose keys are in memory.
+    #[must_use]
+    pub fn cached(&self) -> usize {
+        self.cache().len()
+    }
+
     /// Drops what is cached about a device whose record has changed.
     pub fn forget(&self, id: &DeviceId) {
         let mut cache = self.cache();

@@ -14,6 +14,7 @@
 //! | `ecowatt` | the compatibility profile: uploads as EcoWatt's firmware builds them |
 //! | `registry` | which devices there are |
 //! | `firmware` | which releases are accepted, and what a device is offered |
+//! | `metrics` | what is counted for Prometheus |
 //! | `store` | durable state as use cases, each one transaction |
 //! | `http` | the edge: accept loop, TLS, routes |
 //! | `app`, `server` | all of it put together; listening and its orderly end |
@@ -39,6 +40,7 @@ pub mod key_file;
 pub mod keyring;
 pub mod limits;
 mod lru;
+pub mod metrics;
 pub mod registry;
 pub mod server;
 pub mod sessions;

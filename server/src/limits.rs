@@ -1,5 +1,7 @@
 //! A budget that refills with time: so many at once, so many per second.
 
+pub mod budgets;
+
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 

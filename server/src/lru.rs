@@ -48,6 +48,11 @@ impl<K: Clone + Eq + Hash, V: Clone> Lru<K, V> {
         self.entries.iter().map(|(key, (_, value))| (key, value))
     }
 
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Forgets `key`.
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let (last_use, value) = self.entries.remove(key)?;

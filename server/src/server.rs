@@ -3,7 +3,9 @@
 use crate::app::{App, OpenError};
 use crate::audit::kept::{KeptCheckpoint, KeptError};
 use crate::clock::SteadyClock;
-use crate::config::{self, Config, Limits};
+use crate::config::{self, Config};
+use crate::http::gate::Gate;
+use crate::http::listener::House;
 use crate::http::{self, TlsError, listener};
 use crate::key_age::KeyAgeError;
 use std::net::SocketAddr;
@@ -21,7 +23,7 @@ pub struct Server {
     tls: TlsAcceptor,
     app: App,
     kept: KeptCheckpoint,
-    limits: Limits,
+    metrics: Option<(TcpListener, SocketAddr)>,
     ecowatt: Option<Ecowatt>,
 }
 
@@ -44,14 +46,23 @@ impl Server {
         let kept = KeptCheckpoint::beside(&config.data);
         kept.resume(&*app.store, &app.audit_key).await?;
         app.key_ages.note(&config.keys).await?;
-        let unusable = |source| StartError::Bind { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(unusable)?;
-        let address = listener.local_addr().map_err(unusable)?;
+        let (listener, address) = bind(config.listen).await?;
         let ecowatt = match &config.ecowatt {
             Some(ecowatt) => Some(Ecowatt::bind(ecowatt, &tls).await?),
             None => None,
         };
-        Ok(Self { listener, address, tls, app, kept, limits: config.limits, ecowatt })
+        let metrics = match config.metrics.map(|metrics| metrics.listen) {
+            Some(address) if !address.ip().is_loopback() => return Err(StartError::MetricsExposed { address }),
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        Ok(Self { listener, address, tls, app, kept, metrics, ecowatt })
+    }
+
+    /// Where it serves its counters, if it does.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(_, address)| *address)
     }
 
     /// Where it listens; the port that the system chose if the configuration said 0.
@@ -75,19 +86,27 @@ impl Server {
             }
         };
         let app = Arc::new(self.app);
+        let counters = async {
+            match self.metrics {
+                Some((listener, _)) => http::metrics::serve(listener, Arc::clone(&app)).await,
+                None => std::future::pending().await,
+            }
+        };
         let (ending, mut ended) = watch::channel(false);
         let shutdown = async move {
             shutdown.await;
             // Fails only if nobody listens.
             let _ = ending.send(true);
         };
-        let (limits, other) = (self.limits, http::ecowatt::router(Arc::clone(&app)));
-        let ecowatt = async move {
+        let (limits, gate) = (app.limits, Arc::new(Gate::new(&app)));
+        let other = http::ecowatt::router(Arc::clone(&app));
+        let ecowatt = async {
             let Some(Ecowatt { listener, tls, .. }) = self.ecowatt else { return };
             let shutdown = async move { drop(ended.wait_for(|ended| *ended).await) };
-            listener::serve(listener, tls, other, limits, shutdown).await;
+            let house = House::with(other, &app, &gate, tls);
+            listener::serve(listener, house, limits, shutdown).await;
         };
-        let served = listener::serve(self.listener, Some(self.tls), http::router(Arc::clone(&app)), limits, shutdown);
+        let served = listener::serve(self.listener, House::whole(&app, &gate, self.tls), limits, shutdown);
         let served = async { tokio::join!(served, ecowatt) };
         let hourly = async {
             let mut steady = SteadyClock::started(&*app.clock);
@@ -107,6 +126,7 @@ impl Server {
         tokio::select! {
             _ = served => {}
             () = hourly => {}
+            () = counters => {}
         }
         renew().await;
     }
@@ -136,7 +156,7 @@ pub async fn run(config: &Config, ready: impl FnOnce(SocketAddr)) -> Result<(), 
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signal)?;
     let server = Server::bind(config).await?;
-    tracing::info!(address = %server.address(), "listening");
+    tracing::info!(address = %server.address(), metrics = ?server.metrics_address(), "listening");
     ready(server.address());
     server
         .run(async move {
@@ -147,6 +167,13 @@ pub async fn run(config: &Config, ready: impl FnOnce(SocketAddr)) -> Result<(), 
         })
         .await;
     Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let unusable = |source| StartError::Bind { address, source };
+    let listener = TcpListener::bind(address).await.map_err(unusable)?;
+    let address = listener.local_addr().map_err(unusable)?;
+    Ok((listener, address))
 }
 
 /// What a server process prints when it is ready: `{"listening":"127.0.0.1:8443"}`.
@@ -179,6 +206,12 @@ pub enum StartError {
         address: SocketAddr,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// Everybody on the network could read the counters.
+    #[error("[metrics] listen = \"{address}\" is not a loopback address: the counters are served without a token")]
+    MetricsExposed {
+        /// Which address.
+        address: SocketAddr,
     },
     /// The signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]

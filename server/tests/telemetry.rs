@@ -13,6 +13,7 @@ use product::device::Device;
 use product::{Authority, Product};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+const ROUNDS: u32 = 100;
 const REFUSED: &str = "{\"result\":\"refused\"}";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,14 +47,15 @@ async fn a_packet_is_stored_once_and_a_replay_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_sixty_four_copies_is_accepted() {
-    let product = Product::new();
+    let product = Product::with("\n[limits]\nuploads_per_device = { burst = 6400, per_second = 1000 }\n");
     let server = product.serve().await;
     let device = Device::enrolled(&product, server.address, "a").await;
     let mut clients = Vec::new();
+    let mut refused = 0;
     for _ in 0..64 {
         clients.push(product.connect(server.address).await);
     }
-    for round in 1..=20 {
+    for round in 1..=ROUNDS {
         let packet = device.packet(round);
         let copies: Vec<_> = clients
             .drain(..)
@@ -71,12 +73,18 @@ async fn one_of_sixty_four_copies_is_accepted() {
             clients.push(client);
             match status {
                 200 => accepted += 1,
-                other => assert_eq!(other, 409),
+                other => {
+                    assert_eq!(other, 409);
+                    refused += 1;
+                }
             }
         }
         assert_eq!(accepted, 1, "round {round}");
     }
-    assert_eq!(product.stored_nonces(server.address, "a").await.len(), 20);
+    eprintln!("{ROUNDS} rounds of 64 copies: {ROUNDS} accepted, {refused} refused");
+    assert_eq!(refused, 63 * ROUNDS);
+    let stored = product.stored_nonces(server.address, "a").await;
+    assert_eq!(stored, (1..=u64::from(ROUNDS)).rev().collect::<Vec<_>>());
     server.stop().await;
 }
 

@@ -11,12 +11,16 @@ use serde::Serialize;
 
 /// The answer to a packet.
 pub(super) fn receipt(receipt: Receipt) -> Response {
+    if let Receipt::TooMany(retry_after) = receipt {
+        return too_many(retry_after);
+    }
     let (status, answer) = match receipt {
         Receipt::Accepted(nonce) => (StatusCode::OK, Answer::Accepted(nonce)),
         Receipt::AlreadyStored => (StatusCode::CONFLICT, Answer::AlreadyStored),
         Receipt::OutOfOrder => (StatusCode::CONFLICT, Answer::Refused),
         Receipt::Malformed => (StatusCode::BAD_REQUEST, Answer::Refused),
         Receipt::Refused => (StatusCode::UNAUTHORIZED, Answer::Refused),
+        Receipt::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, Answer::Refused),
         Receipt::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Answer::Refused),
     };
     let mut out = [0; Answer::MAX_LEN];
@@ -31,13 +35,24 @@ pub(super) fn refused(status: StatusCode) -> Response {
     json(status, body)
 }
 
+/// A limit is reached: again after so many seconds.
+pub(super) fn too_many(retry_after: u32) -> Response {
+    let mut response = refused(StatusCode::TOO_MANY_REQUESTS);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after));
+    response
+}
+
 /// The body could not be read; the connection cannot be used further.
 pub(super) fn body_refused(why: BodyRefusal) -> Response {
-    let mut response = refused(match why {
+    closing(refused(match why {
         BodyRefusal::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
         BodyRefusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
         BodyRefusal::Broken => StatusCode::BAD_REQUEST,
-    });
+    }))
+}
+
+/// The last answer of its connection.
+pub(super) fn closing(mut response: Response) -> Response {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

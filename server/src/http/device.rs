@@ -3,12 +3,14 @@
 use super::answer;
 use super::body::{self, DEVICE_BODY};
 use crate::app::App;
+use crate::ingest::Receipt;
 use crate::keyring::KnownDevice;
+use crate::metrics::Limit;
 use crate::store::StatusRecord;
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use cotter_wire::api::SESSION_HEADER;
+use cotter_wire::api::{SESSION_HEADER, TELEMETRY};
 use cotter_wire::compact;
 use cotter_wire::ids::{DeviceId, ReleaseId, SecureVersion, UnixTime};
 use cotter_wire::session::{self, Hello};
@@ -17,12 +19,13 @@ use cotter_wire::version::Version;
 use hyper::StatusCode;
 use hyper::header::CONTENT_TYPE;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// POST: a packet.
 pub(super) async fn telemetry(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Response {
-    match read(&app, &id, request).await {
-        Ok((id, body)) => answer::receipt(app.ingest.receive(id, &body).await),
-        Err(refused) => refused,
+    match id.parse() {
+        Ok(id) => receive(&app, id, request).await,
+        Err(_) => answer::refused(StatusCode::UNAUTHORIZED),
     }
 }
 
@@ -37,10 +40,41 @@ pub(super) async fn compact_telemetry(
     if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case(compact::CONTENT_TYPE)) {
         return answer::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
-    match read(&app, &id, request).await {
-        Ok((id, body)) => answer::receipt(app.ingest.receive_compact(id, &body).await),
-        Err(refused) => refused,
+    let (id, body) = match read(&app, &id, request).await {
+        Ok(read) => read,
+        Err(refused) => return refused,
+    };
+    let begun = Instant::now();
+    received(&app, app.ingest.receive_compact(id, &body).await, begun)
+}
+
+/// The device whose packet this request brings, without asking the router: most requests by far are these.
+pub(super) fn brings_packet<B>(request: &hyper::Request<B>) -> Option<DeviceId> {
+    let (before, after) = TELEMETRY.split_once("{id}")?;
+    let uri = request.uri();
+    if request.method() != hyper::Method::POST || uri.query().is_some() {
+        return None;
     }
+    uri.path().strip_prefix(before)?.strip_suffix(after)?.parse().ok()
+}
+
+/// Takes a packet of the device `id` in.
+pub(super) async fn receive(app: &App, id: DeviceId, request: Request) -> Response {
+    let body = match read_body(app, id, request).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let begun = Instant::now();
+    received(app, app.ingest.receive(id, &body).await, begun)
+}
+
+/// Counts what became of a packet, and says it.
+fn received(app: &App, receipt: Receipt, begun: Instant) -> Response {
+    app.metrics.uploaded(receipt, begun.elapsed());
+    if matches!(receipt, Receipt::TooMany(_)) {
+        app.metrics.limited(Limit::Uploads);
+    }
+    answer::receipt(receipt)
 }
 
 /// POST: a hello.
@@ -134,13 +168,14 @@ pub(super) async fn status(State(app): State<Arc<App>>, Path(id): Path<String>, 
 /// The device that the path names, and the body.
 async fn read(app: &App, id: &str, request: Request) -> Result<(DeviceId, Bytes), Response> {
     let Ok(id) = id.parse::<DeviceId>() else { return Err(answer::refused(StatusCode::UNAUTHORIZED)) };
-    match body::read(request.into_body(), DEVICE_BODY, app.limits.body()).await {
-        Ok(body) => Ok((id, body)),
-        Err(why) => {
-            app.audit.stranger("body-refused", &id, &why);
-            Err(answer::body_refused(why))
-        }
-    }
+    Ok((id, read_body(app, id, request).await?))
+}
+
+async fn read_body(app: &App, id: DeviceId, request: Request) -> Result<Bytes, Response> {
+    body::read(request.into_body(), DEVICE_BODY, app.limits.body()).await.map_err(|why| {
+        app.audit.stranger("body-refused", &id, &why);
+        answer::body_refused(why)
+    })
 }
 
 /// As [`authenticated`], with the keys of the device.
@@ -179,7 +214,13 @@ async fn authenticated(app: &App, id: &str, request: Request) -> Result<(DeviceI
     let signed = session::Request { method: method.as_str(), path, body: &body };
     let header = header.as_ref().map(|header| header.as_bytes());
     match app.sessions.check(header, &id, &signed, UnixTime(app.clock.unix())) {
-        Ok(()) => Ok((id, body)),
+        Ok(()) => match app.requests.take(id, Instant::now()) {
+            Ok(()) => Ok((id, body)),
+            Err(exhausted) => {
+                app.metrics.limited(Limit::Device);
+                Err(answer::too_many(exhausted.retry_after))
+            }
+        },
         Err(why) => {
             app.audit.stranger("request-refused", &id, &why);
             Err(answer::refused(StatusCode::UNAUTHORIZED))
@@ -190,6 +231,25 @@ async fn authenticated(app: &App, id: &str, request: Request) -> Result<(DeviceI
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_packet_is_recognised_by_method_and_path_alone() {
+        let request = |method: &str, uri: &str| hyper::Request::builder().method(method).uri(uri).body(()).unwrap();
+        let found = brings_packet(&request("POST", "/v1/devices/solar-0001/telemetry"));
+        assert_eq!(found, Some("solar-0001".parse().unwrap()));
+        for (method, uri) in [
+            ("GET", "/v1/devices/a/telemetry"),
+            ("POST", "/v1/devices/a/telemetry?x"),
+            ("POST", "/v1/devices/a/telemetry/"),
+            ("POST", "/v1/devices//telemetry"),
+            ("POST", "/v1/devices/telemetry"),
+            ("POST", "/v1/devices/a%61/telemetry"),
+            ("POST", "/v1/devices/a/b/telemetry"),
+            ("POST", "/v1/devices/a/session"),
+        ] {
+            assert_eq!(brings_packet(&request(method, uri)), None, "{method} {uri}");
+        }
+    }
 
     #[test]
     fn a_query_has_one_spelling() {

@@ -5,14 +5,23 @@
 //! 3. HTTP/1.1 with bounded headers, a time for them, and no stalling (`stall`).
 //! 4. At shutdown: no new connection, running requests finish within their time.
 
+use super::device;
+use super::gate::Gate;
 use super::stall::StallLimit;
+use crate::app::App;
 use crate::config::Limits;
+use crate::limits::budgets::network;
+use crate::metrics::{Limit, Metrics};
 use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,14 +31,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-/// Without `tls` in plain HTTP. Serves `router` until `shutdown` resolves and the open connections have ended.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    router: Router,
-    limits: Limits,
-    shutdown: impl Future<Output = ()>,
-) {
+/// Serves `house` until `shutdown` resolves and the open connections have ended.
+pub(crate) async fn serve(listener: TcpListener, house: House, limits: Limits, shutdown: impl Future<Output = ()>) {
+    let metrics = Arc::clone(&house.metrics);
     let (closing, closed) = watch::channel(false);
     let seats = Arc::new(Seats::default());
     let mut connections = JoinSet::new();
@@ -43,10 +47,18 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                if let Some(seat) = Seats::take(&seats, peer.ip(), &limits) {
-                    let (tls, router, closed) = (tls.clone(), router.clone(), closed.clone());
+                let address = network(peer.ip());
+                let Some(seat) = Seats::take(&seats, address, &limits) else {
+                    metrics.limited(Limit::Connections);
+                    continue;
+                };
+                if house.gate.lets_connect(address) {
+                    let (house, closed) = (house.clone(), closed.clone());
+                    metrics.connections.inc();
+                    let metrics = Arc::clone(&metrics);
                     connections.spawn(async move {
-                        attend(stream, tls, router, limits, closed).await;
+                        attend(stream, address, house, limits, closed).await;
+                        metrics.connections.dec();
                         drop(seat);
                     });
                 }
@@ -68,18 +80,37 @@ pub(crate) async fn serve(
     }
 }
 
-async fn attend(
-    stream: TcpStream,
-    tls: Option<TlsAcceptor>,
+/// What is behind a listener.
+#[derive(Clone)]
+pub(crate) struct House {
     router: Router,
-    limits: Limits,
-    closed: watch::Receiver<bool>,
-) {
+    gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
+    // None: plain HTTP.
+    tls: Option<TlsAcceptor>,
+    // Where packets may come in, past the router.
+    packets: Option<Arc<App>>,
+}
+
+impl House {
+    /// All routes, over TLS.
+    pub(crate) fn whole(app: &Arc<App>, gate: &Arc<Gate>, tls: TlsAcceptor) -> Self {
+        let packets = Some(Arc::clone(app));
+        Self { packets, ..Self::with(super::router(Arc::clone(app)), app, gate, Some(tls)) }
+    }
+
+    /// These routes and no others; without `tls` in plain HTTP.
+    pub(crate) fn with(router: Router, app: &App, gate: &Arc<Gate>, tls: Option<TlsAcceptor>) -> Self {
+        Self { router, gate: Arc::clone(gate), metrics: Arc::clone(&app.metrics), tls, packets: None }
+    }
+}
+
+async fn attend(stream: TcpStream, address: IpAddr, house: House, limits: Limits, closed: watch::Receiver<bool>) {
     // Answers are small and each is waited for.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else { return converse(stream, router, limits, closed).await };
+    let Some(tls) = house.tls.clone() else { return converse(stream, address, house, limits, closed).await };
     match tokio::time::timeout(limits.handshake(), tls.accept(stream)).await {
-        Ok(Ok(stream)) => converse(stream, router, limits, closed).await,
+        Ok(Ok(stream)) => converse(stream, address, house, limits, closed).await,
         Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
         Err(_) => tracing::debug!("handshake took too long"),
     }
@@ -87,18 +118,36 @@ async fn attend(
 
 async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
-    router: Router,
+    address: IpAddr,
+    house: House,
     limits: Limits,
     mut closed: watch::Receiver<bool>,
 ) {
     let stream = StallLimit::new(stream, Duration::from_secs(limits.stall_seconds));
+    let House { router, gate, packets, .. } = house;
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let (packets, gate, router) = (packets.clone(), Arc::clone(&gate), router.clone());
+        async move {
+            if let Err(refused) = gate.enter(address, request.headers()) {
+                gate.leave(address, refused.status());
+                return Ok(refused);
+            }
+            let response = match (packets, device::brings_packet(&request)) {
+                (Some(app), Some(id)) => device::receive(&app, id, request.map(Body::new)).await,
+                _ => router.call(request).await?,
+            };
+            gate.leave(address, response.status());
+            Ok::<_, Infallible>(response)
+        }
+    });
     let mut connection = std::pin::pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_secs(limits.header_seconds))
             .max_headers(MOST_HEADERS)
             .max_buf_size(HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+            .serve_connection(TokioIo::new(stream), service)
     );
     // Ends also if the sender is gone, which is a shutdown too.
     let told_to_close = async move { closed.wait_for(|closed| *closed).await.is_ok() };
@@ -117,7 +166,13 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 /// Who holds how many connections.
 #[derive(Default)]
 struct Seats {
-    taken: Mutex<HashMap<IpAddr, usize>>,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    total: usize,
+    of_address: HashMap<IpAddr, usize>,
 }
 
 /// One connection; gives its place back when dropped.
@@ -129,12 +184,12 @@ struct Seat {
 impl Seats {
     fn take(seats: &Arc<Self>, address: IpAddr, limits: &Limits) -> Option<Seat> {
         let mut taken = seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let total: usize = taken.values().sum();
-        let of_address = taken.get(&address).copied().unwrap_or(0);
-        if total >= limits.connections || of_address >= limits.connections_per_address {
+        let of_address = taken.of_address.get(&address).copied().unwrap_or(0);
+        if taken.total >= limits.connections || of_address >= limits.connections_per_address {
             return None;
         }
-        taken.insert(address, of_address + 1);
+        taken.total += 1;
+        taken.of_address.insert(address, of_address + 1);
         Some(Seat { seats: Arc::clone(seats), address })
     }
 }
@@ -142,7 +197,8 @@ impl Seats {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut taken = self.seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut entry) = taken.entry(self.address) {
+        taken.total -= 1;
+        if let Entry::Occupied(mut entry) = taken.of_address.entry(self.address) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();
@@ -170,6 +226,6 @@ mod tests {
         assert!(Seats::take(&seats, two, &limits).is_none(), "three in all");
         drop(first);
         let _again = Seats::take(&seats, one, &limits).unwrap();
-        assert_eq!(seats.taken.lock().unwrap().len(), 2);
+        assert_eq!(seats.taken.lock().unwrap().of_address.len(), 2);
     }
 }

@@ -1,4 +1,7 @@
 //! A stream that fails when no byte moves for too long, whichever side stalls.
+//!
+//! Progress only raises a flag: the clock is looked at when it has run down, not with every byte. So a stall is
+//! noticed after the limit at the earliest and after twice that at the latest.
 
 use std::io;
 use std::pin::Pin;
@@ -11,23 +14,28 @@ use tokio::time::{Instant, Sleep};
 pub(super) struct StallLimit<S> {
     stream: S,
     limit: Duration,
+    moved: bool,
     deadline: Pin<Box<Sleep>>,
 }
 
 impl<S> StallLimit<S> {
     pub(super) fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, deadline: Box::pin(tokio::time::sleep(limit)) }
+        Self { stream, limit, moved: false, deadline: Box::pin(tokio::time::sleep(limit)) }
     }
 
     /// Passes on what the stream says; while it says nothing, watches the clock.
     fn watch<T>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match poll {
             Poll::Ready(outcome) => {
-                self.deadline.as_mut().reset(Instant::now() + self.limit);
+                self.moved = true;
                 Poll::Ready(outcome)
             }
             Poll::Pending => {
                 ready!(self.deadline.as_mut().poll(context));
+                while std::mem::take(&mut self.moved) {
+                    self.deadline.as_mut().reset(Instant::now() + self.limit);
+                    ready!(self.deadline.as_mut().poll(context));
+                }
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }

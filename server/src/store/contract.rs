@@ -1,5 +1,9 @@
 //! What every store must do, written against the trait. A back-end's tests call [`check_all`] and
-//! [`survives_reopening`] with a way to open it.
+//! [`survives_reopening`] with a way to open it, and [`keeps_its_word_through_any_schedule`].
+
+mod schedule;
+
+pub(super) use schedule::keeps_its_word_through_any_schedule;
 
 mod ecowatt;
 mod inventory;

@@ -1,22 +1,27 @@
 //! Group commit: one thread owns the write connection and commits many jobs with one flush.
 //!
-//! 1. Wait for a job; gather more until [`MOST_JOBS`] are there or [`LONGEST_WAIT`] has passed.
-//! 2. `BEGIN IMMEDIATE`; run each job in a savepoint of its own. A job that fails is rolled back alone. Then what all
-//!    of them need (a signature over the audit log).
+//! 1. Wait for a job; take what else is queued, up to [`MOST_JOBS`]. If there is company, wait [`COMPANY_WAIT`] for more:
+//!    asleep, because waking up for each job costs more than the job.
+//! 2. `BEGIN IMMEDIATE`; run each job in a savepoint of its own. A job that fails is rolled back alone. A job that
+//!    writes nothing before all of its questions are answered needs no savepoint: if its writing fails, the disk has
+//!    failed, and with it the transaction. Then what all of them need (a signature over the audit log).
 //! 3. `COMMIT` with `synchronous=FULL`: when it returns, the jobs are on the disk.
 //! 4. Only then answer. If the commit failed, nobody hears a success.
 
 use super::StoreError;
+use crate::metrics::Commits;
 use rusqlite::Connection;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Most jobs in one transaction.
 pub(super) const MOST_JOBS: usize = 512;
-/// How long a job may wait for company. Added to the latency of a lone job, so it is short.
-const LONGEST_WAIT: Duration = Duration::from_millis(1);
+/// How long jobs that are not alone wait for more.
+const COMPANY_WAIT: Duration = Duration::from_millis(1);
 /// Jobs that may queue before new ones are refused: bounds memory when the disk stalls.
 const QUEUE: usize = 4096;
 
@@ -24,16 +29,31 @@ const QUEUE: usize = 4096;
 pub(super) struct Writer {
     queue: Option<SyncSender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
+    commits: Commits,
+    failing: Arc<AtomicBool>,
 }
 
 impl Writer {
     /// Starts the thread that owns `connection`. `before_commit` is the last work of each transaction.
     pub(super) fn start(connection: Connection, before_commit: impl BeforeCommit) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
+        let commits = Commits::default();
+        let failing = Arc::new(AtomicBool::new(false));
+        let (counted, failed) = (commits.clone(), Arc::clone(&failing));
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || write_all(connection, &receiver, before_commit))?;
-        Ok(Self { queue: Some(sender), thread: Some(thread) })
+            .spawn(move || write_all(connection, &receiver, before_commit, &counted, &failed))?;
+        Ok(Self { queue: Some(sender), thread: Some(thread), commits, failing })
+    }
+
+    /// Whether the last transaction that changed something did not commit.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// What is counted.
+    pub(super) const fn commits(&self) -> &Commits {
+        &self.commits
     }
 
     /// Queues `work`; the receiver resolves after the transaction that held it.
@@ -42,10 +62,31 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        self.submit_as(Undo::Alone, work)
+    }
+
+    /// As [`Self::submit`], for work that fails only before its first change, or because the disk does: then the whole
+    /// transaction is undone. Without a savepoint it costs half.
+    pub(super) fn submit_checked<T, F>(&self, work: F) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.submit_as(Undo::WithAll, work)
+    }
+
+    fn submit_as<T, F>(&self, undo: Undo, work: F) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Task { work: Some(work), outcome: None, reply });
+        let job = Box::new(Task { work: Some(work), undo, outcome: None, reply });
         match self.queue.as_ref().map(|queue| queue.try_send(job)) {
-            Some(Ok(())) => Ok(answer),
+            Some(Ok(())) => {
+                self.commits.queued.inc();
+                Ok(answer)
+            }
             Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => Err(StoreError::Unavailable),
         }
     }
@@ -66,8 +107,19 @@ pub(super) trait BeforeCommit: FnMut(&Connection) -> Result<(), StoreError> + Se
 
 impl<F: FnMut(&Connection) -> Result<(), StoreError> + Send + 'static> BeforeCommit for F {}
 
+/// What is undone if a job fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Undo {
+    /// The job.
+    Alone,
+    /// The transaction.
+    WithAll,
+}
+
 /// A unit of work inside the shared transaction.
 trait Job: Send {
+    /// What is undone if it fails.
+    fn undo(&self) -> Undo;
     /// Runs the work and keeps its outcome; `true` if its changes are to be kept.
     fn run(&mut self, connection: &Connection) -> bool;
     /// Replaces the outcome, because its changes could not be kept.
@@ -78,6 +130,7 @@ trait Job: Send {
 
 struct Task<T, F> {
     work: Option<F>,
+    undo: Undo,
     outcome: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -87,6 +140,10 @@ where
     T: Send,
     F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
 {
+    fn undo(&self) -> Undo {
+        self.undo
+    }
+
     fn run(&mut self, connection: &Connection) -> bool {
         let outcome = self.work.take().map(|work| work(connection));
         let keep = matches!(outcome, Some(Ok(_)));
@@ -107,12 +164,34 @@ where
     }
 }
 
-fn write_all(connection: Connection, queue: &Receiver<Box<dyn Job>>, mut before_commit: impl BeforeCommit) {
+fn write_all(
+    connection: Connection,
+    queue: &Receiver<Box<dyn Job>>,
+    mut before_commit: impl BeforeCommit,
+    commits: &Commits,
+    failing: &AtomicBool,
+) {
     let mut batch: Vec<Box<dyn Job>> = Vec::with_capacity(MOST_JOBS);
+    let mut busy = false;
     while let Ok(first) = queue.recv() {
         batch.push(first);
-        gather(&mut batch, queue);
-        if let Err(error) = commit(&connection, &mut batch, &mut before_commit) {
+        batch.extend(queue.try_iter().take(MOST_JOBS - 1));
+        busy |= batch.len() > 1;
+        if busy && batch.len() < MOST_JOBS {
+            std::thread::sleep(COMPANY_WAIT);
+            batch.extend(queue.try_iter().take(MOST_JOBS - batch.len()));
+        }
+        busy = batch.len() > 1;
+        let jobs = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        commits.sizes.observe(f64::from(jobs));
+        commits.queued.dec_by(i64::from(jobs));
+        let before = connection.total_changes();
+        let committed = commit(&connection, &mut batch, &mut before_commit);
+        if committed.is_err() || connection.total_changes() != before {
+            failing.store(committed.is_err(), Ordering::Relaxed);
+        }
+        if let Err(error) = committed {
+            commits.failed.inc();
             tracing::error!(%error, jobs = batch.len(), "store: transaction failed");
             if !connection.is_autocommit() {
                 // Leaves no transaction open; if this fails too, the next BEGIN fails and refuses its jobs.
@@ -128,17 +207,6 @@ fn write_all(connection: Connection, queue: &Receiver<Box<dyn Job>>, mut before_
     }
 }
 
-/// Adds what is queued, and what comes within [`LONGEST_WAIT`].
-fn gather(batch: &mut Vec<Box<dyn Job>>, queue: &Receiver<Box<dyn Job>>) {
-    let until = Instant::now() + LONGEST_WAIT;
-    while batch.len() < MOST_JOBS {
-        match queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(job) => batch.push(job),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-        }
-    }
-}
-
 fn commit(
     connection: &Connection,
     batch: &mut [Box<dyn Job>],
@@ -146,11 +214,17 @@ fn commit(
 ) -> Result<(), StoreError> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     for job in batch.iter_mut() {
-        connection.prepare_cached("SAVEPOINT job")?.execute([])?;
-        if !job.run(connection) {
-            connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
+        match job.undo() {
+            Undo::Alone => {
+                connection.prepare_cached("SAVEPOINT job")?.execute([])?;
+                if !job.run(connection) {
+                    connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
+                }
+                connection.prepare_cached("RELEASE job")?.execute([])?;
+            }
+            Undo::WithAll if job.run(connection) => {}
+            Undo::WithAll => return Err(StoreError::NotCommitted),
         }
-        connection.prepare_cached("RELEASE job")?.execute([])?;
     }
     before_commit(connection)?;
     connection.prepare_cached("COMMIT")?.execute([])?;
@@ -199,6 +273,37 @@ mod tests {
         assert!(matches!(answer.blocking_recv().unwrap(), Err(StoreError::Sqlite(_))));
         let again = writer.submit(insert(10)).unwrap().blocking_recv().unwrap();
         assert_eq!(again.unwrap(), 1);
+    }
+
+    #[test]
+    fn a_failing_job_without_a_savepoint_takes_its_transaction_with_it_and_no_other() {
+        let writer = writer();
+        // The first runs alone; what is queued meanwhile is one transaction.
+        let (started, is_running) = sync_channel(1);
+        let (go_on, may_end) = sync_channel::<()>(1);
+        let first = writer
+            .submit(move |_| {
+                started.send(()).unwrap();
+                may_end.recv().unwrap();
+                Ok(())
+            })
+            .unwrap();
+        is_running.recv().unwrap();
+        let before = writer.submit(insert(1)).unwrap();
+        let failing = writer
+            .submit_checked(|connection| {
+                connection.execute("INSERT INTO mark VALUES (2)", [])?;
+                connection.execute("INSERT INTO mark VALUES (2)", [])?;
+                Ok(())
+            })
+            .unwrap();
+        go_on.send(()).unwrap();
+        first.blocking_recv().unwrap().unwrap();
+        assert!(matches!(before.blocking_recv().unwrap(), Err(StoreError::NotCommitted)));
+        assert!(matches!(failing.blocking_recv().unwrap(), Err(StoreError::Sqlite(_))));
+        for value in [1, 2] {
+            assert_eq!(writer.submit(insert(value)).unwrap().blocking_recv().unwrap().unwrap(), 1, "none was left");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 pub mod board;
 pub mod client;
 pub mod device;
+pub mod evil;
 pub mod release;
 
 use client::{Answer, Client};
@@ -117,7 +118,13 @@ impl Product {
 
     /// Starts the server binary.
     pub fn spawn(&self) -> Process {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cotter-server"))
+        self.spawn_after("true")
+    }
+
+    /// As [`Self::spawn`], after these words of a shell.
+    pub fn spawn_after(&self, words: &str) -> Process {
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("{words}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_cotter-server")])
             .args(["serve", "--config"])
             .arg(&self.config)
             .env("RUST_LOG", "error")

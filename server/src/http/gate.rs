@@ -1,0 +1,87 @@
+//! The gate: what an address may ask for, before anything expensive is done for it.
+//!
+//! | budget | what it spares |
+//! |---|---|
+//! | handshakes of an address | the server's signature, before TLS begins |
+//! | all requests | everything, when more come than can be served |
+//! | requests of an address | everything behind the headers |
+//! | refused requests of an address | the cryptography that strangers would have us do |
+//!
+//! What a device may ask for is limited where it is known to be that device (`ingest`, `device`): otherwise a stranger
+//! could use up the budget of somebody else.
+
+use super::answer;
+use crate::app::App;
+use crate::limits::Budget;
+use crate::limits::budgets::{Budgets, Exhausted};
+use crate::metrics::{Limit, Metrics};
+use axum::response::Response;
+use hyper::header::TRANSFER_ENCODING;
+use hyper::{HeaderMap, StatusCode};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One for the whole server.
+pub(crate) struct Gate {
+    handshakes: Budgets<IpAddr>,
+    requests: Budget,
+    of_address: Budgets<IpAddr>,
+    refusals: Budgets<IpAddr>,
+    metrics: Arc<Metrics>,
+}
+
+impl Gate {
+    pub(crate) fn new(app: &App) -> Self {
+        let (limits, metrics) = (app.limits, Arc::clone(&app.metrics));
+        Self {
+            handshakes: Budgets::new(limits.handshakes_per_address, MOST_ADDRESSES),
+            requests: Budget::new(limits.requests.burst, limits.requests.per_second),
+            of_address: Budgets::new(limits.requests_per_address, MOST_ADDRESSES),
+            refusals: Budgets::new(limits.refusals_per_address, MOST_ADDRESSES),
+            metrics,
+        }
+    }
+
+    /// Whether a connection may begin. There is no answer before TLS: who may not is cut off.
+    pub(super) fn lets_connect(&self, address: IpAddr) -> bool {
+        let allowed = self.handshakes.take(address, Instant::now()).is_ok();
+        if !allowed {
+            self.metrics.limited(Limit::Handshakes);
+        }
+        allowed
+    }
+
+    /// Lets a request pass, or says what to answer at once.
+    pub(super) fn enter(&self, address: IpAddr, headers: &HeaderMap) -> Result<(), Response> {
+        // Who sends a length and chunks is understood differently by different servers. Our clients know their lengths,
+        // so nobody needs chunks.
+        if headers.contains_key(TRANSFER_ENCODING) {
+            return Err(answer::closing(answer::refused(StatusCode::LENGTH_REQUIRED)));
+        }
+        let now = Instant::now();
+        let refuse = |limit, Exhausted { retry_after }| {
+            self.metrics.limited(limit);
+            answer::too_many(retry_after)
+        };
+        self.refusals.look(&address, now).map_err(|exhausted| refuse(Limit::Refusals, exhausted))?;
+        self.of_address.take(address, now).map_err(|exhausted| refuse(Limit::Address, exhausted))?;
+        match self.requests.take(now) {
+            Some(_) => Ok(()),
+            None => Err(refuse(Limit::All, Exhausted { retry_after: 1 })),
+        }
+    }
+
+    /// Counts an answer that a stranger could have provoked.
+    pub(super) fn leave(&self, address: IpAddr, status: StatusCode) {
+        let strange = status.is_client_error()
+            && !matches!(status, StatusCode::CONFLICT | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
+        if strange {
+            // Nothing left to take: the next request is refused.
+            let _ = self.refusals.take(address, Instant::now());
+        }
+    }
+}
+
+/// With budgets of their own; 5 MB for all of them.
+const MOST_ADDRESSES: usize = 1 << 15;
