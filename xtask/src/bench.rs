@@ -5,6 +5,9 @@
 //! | `packet` | a telemetry packet on the chip, in instructions |
 //! | `tools` | our processes beside the tools that they replace: the table |
 //! | `chip` | the virtual chip: boots, the serial line, rehearsals |
+//! | `ingest` | the server beside nginx and beside the reference |
+//! | `fota` | downloads, beside nginx |
+//! | `contest` | servers side by side, and the load generator |
 //! | `cases` | what that table compares, with its inputs |
 //! | `elf` | the input of the image builders |
 //! | `kernel` | AES-XTS beside OpenSSL's |
@@ -12,7 +15,10 @@
 
 mod cases;
 mod chip;
+mod contest;
 mod elf;
+mod fota;
+mod ingest;
 mod kernel;
 mod measure;
 mod packet;
@@ -39,6 +45,10 @@ enum Subject {
     Tools(tools::ToolsArguments),
     /// The virtual chip: a boot beside its cryptography alone, esptool over a pseudo-terminal, rehearsals on all cores
     Chip(chip::ChipArguments),
+    /// The server: uploads per second, latency, processor time and memory, beside nginx and the reference: some minutes
+    Ingest(ingest::IngestArguments),
+    /// A thousand devices that download at once, beside nginx: bytes per second, processor time, memory
+    Fota(fota::FotaArguments),
     /// Run one command and print what it took
     #[command(hide = true)]
     Run(measure::RunArguments),
@@ -56,6 +66,8 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
         Subject::Packet { json } => packet::run(*json),
         Subject::Tools(arguments) => tools::run(arguments),
         Subject::Chip(arguments) => chip::run(arguments),
+        Subject::Ingest(arguments) => ingest::run(arguments),
+        Subject::Fota(arguments) => fota::run(arguments),
         Subject::Run(arguments) => measure::run(arguments),
         Subject::Kernel => kernel::run(),
     }

@@ -67,6 +67,17 @@ fn softhsm() -> Result<String> {
     Ok(format!("SoftHSM {}", found.trim()))
 }
 
+/// Makes sure that `program` of a Debian package is there; installs it where we may.
+pub(crate) fn debian_package(program: &str, package: &str) -> Result<()> {
+    if Path::new(program).exists() {
+        return Ok(());
+    }
+    if !debian_root()? {
+        bail!("{program} is missing; on Debian: sudo apt-get install --no-install-recommends {package}");
+    }
+    apt_install(&[package])
+}
+
 /// In a container we are root and may add packages; elsewhere we say how.
 fn debian_root() -> Result<bool> {
     Ok(Path::new("/usr/bin/apt-get").exists() && output(Command::new("id").arg("-u"))?.trim() == "0")

@@ -147,7 +147,7 @@ fn missing_tool(task: &Task) -> Option<String> {
 
 /// The machine, and whether it had other things to do.
 #[derive(Debug, Serialize)]
-struct Machine {
+pub(super) struct Machine {
     processor: String,
     cores: usize,
     /// The kernel's one-minute average before anything was built.
@@ -157,7 +157,7 @@ struct Machine {
 }
 
 impl Machine {
-    fn now() -> Self {
+    pub(super) fn now() -> Self {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
         let processors = read("/proc/cpuinfo");
         let processor = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -176,6 +176,16 @@ impl Machine {
     /// True if the numbers are worth less for it.
     fn is_busy(&self) -> bool {
         self.load > 0.5
+    }
+}
+
+impl std::fmt::Display for Machine {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}, {} cores; {}", self.processor, self.cores, self.rustc)?;
+        if self.is_busy() {
+            write!(out, ". The machine was busy: load {} before the first build", self.load)?;
+        }
+        Ok(())
     }
 }
 
