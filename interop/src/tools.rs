@@ -75,6 +75,11 @@ impl Tools {
         self.script("python", arguments)
     }
 
+    /// `schemathesis ARGUMENTS`
+    pub fn schemathesis(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> ToolRun {
+        self.script("schemathesis", arguments)
+    }
+
     /// The system's `openssl ARGUMENTS`.
     pub fn openssl(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> ToolRun {
         ToolRun::of(Command::new("openssl").args(arguments), "install OpenSSL, on Debian `apt-get install openssl`")

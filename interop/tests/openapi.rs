@@ -1,0 +1,55 @@
+//! Schemathesis makes requests from the server's own OpenAPI document, right and wrong ones, as a stranger and as an
+//! administrator: every answer is one that the document names, and the server is never at fault.
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+use cotter_interop::{Generator, temp_dir, tools};
+use cotter_server::config::Config;
+use cotter_server::init::{InitOptions, init};
+use cotter_server::server::Server;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schemathesis_finds_no_answer_that_the_document_does_not_name() {
+    let (tools, home) = (tools(), temp_dir());
+    let path = |name: &str| home.path().join(name).display().to_string();
+    let options = InitOptions {
+        admin: "admin".parse().unwrap(),
+        listen: ([127, 0, 0, 1], 0).into(),
+        project: "app".into(),
+        manifest_keys: vec!["manifest.pem".into()],
+        manifest_required: 1,
+        secure_boot_digests: vec![[0; 32]],
+    };
+    let made = init(home.path(), &options).unwrap();
+    let key = path("server.key");
+    tools.openssl(["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", &path("ec.key")]).accepted();
+    tools.openssl(["pkcs8", "-topk8", "-nocrypt", "-in", &path("ec.key"), "-out", &key]).accepted();
+    tools.openssl(["pkey", "-in", &key, "-pubout", "-out", &path("manifest.pem")]).accepted();
+    let certificate = path("server.pem");
+    let request = ["req", "-x509", "-new", "-key", &key, "-days", "2", "-subj", "/CN=server", "-out", &certificate];
+    tools.openssl(request.into_iter().chain(["-addext", "subjectAltName=IP:127.0.0.1"])).accepted();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&key, private).unwrap();
+    let mut text = std::fs::read_to_string(&made.config).unwrap();
+    // All of it comes from one address, and most of it is refused.
+    text.push_str("\n[limits]\nrefusals_per_address = { burst = 1000000, per_second = 1000 }\n");
+    std::fs::write(&made.config, text).unwrap();
+
+    let server = Server::bind(&Config::read(&made.config).unwrap()).await.unwrap();
+    let document = format!("https://{}/openapi.json", server.address());
+    tokio::spawn(server.run(std::future::pending()));
+
+    let seed = Generator::seeded().next_u32().to_string();
+    let checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
+    for authorization in [None, Some(format!("Authorization: Bearer {}", *made.admin_token.reveal()))] {
+        let mut arguments = vec!["run", &document, "--tls-verify", &certificate, "--seed", &seed, "--checks", checks];
+        arguments.extend(["--max-time", "20", "--max-examples", "40", "--generation-database", "none", "--no-color"]);
+        if let Some(header) = &authorization {
+            arguments.extend(["--header", header]);
+        }
+        let said = tokio::task::block_in_place(|| tools.schemathesis(arguments).accepted());
+        println!(
+            "{}",
+            said.lines().rev().take(15).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
+        );
+    }
+}
