@@ -2,9 +2,9 @@
 //!
 //! | event | alert | begins at |
 //! |---|---|---|
-//! | `replay` | `replay-burst` | the 5th within ten minutes, of one device |
-//! | `packet-forged` | `mac-failures` | the 10th within ten minutes, for one device |
-//! | `nonce-jump` | `nonce-jump` | the first |
+//! | `replay`, `ecowatt-replay` | `replay-burst` | the 5th within ten minutes, of one device |
+//! | `packet-forged`, `ecowatt-forged` | `mac-failures` | the 10th within ten minutes, for one device |
+//! | `nonce-jump`, `ecowatt-nonce-jump` | `nonce-jump` | the first |
 //! | `protocol-downgrade` | `protocol-downgrade` | the first |
 //! | `device-rolled-back` | `rolled-back` | the first |
 //! | `key-due` | `key-age` | the first |
@@ -137,10 +137,13 @@ const fn rule(event: &'static str, alert: &'static str, threshold: u64) -> Rule 
     Rule { event, alert, threshold }
 }
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 10] = [
     rule("replay", "replay-burst", 5),
     rule("packet-forged", "mac-failures", 10),
     rule("nonce-jump", "nonce-jump", 1),
+    rule("ecowatt-replay", "replay-burst", 5),
+    rule("ecowatt-forged", "mac-failures", 10),
+    rule("ecowatt-nonce-jump", "nonce-jump", 1),
     rule("protocol-downgrade", "protocol-downgrade", 1),
     rule("device-rolled-back", "rolled-back", 1),
     rule("key-due", "key-age", 1),

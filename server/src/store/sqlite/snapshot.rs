@@ -34,6 +34,11 @@ pub fn check(path: &Path, mut each: impl FnMut(Use, &[u8], &[u8]) -> bool) -> Re
     let sealed = [
         (Use::DeviceRootKey, "sealed_root_key", "SELECT CAST(name AS BLOB), sealed_root_key FROM device"),
         (Use::ReleaseContentKey, "sealed_content_key", "SELECT id, sealed_content_key FROM firmware_release"),
+        (
+            Use::EcowattKey,
+            "sealed_key",
+            "SELECT CAST(name AS BLOB), sealed_key FROM ecowatt_device WHERE sealed_key IS NOT NULL",
+        ),
     ];
     for (usage, column, query) in sealed {
         let mut statement = connection.prepare(query)?;
