@@ -1,6 +1,8 @@
 //! `cotter fleet`: the devices that a server knows, and who may operate it.
 
 mod device;
+mod simulate;
+mod tag;
 mod token;
 mod watch;
 
@@ -35,21 +37,26 @@ enum Verb {
     Keys,
     MinimumProtocol(device::MinimumProtocol),
     Readings(device::Readings),
+    Simulate(simulate::Args),
+    #[command(subcommand)]
+    Tag(tag::Verb),
     #[command(subcommand)]
     Token(token::Verb),
 }
 
 pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
-    let mut server = args.server.open()?;
+    let server = &args.server;
     match &args.verb {
-        Verb::Alerts => watch::alerts(&mut server, format),
-        Verb::Device(args) => device::one(args, &mut server, format),
-        Verb::Devices(args) => device::many(args, &mut server, format),
-        Verb::Enrol(args) => device::enrol(args, &mut server, format),
-        Verb::History(args) => device::history(args, &mut server, format),
-        Verb::Keys => watch::keys(&mut server, format),
-        Verb::MinimumProtocol(args) => device::minimum_protocol(args, &mut server, format),
-        Verb::Readings(args) => device::readings(args, &mut server, format),
-        Verb::Token(verb) => token::run(verb, &mut server, format),
+        Verb::MinimumProtocol(args) => device::minimum_protocol(args, &mut server.open()?, format),
+        Verb::Alerts => watch::alerts(&mut server.open()?, format),
+        Verb::Keys => watch::keys(&mut server.open()?, format),
+        Verb::Device(args) => device::one(args, &mut server.open()?, format),
+        Verb::Devices(args) => device::many(args, &mut server.open()?, format),
+        Verb::Enrol(args) => device::enrol(args, &mut server.open()?, format),
+        Verb::History(args) => device::history(args, &mut server.open()?, format),
+        Verb::Readings(args) => device::readings(args, &mut server.open()?, format),
+        Verb::Simulate(args) => simulate::run(args, server, format),
+        Verb::Tag(verb) => tag::run(verb, &mut server.open()?, format),
+        Verb::Token(verb) => token::run(verb, &mut server.open()?, format),
     }
 }

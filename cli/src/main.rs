@@ -25,6 +25,7 @@ mod prompt;
 mod rehearse;
 mod release;
 mod remote;
+mod rollout;
 mod serve;
 mod signals;
 
@@ -72,6 +73,7 @@ enum Verb {
     Partition(partition::Args),
     Rehearse(rehearse::Args),
     Release(release::Args),
+    Rollout(rollout::Args),
     Serve(serve::Args),
 }
 
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         Verb::Partition(args) => partition::run(&args, format),
         Verb::Rehearse(args) => rehearse::run(&args, format),
         Verb::Release(args) => release::run(&args, format),
+        Verb::Rollout(args) => rollout::run(&args, format),
         Verb::Serve(args) => serve::run(&args),
     };
     match outcome {

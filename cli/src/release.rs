@@ -3,6 +3,8 @@
 mod offer;
 mod sign;
 
+pub(crate) use offer::find;
+
 use crate::output::Format;
 use crate::remote::Server;
 

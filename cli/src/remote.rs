@@ -14,6 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Write as _;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +75,20 @@ impl Server {
         let token =
             token.context(Help("--token-file FILE (or COTTER_TOKEN_FILE): what `cotter-server token add` prints"))?;
         Remote::new(address, ca, token)
+    }
+
+    /// The name that the server must prove, and where it listens.
+    pub(crate) fn endpoint(&self) -> anyhow::Result<(String, SocketAddr)> {
+        let address = self.server.clone().context("no server is named");
+        let Address { host, port } = address.context(Help("--server https://HOST[:PORT], or COTTER_SERVER"))?;
+        let found = (host.as_str(), port).to_socket_addrs().with_context(|| format!("cannot find {host}"))?.next();
+        Ok((host.clone(), found.with_context(|| format!("{host} has no address"))?))
+    }
+
+    /// The certificate that vouches for the server, as it is in its file.
+    pub(crate) fn ca(&self) -> anyhow::Result<Vec<u8>> {
+        let ca = self.ca.as_deref().context("no CA is named").context(Help("--ca FILE, or COTTER_CA"))?;
+        std::fs::read(ca).with_context(|| format!("cannot read {}", ca.display()))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::config::{self, Config, Limits};
 use crate::ecowatt::Ecowatt;
 use crate::firmware::artifact::Artifacts;
 use crate::firmware::{Firmware, Trust};
+use crate::http::artifact::Downloads;
 use crate::ingest::Ingest;
 use crate::key_age::KeyAges;
 use crate::key_file::{self, KeyFileError};
@@ -16,6 +17,7 @@ use crate::keyring::Keyring;
 use crate::limits::budgets::Budgets;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
+use crate::rollout::Rollouts;
 use crate::sessions::Sessions;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
@@ -40,6 +42,8 @@ pub(crate) struct App {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) registry: Registry,
     pub(crate) firmware: Arc<Firmware>,
+    pub(crate) rollouts: Rollouts,
+    pub(crate) downloads: Arc<Downloads>,
     pub(crate) ingest: Ingest,
     pub(crate) ecowatt: Ecowatt,
     pub(crate) ecowatt_allowed: bool,
@@ -107,8 +111,15 @@ impl App {
             Arc::clone(&clock),
             artifacts,
         ));
+        let rollouts = Rollouts {
+            store: Arc::clone(&store),
+            firmware: Arc::clone(&firmware),
+            audit: Arc::clone(&audit),
+            clock: Arc::clone(&clock),
+        };
         let limits = config.limits;
         let requests = Budgets::new(limits.requests_per_device, MOST_LIMITED);
+        let downloads = Arc::new(Downloads::new(limits.downloads, limits.downloads_per_device));
         Ok(Self {
             store,
             audit,
@@ -119,6 +130,8 @@ impl App {
             sessions,
             registry,
             firmware,
+            rollouts,
+            downloads,
             ingest,
             ecowatt,
             ecowatt_allowed: config.ecowatt.is_some(),

@@ -92,6 +92,10 @@ pub struct Limits {
     pub connections: usize,
     /// Connections at once from one address.
     pub connections_per_address: usize,
+    /// Downloads of whole artifacts at once.
+    pub downloads: usize,
+    /// Downloads of whole artifacts at once by one device.
+    pub downloads_per_device: usize,
     /// For the TLS handshake.
     pub handshake_seconds: u64,
     /// For all headers of a request, and between requests.
@@ -213,6 +217,8 @@ impl Default for Limits {
         Self {
             connections: 4096,
             connections_per_address: 1024,
+            downloads: 2048,
+            downloads_per_device: 2,
             handshake_seconds: 10,
             header_seconds: 30,
             body_seconds: 30,

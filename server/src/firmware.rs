@@ -1,6 +1,7 @@
 //! Firmware: which releases are accepted, and what a device is offered. The server checks signatures and makes none.
 
 pub mod artifact;
+pub mod fuses;
 pub mod image;
 pub mod upload;
 
@@ -10,11 +11,12 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::keyring::{Keyring, KnownDevice};
 use crate::lru::Lru;
+use crate::store::rollouts::Poll;
 use crate::store::{Published, ReleaseAdded, ReleaseRecord, Store, StoreError};
 use artifact::Artifacts;
 use cotter_formats::chip::Chip;
 use cotter_wire::content::{self, CHUNK, ContentKey, WrappedKey};
-use cotter_wire::ids::{ReleaseId, SecureVersion};
+use cotter_wire::ids::{DeviceId, ReleaseId, SecureVersion};
 use cotter_wire::manifest::{
     CLOCK_SKEW, Envelope, MAX_ENVELOPE, Manifest, ManifestError, VerifyPolicy, encode_envelope,
 };
@@ -32,8 +34,10 @@ pub struct Firmware {
     audit: Arc<Audit>,
     clock: Arc<dyn Clock>,
     artifacts: Artifacts,
-    // Published releases do not change any more.
-    published: Mutex<Lru<ReleaseId, (Chip, u32)>>,
+    // Who may fetch what, and how long it is. Forgotten whenever a rollout changes.
+    offered: Mutex<Lru<(DeviceId, ReleaseId), u32>>,
+    // How many tenths of an artifact a device has fetched, as noted in the store.
+    fetched: Mutex<Lru<(DeviceId, ReleaseId), u32>>,
     // One upload at a time: each holds an image in memory.
     uploading: tokio::sync::Semaphore,
 }
@@ -60,6 +64,15 @@ pub struct Accepted {
     pub already_there: bool,
 }
 
+/// What a device is told when it asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The envelope of what it is offered; `None` if there is nothing newer for it.
+    pub envelope: Option<Vec<u8>>,
+    /// It runs an older version than this one, which it had confirmed.
+    pub came_back_from: Option<Version>,
+}
+
 impl Firmware {
     /// Hands out what `artifacts` and `store` hold.
     #[must_use]
@@ -71,8 +84,9 @@ impl Firmware {
         clock: Arc<dyn Clock>,
         artifacts: Artifacts,
     ) -> Self {
-        let published = Mutex::new(Lru::new(64));
-        Self { trust, store, keyring, audit, clock, artifacts, published, uploading: tokio::sync::Semaphore::new(1) }
+        let (offered, fetched) = (Mutex::new(Lru::new(MOST_OFFERED)), Mutex::new(Lru::new(MOST_OFFERED)));
+        let uploading = tokio::sync::Semaphore::new(1);
+        Self { trust, store, keyring, audit, clock, artifacts, offered, fetched, uploading }
     }
 
     /// A place for one upload; `None` while another is under way. Take it before reading the body.
@@ -84,7 +98,7 @@ impl Firmware {
     /// 1. enough trusted keys have signed the manifest;
     /// 2. it is of this project and not expired;
     /// 3. length and SHA-256 are those of the image, and a trusted Secure Boot key has signed that;
-    /// 4. image and manifest agree about project, version and `secure_version`;
+    /// 4. image and manifest agree about project, version and `secure_version`, and the chip's eFuses can count so far;
     /// 5. it is newer than what is published;
     /// 6. then it is encrypted once, with the IV of the manifest, and stored, unpublished.
     ///
@@ -141,7 +155,12 @@ impl Firmware {
         }
     }
 
-    /// The envelope for a device that runs `version`, with the content key wrapped for it; `None` if nothing is newer.
+    /// Whoever may fetch what is looked up anew: a rollout has changed.
+    pub fn forget_offers(&self) {
+        *self.offered.lock().unwrap_or_else(PoisonError::into_inner) = Lru::new(MOST_OFFERED);
+    }
+
+    /// The envelope of what a rollout offers a device that runs `version`, with the content key wrapped for it.
     ///
     /// # Errors
     /// [`ReleaseRefusal`], all of them the server's own trouble.
@@ -150,14 +169,15 @@ impl Firmware {
         device: &KnownDevice,
         version: Version,
         secure_version: SecureVersion,
-    ) -> Result<Option<Vec<u8>>, ReleaseRefusal> {
-        let Some(newest) = self.store.newest_release(self.trust.project.clone(), device.chip).await? else {
-            return Ok(None);
-        };
-        let newer = newest.version > version && newest.secure_version >= secure_version;
-        if !newer || newest.expires <= self.clock.unix() {
-            return Ok(None);
+    ) -> Result<Offer, ReleaseRefusal> {
+        let (project, at) = (self.trust.project.clone(), self.clock.unix());
+        let poll = Poll { device: device.id, project, version, secure_version, at };
+        let polled = self.store.poll(poll).await?;
+        if polled.reported.decided {
+            self.forget_offers();
         }
+        let came_back_from = polled.reported.came_back_from;
+        let Some(newest) = polled.offer else { return Ok(Offer { envelope: None, came_back_from }) };
         let sealed = self.keyring.master().open(Use::ReleaseContentKey, &newest.id.0, &newest.sealed_content_key)?;
         let mut nonce = [0; 12];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| AtRestError::NoRandomness)?;
@@ -173,10 +193,58 @@ impl Firmware {
         let mut out = [0; MAX_ENVELOPE];
         let envelope = encode_envelope(stored.body(), stored.signatures(), Some(&wrapped), &mut out)
             .map_err(|_| ReleaseRefusal::EnvelopeTooLong)?;
-        Ok(Some(envelope.to_vec()))
+        Ok(Offer { envelope: Some(envelope.to_vec()), came_back_from })
     }
 
-    /// Chunk number `index` of a published release for this device's chip; `None` if there is no such chunk or release.
+    /// The length of the artifact of a release that this device is offered; `None` if it is offered no such release.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn size_for(&self, device: &DeviceId, release: ReleaseId) -> Result<Option<u32>, ReleaseRefusal> {
+        let known = self.offered.lock().unwrap_or_else(PoisonError::into_inner).touch(&(*device, release));
+        if known.is_some() {
+            return Ok(known);
+        }
+        let size = self.store.may_download(*device, release).await?;
+        if let Some(size) = size {
+            self.offered.lock().unwrap_or_else(PoisonError::into_inner).insert((*device, release), size);
+        }
+        Ok(size)
+    }
+
+    /// A piece of an artifact; blocks.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn piece(&self, release: ReleaseId, start: u64, length: u64) -> std::io::Result<Vec<u8>> {
+        self.artifacts.piece(release, start, length)
+    }
+
+    /// SHA-256 of the ciphertext of a release, 64 digits: what a download that goes on must still be of.
+    ///
+    /// # Errors
+    /// [`ReleaseRefusal::Artifact`].
+    pub async fn etag(self: &Arc<Self>, release: ReleaseId) -> Result<String, ReleaseRefusal> {
+        let this = Arc::clone(self);
+        let digest = tokio::task::spawn_blocking(move || this.artifacts.digest(release)).await;
+        // Its digits are those of any 32 bytes.
+        Ok(ReleaseId(digest.map_err(|_| ReleaseRefusal::Interrupted)??).to_string())
+    }
+
+    /// Notes, a tenth at a time, how far a device has come: not every piece is worth a transaction.
+    pub fn fetched(&self, device: &DeviceId, release: ReleaseId, bytes: u32, total: u32) {
+        let tenth = u64::from(bytes) * 10 / u64::from(total.max(1));
+        let tenth = u32::try_from(tenth).unwrap_or(10) + 1;
+        let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        if fetched.touch(&(*device, release)).is_none_or(|before| before < tenth) {
+            fetched.insert((*device, release), tenth);
+            drop(fetched);
+            // Queued by the call; see `Store` about dropping the future. The device does not wait for our notes.
+            drop(self.store.record_progress(*device, release, bytes, self.clock.unix()));
+        }
+    }
+
+    /// Chunk number `index` of a release that this device is offered; `None` if there is no such chunk or offer.
     ///
     /// # Errors
     /// [`ReleaseRefusal`], all of them the server's own trouble.
@@ -186,25 +254,15 @@ impl Firmware {
         release: ReleaseId,
         index: u32,
     ) -> Result<Option<Vec<u8>>, ReleaseRefusal> {
-        let known = self.published.lock().unwrap_or_else(PoisonError::into_inner).touch(&release);
-        let (chip, total) = match known {
-            Some(known) => known,
-            None => {
-                let Some(record) = self.store.release(release).await?.filter(|record| record.published_at.is_some())
-                else {
-                    return Ok(None);
-                };
-                let known = (record.chip, record.encrypted_size);
-                self.published.lock().unwrap_or_else(PoisonError::into_inner).insert(release, known);
-                known
-            }
-        };
-        if chip != device.chip {
-            return Ok(None);
-        }
+        let Some(total) = self.size_for(&device.id, release).await? else { return Ok(None) };
         let this = Arc::clone(self);
         let chunk = tokio::task::spawn_blocking(move || this.artifacts.chunk(release, index, CHUNK, total)).await;
-        Ok(chunk.map_err(|_| ReleaseRefusal::Interrupted)??)
+        let chunk = chunk.map_err(|_| ReleaseRefusal::Interrupted)??;
+        if let Some(chunk) = &chunk {
+            let bytes = u64::from(index) * CHUNK as u64 + chunk.len() as u64;
+            self.fetched(&device.id, release, u32::try_from(bytes).unwrap_or(total), total);
+        }
+        Ok(chunk)
     }
 
     /// Steps 1 to 4 of [`Self::accept`].
@@ -235,6 +293,14 @@ impl Firmware {
         }
         let facts = image::check(upload.image, manifest.chip, &self.trust.secure_boot_digests)?;
         agree(manifest, &facts)?;
+        let steps = fuses::steps(manifest.chip);
+        if manifest.secure_version.0 > steps {
+            return Err(ReleaseRefusal::BeyondFuses {
+                secure_version: manifest.secure_version,
+                chip: manifest.chip,
+                steps,
+            });
+        }
 
         let id = verified.release();
         let key = upload.content_key.expose();
@@ -253,6 +319,9 @@ impl Firmware {
         Ok((record, manifest.iv))
     }
 }
+
+/// Downloads that are remembered; about 150 bytes each.
+const MOST_OFFERED: usize = 1 << 14;
 
 fn agree(manifest: &Manifest, facts: &ImageFacts) -> Result<(), ReleaseRefusal> {
     let field = if manifest.project.as_str() != facts.project {
@@ -308,6 +377,16 @@ pub enum ReleaseRefusal {
         /// About what.
         field: &'static str,
     },
+    /// The chip can never burn that.
+    #[error("release: secure_version {secure_version}, but the eFuses of the {chip} count to {steps}", chip = chip.name())]
+    BeyondFuses {
+        /// Of the release.
+        secure_version: SecureVersion,
+        /// Which chip.
+        chip: Chip,
+        /// Steps that it has.
+        steps: u32,
+    },
     /// Same version, other content.
     #[error("release: version {version} exists with other content")]
     VersionTaken {
@@ -359,6 +438,7 @@ impl ReleaseRefusal {
             Self::Image(ImageRefusal::Signature(_) | ImageRefusal::SignaturePlace { .. }) => "image-signature",
             Self::Image(_) => "image-malformed",
             Self::Disagree { .. } => "release-disagrees-with-image",
+            Self::BeyondFuses { .. } => "release-secure-version-beyond-fuses",
             Self::VersionTaken { .. } => "release-version-taken",
             Self::NotNewer { .. } => "release-not-newer",
             Self::UnknownRelease => "release-unknown",

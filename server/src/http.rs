@@ -2,6 +2,7 @@
 
 mod admin;
 mod answer;
+pub(crate) mod artifact;
 mod body;
 mod device;
 pub(crate) mod ecowatt;
@@ -10,6 +11,8 @@ mod inventory;
 pub(crate) mod listener;
 pub(crate) mod metrics;
 mod protocol;
+mod range;
+mod rollout;
 mod stall;
 pub(crate) mod tls;
 mod token;
@@ -23,7 +26,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use cotter_wire::api;
 use hyper::StatusCode;
 use std::sync::Arc;
@@ -37,6 +40,9 @@ fn router(app: Arc<App>) -> Router {
         .route(api::ADMIN_READINGS, get(admin::readings))
         .route(api::ADMIN_RELEASES, get(inventory::releases))
         .route(RELEASE, get(inventory::release))
+        .route(ROLLOUTS, get(rollout::list))
+        .route(ROLLOUT, get(rollout::show))
+        .route(ROLLOUT_DEVICES, get(rollout::devices))
         .route(ADMIN_HISTORY, get(admin::history))
         .route(ECOWATT, get(ecowatt::list))
         .route(ECOWATT_READINGS, get(ecowatt::readings))
@@ -50,10 +56,13 @@ fn router(app: Arc<App>) -> Router {
         .route(ECOWATT, post(ecowatt::add))
         .route(ECOWATT_DEVICE, delete(ecowatt::remove))
         .route(api::ADMIN_MINIMUM_PROTOCOL, post(protocol::raise_minimum))
+        .route(TAG, put(rollout::tag).delete(rollout::untag))
         .route_layer(guard(Permission::Devices));
     let releases = Router::new()
         .route(api::ADMIN_RELEASES, post(admin::release))
         .route(api::ADMIN_PUBLISH, post(admin::publish))
+        .route(ROLLOUTS, post(rollout::create))
+        .route(ROLLOUT_ACT, post(rollout::act))
         .route_layer(guard(Permission::Releases));
     let tokens = Router::new()
         .route(TOKENS, get(token::list).post(token::add))
@@ -65,6 +74,7 @@ fn router(app: Arc<App>) -> Router {
         .route(api::SESSION, post(device::session))
         .route(api::UPDATE, get(device::update))
         .route(api::CHUNK, get(device::chunk))
+        .route(api::ARTIFACT, get(artifact::artifact))
         .route(api::STATUS, post(device::status))
         .merge(read)
         .merge(devices)
@@ -81,6 +91,21 @@ const DEVICE: &str = "/admin/v1/devices/{id}";
 
 /// GET: one release.
 const RELEASE: &str = "/admin/v1/releases/{release}";
+
+/// PUT, DELETE: a tag on a device.
+const TAG: &str = "/admin/v1/devices/{id}/tags/{tag}";
+
+/// GET: rollouts. POST: a new one.
+const ROLLOUTS: &str = "/admin/v1/rollouts";
+
+/// GET: one rollout.
+const ROLLOUT: &str = "/admin/v1/rollouts/{rollout}";
+
+/// GET: the devices that were offered it.
+const ROLLOUT_DEVICES: &str = "/admin/v1/rollouts/{rollout}/devices";
+
+/// POST: start, pause, resume, abort, advance, retry.
+const ROLLOUT_ACT: &str = "/admin/v1/rollouts/{rollout}/{act}";
 
 /// GET: what a device has said about updates.
 const ADMIN_HISTORY: &str = "/admin/v1/devices/{id}/history";

@@ -15,6 +15,7 @@
 //! | `registry` | which devices there are |
 //! | `firmware` | which releases are accepted, and what a device is offered |
 //! | `metrics` | what is counted for Prometheus |
+//! | `rollout` | who is offered a release when, and when that goes on or stops by itself |
 //! | `store` | durable state as use cases, each one transaction |
 //! | `http` | the edge: accept loop, TLS, routes |
 //! | `app`, `server` | all of it put together; listening and its orderly end |
@@ -42,6 +43,7 @@ pub mod limits;
 mod lru;
 pub mod metrics;
 pub mod registry;
+pub mod rollout;
 pub mod server;
 pub mod sessions;
 pub mod store;

@@ -7,6 +7,7 @@ pub mod ecowatt;
 pub mod inventory;
 pub mod keys;
 pub mod protocol;
+pub mod rollouts;
 pub mod sqlite;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ use ecowatt::EcowattDevices;
 use inventory::Inventory;
 use keys::KeysInUse;
 use protocol::Protocols;
+use rollouts::{Reported, Rollouts};
 use std::future::Future;
 use std::pin::Pin;
 
@@ -36,7 +38,7 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 ///
 /// A writing method queues its work when it is called: dropping the future does not take it back, so a client that
 /// hangs up leaves the work done or not begun, never half done.
-pub trait Store: EcowattDevices + Inventory + KeysInUse + Protocols + Send + Sync + 'static {
+pub trait Store: EcowattDevices + Inventory + KeysInUse + Protocols + Rollouts + Send + Sync + 'static {
     /// Advances the nonce of a device and stores its reading, both or neither.
     /// Called after the packet's MAC has been verified: the store decides about order, not about authenticity.
     fn accept_once(&self, acceptance: Acceptance) -> Pending<'_, Verdict>;
@@ -53,7 +55,8 @@ pub trait Store: EcowattDevices + Inventory + KeysInUse + Protocols + Send + Syn
     /// Adds a release that has passed every check. It is not offered before it is published.
     fn add_release(&self, release: ReleaseRecord, note: AuditEntry) -> Pending<'_, ReleaseAdded>;
 
-    /// Makes a release the newest one of its project and chip; refuses one that is not newer than what is published.
+    /// Makes a release the newest one of its project and chip, and rolls it out to everybody at once; refuses one that is
+    /// not newer than what is published.
     fn publish_release(&self, id: ReleaseId, at: u64, note: AuditEntry) -> Pending<'_, Published>;
 
     /// One release, published or not.
@@ -62,8 +65,9 @@ pub trait Store: EcowattDevices + Inventory + KeysInUse + Protocols + Send + Syn
     /// The newest published release for this project and chip.
     fn newest_release(&self, project: String, chip: Chip) -> Pending<'_, Option<ReleaseRecord>>;
 
-    /// Appends what a device said about an update.
-    fn record_status(&self, status: StatusRecord) -> Pending<'_, ()>;
+    /// Appends what a device said about an update, and does what follows from it for the rollout that it is about. Of each
+    /// device, the last 256 reports are kept.
+    fn record_status(&self, status: StatusRecord) -> Pending<'_, Reported>;
 
     /// What a device has said about updates, newest first, at most `limit`.
     fn status_history(&self, id: DeviceId, limit: usize) -> Pending<'_, Vec<StatusRecord>>;

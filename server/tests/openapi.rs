@@ -111,7 +111,10 @@ async fn every_described_route_answers_as_it_says_and_takes_no_other_method() {
             .replace("{id}", "nobody")
             .replace("{release}", &"ab".repeat(32))
             .replace("{chunk}", "0")
-            .replace("{name}", "nobody");
+            .replace("{name}", "nobody")
+            .replace("{rollout}", "1")
+            .replace("{act}", "start")
+            .replace("{tag}", "beta");
         let concrete: String = concrete
             .split('/')
             .map(|part| if part.starts_with('{') { "1" } else { part })

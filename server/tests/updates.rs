@@ -183,6 +183,54 @@ async fn refuses_what_is_not_signed_as_the_fleet_trusts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_two_keys_must_sign_one_of_them_twice_is_not_enough() {
+    let product = Product::new();
+    other_manifest_signer().write_public(&product.directory.path().join("other.pem"));
+    let config = std::fs::read_to_string(&product.config).unwrap();
+    let config = config.replace("[\"manifest.pem\"]", "[\"manifest.pem\", \"other.pem\"]");
+    let config = config.replace("manifest_required = 1", "manifest_required = 2");
+    std::fs::write(&product.config, config).unwrap();
+    let server = product.serve().await;
+    let image = release::signed_image("1.1.0", secure_boot_signer());
+    let manifest = release::manifest(&image);
+    let (one, other) = (manifest_signer(), other_manifest_signer());
+    for (signers, expected) in [
+        (&[][..], "manifest-unsigned"),
+        (&[one], "manifest-untrusted"),
+        (&[other], "manifest-untrusted"),
+        (&[one, one], "manifest-duplicate-signature"),
+    ] {
+        let answer = upload(&product, &server, release::upload(&release::envelope(&manifest, signers), &image)).await;
+        assert_eq!(reason(&answer), (422, expected.into()), "{} signatures", signers.len());
+    }
+    let both = release::envelope(&manifest, &[one, other]);
+    assert_eq!(upload(&product, &server, release::upload(&both, &image)).await.status, 201);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refuses_a_release_that_the_chips_efuses_cannot_count_to() {
+    let product = Product::new();
+    let server = product.serve().await;
+    let body = |secure_version| {
+        let image = release::image_with_secure_version("1.1.0", secure_version);
+        let image = release::signed(&image, secure_boot_signer());
+        release::upload(&release::envelope(&release::manifest(&image), &[manifest_signer()]), &image)
+    };
+    for beyond in [17, 32, u32::MAX] {
+        let answer = upload(&product, &server, body(beyond)).await;
+        assert_eq!(reason(&answer), (422, "release-secure-version-beyond-fuses".into()), "{beyond}");
+    }
+    let answer = upload(&product, &server, body(16)).await;
+    assert_eq!(answer.status, 201, "{:?}", answer.is());
+    let path = format!("/admin/v1/releases/{}", answer.json()["release"].as_str().unwrap());
+    let shown = product.admin(server.address, "GET", &path, Vec::new()).await.json();
+    let budget = ["secure_version_steps", "secure_version_uses", "secure_version_left"].map(|name| &shown[name]);
+    assert_eq!(budget, [16, 16, 0]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refuses_a_downgrade_and_a_second_content_for_one_version() {
     let product = Product::new();
     let server = product.serve().await;

@@ -96,6 +96,7 @@ pub struct Firmware<'a> {
     started: Instant,
     random: HostRandom,
     chunks: u32,
+    trouble: Option<NetError>,
 }
 
 /// What came of one packet.
@@ -150,6 +151,7 @@ impl<'a> Firmware<'a> {
             started: Instant::now(),
             random: HostRandom::default(),
             chunks: 0,
+            trouble: None,
         })
     }
 
@@ -163,6 +165,12 @@ impl<'a> Firmware<'a> {
     #[must_use]
     pub const fn refusal(&self) -> Option<&Refusal> {
         self.updater.refusal()
+    }
+
+    /// What was wrong with the network when the updater gave up last, since the boot.
+    #[must_use]
+    pub const fn trouble(&self) -> Option<&NetError> {
+        self.trouble.as_ref()
     }
 
     /// How many chunks were downloaded since the boot.
@@ -265,7 +273,14 @@ impl<'a> Firmware<'a> {
                     self.step(Event::Chunk { index: *index, bytes: &mut body, now })?
                 }
                 (Ok(Reply { status: 200 | 204, .. }), _, Request::Status(_)) => self.step(Event::Reported)?,
-                (Err(FirmwareError::Net(_)), ..) | (Ok(_), ..) => self.step(Event::ConnectionLost)?,
+                (Err(FirmwareError::Net(error)), ..) => {
+                    self.trouble = Some(error);
+                    self.step(Event::ConnectionLost)?
+                }
+                (Ok(Reply { status, .. }), ..) => {
+                    self.trouble = Some(NetError::Status { status });
+                    self.step(Event::ConnectionLost)?
+                }
                 (Err(error), ..) => return Err(error),
             };
         }

@@ -54,6 +54,7 @@ pub struct Client {
     address: SocketAddr,
     connection: Option<SendRequest<Full<Bytes>>>,
     tap: Option<Tap>,
+    patience: Duration,
 }
 
 impl Client {
@@ -77,6 +78,7 @@ impl Client {
             address,
             connection: None,
             tap: None,
+            patience: PATIENCE,
         })
     }
 
@@ -84,6 +86,11 @@ impl Client {
     pub fn redirect(&mut self, address: SocketAddr) {
         self.address = address;
         self.connection = None;
+    }
+
+    /// How long to wait for one whole answer, 15 seconds unless said otherwise.
+    pub const fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Installs or removes the [`Tap`].
@@ -111,7 +118,7 @@ impl Client {
     }
 
     async fn exchange(&mut self, ask: &Ask) -> Result<Reply, NetError> {
-        let outcome = timeout(PATIENCE, self.exchange_unbounded(ask)).await.unwrap_or(Err(NetError::Timeout));
+        let outcome = timeout(self.patience, self.exchange_unbounded(ask)).await.unwrap_or(Err(NetError::Timeout));
         if outcome.is_err() {
             self.connection = None;
         }
@@ -194,9 +201,15 @@ pub enum NetError {
     /// The answer is larger than a device can hold, or broke off.
     #[error("the answer is larger than {MAX_REPLY} bytes or broke off")]
     TooLarge,
-    /// Nothing within 15 seconds.
-    #[error("no answer within {} s", PATIENCE.as_secs())]
+    /// Not a whole answer in time.
+    #[error("no whole answer in time")]
     Timeout,
+    /// An answer of a kind that was not asked for: an error, a redirection (which is not followed), a part of a file.
+    #[error("the server answered with status {status}")]
+    Status {
+        /// HTTP status.
+        status: u16,
+    },
 }
 
 fn certificate_reason(reason: &rustls::CertificateError) -> &'static str {

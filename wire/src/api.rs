@@ -7,6 +7,7 @@
 //! | POST `/v1/devices/{id}/session` | a hello | a welcome |
 //! | GET `/v1/devices/{id}/update?version=&secure_version=` | | 200 manifest envelope, 204 nothing newer |
 //! | GET `/v1/devices/{id}/releases/{release}/chunks/{chunk}` | | 200 octets |
+//! | GET `/v1/devices/{id}/releases/{release}/artifact` | | 206 octets |
 //! | POST `/v1/devices/{id}/status` | a status | 204 |
 //!
 //! All but the first three carry a [`SESSION_HEADER`]. A path has one spelling: nothing in it ever needs escaping.
@@ -28,6 +29,8 @@ pub const SESSION: &str = "/v1/devices/{id}/session";
 pub const UPDATE: &str = "/v1/devices/{id}/update";
 /// Router template of [`chunk`].
 pub const CHUNK: &str = "/v1/devices/{id}/releases/{release}/chunks/{chunk}";
+/// Router template of [`artifact`].
+pub const ARTIFACT: &str = "/v1/devices/{id}/releases/{release}/artifact";
 /// Router template of [`status`].
 pub const STATUS: &str = "/v1/devices/{id}/status";
 /// POST: enrolment of a device, by the factory.
@@ -82,6 +85,14 @@ pub fn chunk(device: &DeviceId, release: &ReleaseId, chunk: u32) -> Path {
     path
 }
 
+/// Where a device gets all of a release's ciphertext, or a range of it.
+#[must_use]
+pub fn artifact(device: &DeviceId, release: &ReleaseId) -> Path {
+    let mut digits = [0; 64];
+    let release = hex::encode(&release.0, &mut digits).unwrap_or_default();
+    join(&["/v1/devices/", device.as_str(), "/releases/", release, "/artifact"])
+}
+
 /// Where a device says how an update ended.
 #[must_use]
 pub fn status(device: &DeviceId) -> Path {
@@ -124,6 +135,7 @@ mod tests {
         let values = [("{id}", id.to_string()), ("{release}", release.to_string()), ("{chunk}", u32::MAX.to_string())];
         assert_eq!(chunk(&id, &release, u32::MAX).as_str(), fill(CHUNK, &values));
         assert!(chunk(&id, &release, u32::MAX).len() <= 136);
+        assert_eq!(artifact(&id, &release).as_str(), fill(ARTIFACT, &values));
     }
 
     #[test]

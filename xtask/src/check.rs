@@ -3,6 +3,7 @@
 //! Licences, sources and advisories are what cargo-deny checks, done from `cargo metadata` so that a bare Rust toolchain
 //! is enough. The advisories are a committed snapshot (`cargo xtask advisories` renews it).
 
+mod claims;
 mod files;
 mod floors;
 mod licence;
@@ -54,6 +55,10 @@ pub(crate) fn run() -> Result<()> {
         }
         Err(error) => rule("packages", &mut || bail!("{error:#}")),
     }
+    rule("claims", &mut || {
+        let (count, problems) = claims::problems()?;
+        Ok(Report::new(format!("{count} tests that documents name are there"), problems))
+    });
     let mut warnings = Vec::new();
     rule("files", &mut || {
         let findings = files::findings()?;

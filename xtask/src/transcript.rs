@@ -1,8 +1,10 @@
-//! The guides whose commands are run: in `docs/provisioning.md`, each line that begins with `$ ` in a block named `console`
-//! is a command, and what follows it is what it prints.
+//! The guides whose commands are run: in each of [`GUIDES`], a line that begins with `$ ` in a block named `console` is a
+//! command, and what follows it is what it prints.
 //!
-//! All run in one directory, with the tools, `cotter` and the vectors (`$VECTORS`) at hand. A command that ends with ` &` goes
-//! on beside the others until `kill %1`; what it prints first is shown. Times and rates become an ellipsis.
+//! All commands of a guide run in one directory, with the tools, `cotter`, `cotter-server`, the vectors (`$VECTORS`) and the
+//! firmware (`$FIRMWARE`) at hand. What is exported holds for the commands behind it. A command that ends with ` &` goes on
+//! beside the others until `kill %1`; what it prints first is shown, and is in the file `beside`. Times and rates become an
+//! ellipsis, in some guides also what is random.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -25,13 +27,20 @@ pub(crate) fn run(arguments: &TranscriptArguments) -> Result<()> {
         println!("{}", check()?);
         return Ok(());
     }
-    let (path, _, now) = renewed()?;
-    std::fs::write(&path, now).with_context(|| format!("cannot write {}", path.display()))
+    for guide in &GUIDES {
+        let (path, _, now) = renewed(guide)?;
+        std::fs::write(&path, now).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }
 
-/// Fails if the guide does not say what the commands print.
+/// Fails if a guide does not say what its commands print.
 pub(crate) fn check() -> Result<String> {
-    let (path, before, now) = renewed()?;
+    Ok(GUIDES.iter().map(check_one).collect::<Result<Vec<_>>>()?.join("; "))
+}
+
+fn check_one(guide: &Guide) -> Result<String> {
+    let (path, before, now) = renewed(guide)?;
     for (number, (said, found)) in before.lines().zip(now.lines()).enumerate() {
         if said != found {
             bail!(
@@ -45,20 +54,20 @@ pub(crate) fn check() -> Result<String> {
         bail!("{}: one has more lines than the other\nhelp: cargo xtask transcript", path.display());
     }
     let commands = now.lines().filter(|line| line.starts_with(PROMPT)).count();
-    Ok(format!("{GUIDE}: {commands} commands print what it says"))
+    Ok(format!("{}: {commands} commands print what it says", guide.path))
 }
 
 /// The guide as it is, and with what its commands print now.
-fn renewed() -> Result<(PathBuf, String, String)> {
-    run_command(cargo().args(["build", "--package", "cotter", "--locked", "--quiet"]))?;
-    let path = root().join(GUIDE);
+fn renewed(guide: &Guide) -> Result<(PathBuf, String, String)> {
+    run_command(cargo().args(["build", "--package", "cotter", "--package", "cotter-server", "--locked", "--quiet"]))?;
+    let path = root().join(guide.path);
     let before = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let directory = root().join("target/transcript");
     if directory.exists() {
         std::fs::remove_dir_all(&directory)?;
     }
     std::fs::create_dir_all(&directory)?;
-    let mut desk = Desk { directory, beside: None };
+    let mut desk = Desk { directory, exports: String::new(), is_random: guide.is_random, beside: None };
     let mut now = String::new();
     let mut is_console = false;
     for line in before.lines() {
@@ -80,6 +89,10 @@ fn renewed() -> Result<(PathBuf, String, String)> {
 /// Where the commands run.
 struct Desk {
     directory: PathBuf,
+    /// Commands that are run before each other one.
+    exports: String,
+    /// What is random is left out.
+    is_random: bool,
     /// The one that ended with ` &`.
     beside: Option<(Child, BufReader<ChildStdout>)>,
 }
@@ -93,8 +106,11 @@ impl Desk {
         if let Some(command) = command.strip_suffix(" &") {
             return self.start(command);
         }
+        if command.starts_with("export ") {
+            self.exports.push_str(&format!("{command}; "));
+        }
         let output = self.shell(&format!("{{ {command}; }} 2>&1")).stdin(Stdio::null()).output()?;
-        let mut text = tidy(&String::from_utf8_lossy(&output.stdout));
+        let mut text = self.tidy(&String::from_utf8_lossy(&output.stdout));
         match output.status.code() {
             Some(0) => {}
             Some(code) => text.push_str(&format!("(exit status {code})\n")),
@@ -109,13 +125,20 @@ impl Desk {
         let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let mut output = BufReader::new(child.stdout.take().context("no output")?);
         let mut text = String::new();
-        for _ in 0..BESIDE_LINES {
+        let lines = if command.starts_with("cotter serve ") { 1 } else { BESIDE_LINES };
+        for _ in 0..lines {
             if output.read_line(&mut text)? == 0 {
                 bail!("it has ended: {}", child.wait()?);
             }
         }
         self.beside = Some((child, output));
-        Ok(tidy(&text))
+        std::fs::write(self.directory.join("beside"), &text)?;
+        Ok(self.tidy(&text))
+    }
+
+    fn tidy(&self, text: &str) -> String {
+        let text = tidy(text);
+        if self.is_random { unpredictable(&text) } else { text }
     }
 
     /// Asks it to end, and waits until it has.
@@ -132,7 +155,8 @@ impl Desk {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let all = bins.into_iter().chain(std::env::split_paths(&path));
         let mut shell = Command::new("sh");
-        shell.args(["-c", command]).current_dir(&self.directory);
+        shell.arg("-c").arg(format!("{}{command}", self.exports)).current_dir(&self.directory);
+        shell.env("FIRMWARE", root().join("firmware/images")).env("RUST_LOG", "error");
         shell.env("PATH", std::env::join_paths(all).unwrap_or(path)).env("VECTORS", root().join("vectors"));
         shell.env("NO_COLOR", "1").env("TERM", "dumb").env("COLUMNS", "118").env("PYTHONUTF8", "1");
         shell.env_remove("ESPTOOL_CFGFILE").env_remove("PYTHONPATH").env_remove("PYTHONHOME");
@@ -187,8 +211,52 @@ fn timeless(line: &str) -> String {
     }
 }
 
-/// The only one so far.
-const GUIDE: &str = "docs/provisioning.md";
+/// Without digests, keys and ids of 12 hexadecimal digits and more, without moments, and without port numbers.
+fn unpredictable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let word = rest.find(|character: char| !character.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if word >= 12 && rest[..word].bytes().all(is_hex) {
+            out.push_str("...");
+            rest = &rest[word..];
+        } else if let Some(length) = moment(rest) {
+            out.push_str("....-..-.. ..:..:..");
+            rest = &rest[length..];
+        } else if let Some(port) = rest.strip_prefix("127.0.0.1:") {
+            out.push_str("127.0.0.1:...");
+            rest = port.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        } else {
+            let length = word.max(character.len_utf8());
+            out.push_str(&rest[..length]);
+            rest = &rest[length..];
+        }
+    }
+    out
+}
+
+/// The length of `2026-11-22 00:31:22`, or of that with a `T` in the middle, at the beginning of a text.
+fn moment(text: &str) -> Option<usize> {
+    const FORM: &[u8] = b"0000-00-00 00:00:00";
+    let found = text.as_bytes().get(..FORM.len())?;
+    let fits = |(found, form): (&u8, &u8)| match form {
+        b'0' => found.is_ascii_digit(),
+        b' ' => matches!(found, b' ' | b'T'),
+        _ => found == form,
+    };
+    found.iter().zip(FORM).all(fits).then_some(FORM.len())
+}
+
+/// A guide with commands.
+struct Guide {
+    path: &'static str,
+    /// Its commands draw keys and name moments.
+    is_random: bool,
+}
+
+const GUIDES: [Guide; 2] =
+    [Guide { path: "docs/provisioning.md", is_random: false }, Guide { path: "docs/operating.md", is_random: true }];
 const PROMPT: &str = "$ ";
 /// How many lines of a command that goes on are shown.
 const BESIDE_LINES: usize = 2;
@@ -207,5 +275,19 @@ mod tests {
         assert_eq!(timeless("burned in this session in two seconds"), "burned in this session in two seconds");
         assert_eq!((timeless(". "), timeless("Connecting......")), (String::new(), "Connecting...".to_owned()));
         assert_eq!(timeless("on ttyC6 (/dev/pts/12)"), "on ttyC6 (/dev/pts/...)");
+    }
+
+    #[test]
+    fn what_is_random_is_left_out_and_nothing_else() {
+        for (text, expected) in [
+            ("release 0123456789abcdef, one", "release ..., one"),
+            ("at 2026-11-22 00:31:22.", "at ....-..-.. ..:..:..."),
+            ("2026-11-22T00:31:22Z", "....-..-.. ..:..:..Z"),
+            ("{\"listening\":\"127.0.0.1:40123\"}", "{\"listening\":\"127.0.0.1:...\"}"),
+            ("200720 bytes, 0123456789ag, 2026-11-22, abc", "200720 bytes, 0123456789ag, 2026-11-22, abc"),
+            ("e\u{e4}\n", "e\u{e4}\n"),
+        ] {
+            assert_eq!(unpredictable(text), expected);
+        }
     }
 }

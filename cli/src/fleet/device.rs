@@ -4,6 +4,7 @@ use crate::file::File;
 use crate::moment::Moment;
 use crate::output::{self, Format, Help};
 use crate::remote::{Body, Remote, RemoteError, plain};
+use crate::rollout::shown::Offer;
 use anyhow::Context;
 use cotter_wire::api;
 use cotter_wire::ids::DeviceId;
@@ -41,7 +42,7 @@ pub(super) struct Readings {
     device: DeviceId,
 }
 
-/// Show what a device has said about updates, newest first.
+/// Show what a device was offered, how far it came, and what it has said about updates; newest first.
 ///
 /// Example: cotter fleet history solar-0001
 #[derive(clap::Args)]
@@ -95,7 +96,7 @@ pub(super) fn many(args: &Many, server: &mut Remote, format: Format) -> anyhow::
 }
 
 pub(super) fn one(args: &One, server: &mut Remote, format: Format) -> anyhow::Result<bool> {
-    let device: Device = server.get(&format!("{}/{}", api::ADMIN_DEVICES, args.device)).context(NO_DEVICE)?;
+    let device: OneDevice = server.get(&format!("{}/{}", api::ADMIN_DEVICES, args.device)).context(NO_DEVICE)?;
     output::value(&device, format)?;
     Ok(true)
 }
@@ -163,6 +164,25 @@ struct Device {
     enrolled_at: Moment,
 }
 
+/// With what only one device is asked for.
+#[derive(Serialize, Deserialize)]
+struct OneDevice {
+    #[serde(flatten)]
+    device: Device,
+    tags: Vec<String>,
+    running: Option<Running>,
+    secure_version_steps: u32,
+    secure_version_left: u32,
+}
+
+/// By the device's own word.
+#[derive(Serialize, Deserialize)]
+struct Running {
+    version: String,
+    secure_version: u32,
+    since: Moment,
+}
+
 impl fmt::Display for Devices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.devices.is_empty() {
@@ -187,9 +207,10 @@ impl fmt::Display for Devices {
     }
 }
 
-impl fmt::Display for Device {
+impl fmt::Display for OneDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { device, chip, mac, epoch, last_nonce, minimum_protocol, enrolled_at } = self;
+        let Self { device: of, tags, running, secure_version_steps: steps, secure_version_left: left } = self;
+        let Device { device, chip, mac, epoch, last_nonce, minimum_protocol, enrolled_at } = of;
         write!(
             f,
             "{}: {}, MAC {}, key epoch {epoch}, last nonce {last_nonce}",
@@ -197,19 +218,18 @@ impl fmt::Display for Device {
             plain(chip),
             plain(mac)
         )?;
-        write!(f, "\nenrolled {enrolled_at}, speaks protocol {minimum_protocol} or newer")
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct Minimum {
-    device: String,
-    minimum_protocol: u8,
-}
-
-impl fmt::Display for Minimum {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} speaks protocol {} or newer", plain(&self.device), self.minimum_protocol)
+        write!(f, "\nenrolled {enrolled_at}, speaks protocol {minimum_protocol} or newer")?;
+        match running {
+            Some(Running { version, secure_version, since }) => {
+                write!(f, "\nruns {} since {since}, secure_version {secure_version}", plain(version))?;
+                write!(f, " ({left} of {steps} eFuse steps left)")?;
+            }
+            None => f.write_str("\nnever asked for updates")?,
+        }
+        if !tags.is_empty() {
+            write!(f, "\ntags: {}", plain(&tags.join(" ")))?;
+        }
+        Ok(())
     }
 }
 
@@ -262,6 +282,8 @@ impl fmt::Display for DeviceReadings {
 struct DeviceHistory {
     device: String,
     history: Vec<Report>,
+    #[serde(default)]
+    offers: Vec<Offer>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -274,6 +296,13 @@ struct Report {
 
 impl fmt::Display for DeviceHistory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.offers.is_empty() {
+            let mut table = output::table(["rollout", "version", "changed", "how far"]);
+            for offer in &self.offers {
+                table.add_row(offer.row());
+            }
+            writeln!(f, "{}\n", table.trim_fmt())?;
+        }
         if self.history.is_empty() {
             return write!(f, "{} has said nothing about updates", plain(&self.device));
         }
@@ -315,5 +344,17 @@ impl fmt::Display for Enrolment {
             writeln!(f, "{file}: {why}")?;
         }
         write!(f, "{} taken in, {} refused", self.enrolled.len(), self.refused.len())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Minimum {
+    device: String,
+    minimum_protocol: u8,
+}
+
+impl fmt::Display for Minimum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} speaks protocol {} or newer", plain(&self.device), self.minimum_protocol)
     }
 }

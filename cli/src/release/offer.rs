@@ -61,7 +61,7 @@ pub(super) fn list(server: &mut Remote, format: Format) -> anyhow::Result<bool> 
 
 pub(super) fn show(args: &Show, server: &mut Remote, format: Format) -> anyhow::Result<bool> {
     let release = find(server, &args.release)?;
-    let release: Release = server.get(&format!("{}/{release}", api::ADMIN_RELEASES))?;
+    let release: OneRelease = server.get(&format!("{}/{release}", api::ADMIN_RELEASES))?;
     output::value(&release, format)?;
     Ok(true)
 }
@@ -127,6 +127,16 @@ struct Release {
     published_at: Option<Moment>,
 }
 
+/// With what it does to the anti-rollback budget of its chip.
+#[derive(Serialize, Deserialize)]
+struct OneRelease {
+    #[serde(flatten)]
+    release: Release,
+    secure_version_steps: u32,
+    secure_version_uses: u32,
+    secure_version_left: u32,
+}
+
 impl Release {
     fn published(&self) -> String {
         self.published_at.map_or_else(|| "no".to_owned(), |at| at.to_string())
@@ -171,12 +181,18 @@ impl fmt::Display for Releases {
     }
 }
 
-impl fmt::Display for Release {
+impl fmt::Display for OneRelease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { release, project, chip, version, secure_version, expires, encrypted_size, .. } = self;
+        let Self { release: of, secure_version_steps: steps, secure_version_uses: uses, secure_version_left: left } =
+            self;
+        let Release { release, project, chip, version, secure_version, expires, encrypted_size, .. } = of;
         writeln!(f, "{} {} for {}, {encrypted_size} bytes encrypted", plain(project), plain(version), plain(chip))?;
         writeln!(f, "release {}", plain(release))?;
-        writeln!(f, "secure_version {secure_version}")?;
-        write!(f, "valid until {expires}; published: {}", self.published())
+        write!(f, "secure_version {secure_version} of the {steps} that the chip's eFuses can count")?;
+        match uses {
+            0 => writeln!(f, ": burns none, {left} left")?,
+            uses => writeln!(f, ": burns {uses}, for good; {left} left")?,
+        }
+        write!(f, "valid until {expires}; published: {}", of.published())
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::lru::Lru;
 use cotter_wire::ids::ReleaseId;
+use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Artifacts {
     directory: PathBuf,
     open: Mutex<Lru<ReleaseId, Arc<File>>>,
+    digests: Mutex<Lru<ReleaseId, [u8; 32]>>,
 }
 
 impl Artifacts {
@@ -21,7 +23,8 @@ impl Artifacts {
     /// What the file system says.
     pub fn open(directory: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(directory)?;
-        Ok(Self { directory: directory.into(), open: Mutex::new(Lru::new(MOST_OPEN)) })
+        let (open, digests) = (Mutex::new(Lru::new(MOST_OPEN)), Mutex::new(Lru::new(MOST_DIGESTS)));
+        Ok(Self { directory: directory.into(), open, digests })
     }
 
     /// Writes the artifact of a release. After an interruption it is there whole or not at all; the same release
@@ -36,6 +39,7 @@ impl Artifacts {
         file.persist(self.path(release)).map_err(|refused| refused.error)?;
         File::open(&self.directory)?.sync_all()?;
         self.cache().remove(&release);
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).remove(&release);
         Ok(())
     }
 
@@ -60,6 +64,40 @@ impl Artifacts {
         Ok(Some(chunk))
     }
 
+    /// `length` bytes of an artifact from `start` on, which are there.
+    ///
+    /// # Errors
+    /// What the file system says; `UnexpectedEof` if the file is shorter.
+    pub fn piece(&self, release: ReleaseId, start: u64, length: u64) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let mut piece = vec![0; length];
+        self.file(release)?.read_exact_at(&mut piece, start)?;
+        Ok(piece)
+    }
+
+    /// SHA-256 of an artifact, read piece by piece; remembered.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn digest(&self, release: ReleaseId) -> io::Result<[u8; 32]> {
+        if let Some(digest) = self.digests.lock().unwrap_or_else(PoisonError::into_inner).touch(&release) {
+            return Ok(digest);
+        }
+        let (file, mut hash, mut at) = (self.file(release)?, Sha256::new(), 0);
+        let mut piece = vec![0; 1 << 16];
+        loop {
+            let length = file.read_at(&mut piece, at)?;
+            if length == 0 {
+                break;
+            }
+            hash.update(&piece[..length]);
+            at += length as u64;
+        }
+        let digest = hash.finalize().into();
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).insert(release, digest);
+        Ok(digest)
+    }
+
     fn file(&self, release: ReleaseId) -> io::Result<Arc<File>> {
         if let Some(file) = self.cache().touch(&release) {
             return Ok(file);
@@ -79,6 +117,7 @@ impl Artifacts {
 }
 
 const MOST_OPEN: usize = 16;
+const MOST_DIGESTS: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 use super::answer;
 use super::body::{self, ADMIN_BODY, UPLOAD_BODY};
+use super::rollout::AssignmentDocument;
 use crate::admin_token::{TokenHash, TokenRecord};
 use crate::administrator::{Administrator, Permission};
 use crate::app::App;
@@ -105,11 +106,16 @@ pub(super) async fn publish(
     }
 }
 
-/// GET: what a device has said about updates, newest first.
+/// GET: what a device was offered, and what it has said about updates; newest first.
 pub(super) async fn history(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
     match app.store.status_history(id, MOST_ROWS).await {
         Ok(rows) => {
+            let offers = match app.store.assignments(id, MOST_ROWS).await {
+                Ok(offers) => offers,
+                Err(error) => return answer::unavailable(&error),
+            };
+            let offers: Vec<_> = offers.iter().map(|offer| AssignmentDocument::of(None, offer)).collect();
             let history: Vec<_> = rows
                 .iter()
                 .map(|row| StatusDocument {
@@ -123,7 +129,10 @@ pub(super) async fn history(State(app): State<Arc<App>>, Path(id): Path<String>)
                     reason: row.report.reason(),
                 })
                 .collect();
-            answer::document(StatusCode::OK, &serde_json::json!({ "device": id.as_str(), "history": history }))
+            answer::document(
+                StatusCode::OK,
+                &serde_json::json!({ "device": id.as_str(), "history": history, "offers": offers }),
+            )
         }
         Err(error) => answer::unavailable(&error),
     }

@@ -3,6 +3,7 @@
 use super::answer;
 use super::body::{self, DEVICE_BODY};
 use crate::app::App;
+use crate::firmware::Offer;
 use crate::ingest::Receipt;
 use crate::keyring::KnownDevice;
 use crate::metrics::Limit;
@@ -119,8 +120,13 @@ pub(super) async fn update(State(app): State<Arc<App>>, Path(id): Path<String>, 
         return answer::refused(StatusCode::BAD_REQUEST);
     };
     match app.firmware.offer(&device, version, secure_version).await {
-        Ok(Some(envelope)) => answer::json(StatusCode::OK, envelope),
-        Ok(None) => answer::empty(StatusCode::NO_CONTENT),
+        Ok(Offer { envelope, came_back_from }) => {
+            alarm(&app, &device.id, version, came_back_from);
+            match envelope {
+                Some(envelope) => answer::json(StatusCode::OK, envelope),
+                None => answer::empty(StatusCode::NO_CONTENT),
+            }
+        }
         Err(error) => answer::unavailable(&error),
     }
 }
@@ -158,10 +164,24 @@ pub(super) async fn status(State(app): State<Arc<App>>, Path(id): Path<String>, 
             return answer::refused(StatusCode::BAD_REQUEST);
         }
     };
+    let version = report.version;
     let record = StatusRecord { device: id, report, received_at: app.clock.unix() };
     match app.store.record_status(record).await {
-        Ok(()) => answer::empty(StatusCode::NO_CONTENT),
+        Ok(reported) => {
+            alarm(&app, &id, version, reported.came_back_from);
+            if reported.decided {
+                app.firmware.forget_offers();
+            }
+            answer::empty(StatusCode::NO_CONTENT)
+        }
         Err(error) => answer::unavailable(&error),
+    }
+}
+
+/// An operator looks at a device that has come back to an older version; the audit log has it already.
+fn alarm(app: &App, device: &DeviceId, version: Version, came_back_from: Option<Version>) {
+    if let Some(confirmed) = came_back_from {
+        app.alerts.note("device-rolled-back", device, &format!("runs {version}, had confirmed {confirmed}"));
     }
 }
 
@@ -179,7 +199,7 @@ async fn read_body(app: &App, id: DeviceId, request: Request) -> Result<Bytes, R
 }
 
 /// As [`authenticated`], with the keys of the device.
-async fn known(app: &App, id: &str, request: Request) -> Result<(Arc<KnownDevice>, Bytes), Response> {
+pub(super) async fn known(app: &App, id: &str, request: Request) -> Result<(Arc<KnownDevice>, Bytes), Response> {
     let (id, body) = authenticated(app, id, request).await?;
     match app.keyring.device(id).await {
         Ok(Some(device)) => Ok((device, body)),

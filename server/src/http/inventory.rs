@@ -2,10 +2,12 @@
 
 use super::answer;
 use crate::app::App;
+use crate::firmware::fuses::Budget;
+use crate::rollout::tag::Tag;
 use crate::store::{ReleaseRecord, StoredDevice};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use cotter_wire::ids::{DeviceId, ReleaseId};
+use cotter_wire::ids::{DeviceId, ReleaseId, SecureVersion};
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -31,7 +33,28 @@ pub(super) async fn devices(State(app): State<Arc<App>>, Query(page): Query<Page
 pub(super) async fn device(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
     match app.store.device(id).await {
-        Ok(Some(device)) => answer::document(StatusCode::OK, &DeviceDocument::of(&device)),
+        Ok(Some(device)) => match (app.store.running(id).await, app.store.tags(id).await) {
+            (Ok(running), Ok(tags)) => {
+                let budget = Budget::of(
+                    device.record.chip,
+                    running.map_or(SecureVersion(0), |running| running.secure_version),
+                    SecureVersion(0),
+                );
+                let document = OneDevice {
+                    device: DeviceDocument::of(&device),
+                    tags,
+                    running: running.map(|running| RunningDocument {
+                        version: running.version.to_string(),
+                        secure_version: running.secure_version.0,
+                        since: running.said_at,
+                    }),
+                    secure_version_steps: budget.steps,
+                    secure_version_left: budget.left,
+                };
+                answer::document(StatusCode::OK, &document)
+            }
+            (Err(error), _) | (_, Err(error)) => answer::unavailable(&error),
+        },
         Ok(None) => answer::refused(StatusCode::NOT_FOUND),
         Err(error) => answer::unavailable(&error),
     }
@@ -52,7 +75,20 @@ pub(super) async fn releases(State(app): State<Arc<App>>) -> Response {
 pub(super) async fn release(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     let Ok(id) = id.parse::<ReleaseId>() else { return answer::refused(StatusCode::NOT_FOUND) };
     match app.store.release(id).await {
-        Ok(Some(release)) => answer::document(StatusCode::OK, &ReleaseDocument::of(&release)),
+        Ok(Some(release)) => match app.store.newest_release(release.project.clone(), release.chip).await {
+            Ok(newest) => {
+                let before = newest.map_or(SecureVersion(0), |newest| newest.secure_version);
+                let Budget { steps, uses, left } = Budget::of(release.chip, release.secure_version, before);
+                let document = OneRelease {
+                    release: ReleaseDocument::of(&release),
+                    secure_version_steps: steps,
+                    secure_version_uses: uses,
+                    secure_version_left: left,
+                };
+                answer::document(StatusCode::OK, &document)
+            }
+            Err(error) => answer::unavailable(&error),
+        },
         Ok(None) => answer::refused(StatusCode::NOT_FOUND),
         Err(error) => answer::unavailable(&error),
     }
@@ -70,6 +106,24 @@ impl Default for Page {
     fn default() -> Self {
         Self { after: None, limit: MOST_ROWS }
     }
+}
+
+#[derive(Serialize)]
+struct OneDevice {
+    #[serde(flatten)]
+    device: DeviceDocument,
+    tags: Vec<Tag>,
+    /// By its own word; null if it never asked for updates.
+    running: Option<RunningDocument>,
+    secure_version_steps: u32,
+    secure_version_left: u32,
+}
+
+#[derive(Serialize)]
+struct RunningDocument {
+    version: String,
+    secure_version: u32,
+    since: u64,
 }
 
 #[derive(Serialize)]
@@ -96,6 +150,18 @@ impl DeviceDocument {
             enrolled_at: record.enrolled_at,
         }
     }
+}
+
+#[derive(Serialize)]
+struct OneRelease<'a> {
+    #[serde(flatten)]
+    release: ReleaseDocument<'a>,
+    /// What the chip can count to in all.
+    secure_version_steps: u32,
+    /// What this release uses of it, beyond the newest published one.
+    secure_version_uses: u32,
+    /// What is left after it.
+    secure_version_left: u32,
 }
 
 #[derive(Serialize)]

@@ -9,6 +9,7 @@ mod ecowatt;
 mod inventory;
 mod keys;
 mod protocol;
+mod rollouts;
 
 use super::{
     Acceptance, AuditEntry, DeviceRecord, Enrolled, Published, ReleaseAdded, ReleaseRecord, StatusRecord, Store,
@@ -59,8 +60,10 @@ pub(super) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
         protocol::takes_no_older_packet_after_a_newer_one(open()).await;
         protocol::raises_the_minimum_and_never_lowers_it(open()).await;
         protocol::counts_40_bits(open()).await;
+        rollouts::all(&mut open).await;
     });
-    behaves_like_a_map(&runtime, open);
+    behaves_like_a_map(&runtime, &mut open);
+    rollouts::tallies_are_what_a_recount_finds(&runtime, open);
 }
 
 /// Who signs the logs of the stores under test.
@@ -81,6 +84,11 @@ pub(super) fn survives_reopening<S: Store>(open: impl Fn() -> S) {
         let device = store.device(id("a")).await.unwrap().unwrap();
         assert_eq!((device.last_nonce, device.last_digest), (nth(11), Some(packet("a", 11).packet_digest)));
     });
+}
+
+/// A rollout goes on where it stood, after closing and opening again.
+pub(super) fn rollouts_survive_reopening<S: Store>(open: impl Fn() -> S) {
+    rollouts::survives_reopening(&runtime(), &open);
 }
 
 async fn signs_the_log_with_each_entry(store: impl Store) {

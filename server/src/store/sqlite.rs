@@ -4,8 +4,10 @@ mod audit_log;
 mod ecowatt;
 mod inventory;
 mod keys;
+mod offers;
 mod protocol;
 mod readers;
+mod rollouts;
 mod rows;
 pub mod snapshot;
 mod tokens;
@@ -19,6 +21,7 @@ use crate::admin_token::{TokenHash, TokenRecord};
 use crate::administrator::AdminName;
 use crate::audit::note::NoteSigner;
 use crate::metrics::Commits;
+use crate::store::rollouts::Reported;
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Protocol, ReleaseId, SecureVersion, Sequence};
 use cotter_wire::version::Version;
@@ -141,6 +144,7 @@ impl Store for SqliteStore {
         self.write(move |connection| {
             let published = publish_release(connection, id, at)?;
             if published == Published::Published {
+                rollouts::publish(connection, id, at)?;
                 audit_log::append(connection, note)?;
             }
             Ok(published)
@@ -155,7 +159,7 @@ impl Store for SqliteStore {
         self.read(move |connection| newest_release(connection, &project, chip))
     }
 
-    fn record_status(&self, status: StatusRecord) -> Pending<'_, ()> {
+    fn record_status(&self, status: StatusRecord) -> Pending<'_, Reported> {
         self.write(move |connection| {
             let added = connection
                 .prepare_cached(
@@ -167,7 +171,17 @@ impl Store for SqliteStore {
                     ":report": rows::report_text(&status.report)?,
                     ":received_at": rows::time(status.received_at)?,
                 })?;
-            if added == 1 { Ok(()) } else { Err(StoreError::UnknownDevice) }
+            if added != 1 {
+                return Err(StoreError::UnknownDevice);
+            }
+            connection
+                .prepare_cached(
+                    "DELETE FROM update_status WHERE device = (SELECT row FROM device WHERE name = ?1) AND row <= \
+                     (SELECT row FROM update_status WHERE device = (SELECT row FROM device WHERE name = ?1) \
+                     ORDER BY row DESC LIMIT 1 OFFSET ?2)",
+                )?
+                .execute((status.device.as_str(), MOST_REPORTS))?;
+            offers::report(connection, &status)
         })
     }
 
@@ -453,6 +467,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 const WRITER_CACHE_KIB: i64 = -16 * 1024;
 /// Pages in the log before they are moved to the database: a page that was written several times is moved once.
 const CHECKPOINT_PAGES: i64 = 4096;
+/// Of each device.
+const MOST_REPORTS: u32 = 256;
 
 const SELECT_DEVICE: &str = "SELECT name, chip, mac, epoch, sealed_root_key, nonce_floor, secure_boot_digest, \
                              enrolled_at, last_nonce, last_digest, minimum_protocol \
@@ -508,5 +524,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.db");
         contract::survives_reopening(|| SqliteStore::open(&path, contract::signer()).unwrap());
+        let path = directory.path().join("b.db");
+        contract::rollouts_survive_reopening(|| SqliteStore::open(&path, contract::signer()).unwrap());
     }
 }

@@ -42,6 +42,12 @@ impl Signer {
         self.0.public_key().as_der().unwrap().as_ref().to_vec()
     }
 
+    /// The public key, as the configuration names it.
+    pub fn write_public(&self, path: &Path) {
+        let lines = base64_lines(&self.spki());
+        std::fs::write(path, format!("-----BEGIN PUBLIC KEY-----\n{lines}-----END PUBLIC KEY-----\n")).unwrap();
+    }
+
     fn secure_boot_key(&self) -> RsaPublicKey {
         let modulus = self.0.public_key().modulus().big_endian_without_leading_zero().to_vec();
         RsaPublicKey { n_be: modulus.try_into().unwrap(), e: 65_537 }
@@ -81,9 +87,7 @@ pub fn other_manifest_signer() -> &'static Signer {
 
 impl Signers {
     pub fn new(directory: &Path) -> Self {
-        let spki = manifest_signer().spki();
-        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}-----END PUBLIC KEY-----\n", base64_lines(&spki));
-        std::fs::write(directory.join("manifest.pem"), pem).unwrap();
+        manifest_signer().write_public(&directory.join("manifest.pem"));
         Self { public_key_files: vec!["manifest.pem".into()] }
     }
 
@@ -111,12 +115,30 @@ pub fn image(version: &str) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
+/// A committed image whose descriptor says another `secure_version`, whole in itself, unsigned.
+pub fn image_with_secure_version(version: &str, secure_version: u32) -> Vec<u8> {
+    // Header, segment header, magic of the descriptor; at the end the checksum and the SHA-256 over all before it.
+    const AT: std::ops::Range<usize> = 0x24..0x28;
+    let mut image = image(version);
+    let hash = image.len() - 32;
+    let before: Vec<u8> = image[AT].to_vec();
+    image[AT].copy_from_slice(&secure_version.to_le_bytes());
+    let changed = before.iter().chain(&image[AT]).fold(0, |sum, byte| sum ^ byte);
+    image[hash - 1] ^= changed;
+    let digest = Sha256::digest(&image[..hash]);
+    image[hash..].copy_from_slice(&digest);
+    image
+}
+
 /// That image with a Secure Boot signature.
 pub fn signed_image(version: &str, signer: &Signer) -> Vec<u8> {
-    append_signature::<()>(&image(version), &signer.secure_boot_key(), |digest| {
-        Ok(signer.sign(digest).try_into().unwrap())
-    })
-    .unwrap()
+    signed(&image(version), signer)
+}
+
+/// Any image with a Secure Boot signature.
+pub fn signed(image: &[u8], signer: &Signer) -> Vec<u8> {
+    append_signature::<()>(image, &signer.secure_boot_key(), |digest| Ok(signer.sign(digest).try_into().unwrap()))
+        .unwrap()
 }
 
 /// What its manifest says, truly.

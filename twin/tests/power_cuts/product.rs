@@ -5,7 +5,7 @@ use cotter_factory::burn::burn;
 use cotter_factory::identity::{Identity, Product as ProductData};
 use cotter_factory::journal::Journal;
 use cotter_factory::layout::{Content, Layout};
-use cotter_factory::pki::ProductCa;
+use cotter_factory::pki::{Issued, ProductCa};
 use cotter_factory::plan::{KeyFiles, Plan};
 use cotter_factory::rehearse::rehearse;
 use cotter_factory::release::Release;
@@ -121,6 +121,12 @@ impl Product {
         let mut out = [0; MAX_ENVELOPE];
         let envelope = encode_envelope(stored.body(), stored.signatures(), Some(&wrapped), &mut out).unwrap().to_vec();
         Offer { version: release.manifest.version, id: release.id, envelope, content: release.content() }
+    }
+
+    /// A certificate of a server that the device trusts.
+    #[allow(dead_code, reason = "for the evil server, which shares this file")]
+    pub(crate) fn server_certificate(&self, host: &str) -> Issued {
+        self.ca.issue_server(&[host]).unwrap()
     }
 
     /// The device's keys, which the server has too.

@@ -123,7 +123,8 @@ pub(super) fn version_number(version: Version) -> i64 {
     i64::from(version.major) << 32 | i64::from(version.minor) << 16 | i64::from(version.patch)
 }
 
-fn version(number: i64) -> Result<Version, StoreError> {
+/// The version that [`version_number`] made this number of.
+pub(super) fn version(number: i64) -> Result<Version, StoreError> {
     let part = |shift: u32, column| u16::try_from(number >> shift & 0xffff).map_err(|_| corrupt(column));
     if number >> 48 != 0 {
         return Err(corrupt("version"));
@@ -131,7 +132,7 @@ fn version(number: i64) -> Result<Version, StoreError> {
     Ok(Version::new(part(32, "version")?, part(16, "version")?, part(0, "version")?))
 }
 
-fn chip(row: &Row<'_>, column: usize) -> Result<Chip, StoreError> {
+pub(super) fn chip(row: &Row<'_>, column: usize) -> Result<Chip, StoreError> {
     let name: String = row.get(column)?;
     Chip::from_name(&name).ok_or(corrupt("chip"))
 }
