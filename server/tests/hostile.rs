@@ -1,6 +1,7 @@
 //! What the server does to those who speak wrongly, slowly, too much or not at all: exactly this, and no memory for it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+#![allow(clippy::print_stderr, reason = "counts, for whoever reads the test's output")]
 
 mod product;
 

@@ -1,6 +1,7 @@
 //! Rates: who asks too much is told when to come again, nobody else notices, and nothing is written for strangers.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+#![allow(clippy::print_stderr, reason = "counts, for whoever reads the test's output")]
 
 mod product;
 

@@ -1,6 +1,7 @@
 //! Packets over real TLS: what is stored, what is refused, and that nothing is accepted twice.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+#![allow(clippy::print_stderr, reason = "counts, for whoever reads the test's output")]
 
 mod product;
 

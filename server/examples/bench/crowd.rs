@@ -7,6 +7,7 @@ use cotter_server::at_rest::{MasterKey, Use};
 use cotter_server::config::Config;
 use cotter_server::firmware::artifact::Artifacts;
 use cotter_server::init::{InitOptions, init};
+use cotter_server::store::rollouts::Poll;
 use cotter_server::store::{AuditEntry, DeviceRecord, ReleaseRecord, Store};
 use cotter_server::{host, key_file};
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
@@ -65,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let store = host::open(&config)?;
         enrol(&store, &config, arguments.devices).await?;
         match arguments.release {
-            Some(size) => publish(&store, &config, size).await,
+            Some(size) => publish(&store, &config, size, arguments.devices).await,
             None => Ok(()),
         }
     })
@@ -100,8 +101,8 @@ async fn enrol(store: &impl Store, config: &Config, devices: u32) -> Result<()> 
     Ok(())
 }
 
-/// Nobody installs it: an artifact and its record, without a manifest that would be believed.
-async fn publish(store: &impl Store, config: &Config, size: u32) -> Result<()> {
+/// Nobody installs it: an artifact and its record, without a manifest that would be believed. Every device was offered it.
+async fn publish(store: &impl Store, config: &Config, size: u32, devices: u32) -> Result<()> {
     let record = ReleaseRecord {
         id: RELEASE,
         project: "app".into(),
@@ -118,6 +119,11 @@ async fn publish(store: &impl Store, config: &Config, size: u32) -> Result<()> {
     Artifacts::open(&config.data.join("artifacts"))?.write(RELEASE, &content)?;
     store.add_release(record, note(RELEASE.to_string(), "release-added")).await?;
     store.publish_release(RELEASE, 0, note(RELEASE.to_string(), "release-published")).await?;
+    for number in 0..devices {
+        let (device, project) = (device(number), "app".into());
+        let poll = Poll { device, project, version: Version::new(0, 9, 0), secure_version: SecureVersion(0), at: 0 };
+        store.poll(poll).await?;
+    }
     Ok(())
 }
 

@@ -52,24 +52,26 @@ impl Gate {
         allowed
     }
 
-    /// Lets a request pass, or says what to answer at once.
-    pub(super) fn enter(&self, address: IpAddr, headers: &HeaderMap) -> Result<(), Response> {
+    /// What to answer at once; `None` lets the request pass.
+    pub(super) fn refusal(&self, address: IpAddr, headers: &HeaderMap) -> Option<Response> {
         // Who sends a length and chunks is understood differently by different servers. Our clients know their lengths,
         // so nobody needs chunks.
         if headers.contains_key(TRANSFER_ENCODING) {
-            return Err(answer::closing(answer::refused(StatusCode::LENGTH_REQUIRED)));
+            return Some(answer::closing(answer::refused(StatusCode::LENGTH_REQUIRED)));
         }
-        let now = Instant::now();
-        let refuse = |limit, Exhausted { retry_after }| {
-            self.metrics.limited(limit);
-            answer::too_many(retry_after)
-        };
-        self.refusals.look(&address, now).map_err(|exhausted| refuse(Limit::Refusals, exhausted))?;
-        self.of_address.take(address, now).map_err(|exhausted| refuse(Limit::Address, exhausted))?;
-        match self.requests.take(now) {
-            Some(_) => Ok(()),
-            None => Err(refuse(Limit::All, Exhausted { retry_after: 1 })),
+        let (limit, Exhausted { retry_after }) = self.exhausted(address, Instant::now())?;
+        self.metrics.limited(limit);
+        Some(answer::too_many(retry_after))
+    }
+
+    fn exhausted(&self, address: IpAddr, now: Instant) -> Option<(Limit, Exhausted)> {
+        if let Err(exhausted) = self.refusals.look(&address, now) {
+            return Some((Limit::Refusals, exhausted));
         }
+        if let Err(exhausted) = self.of_address.take(address, now) {
+            return Some((Limit::Address, exhausted));
+        }
+        self.requests.take(now).is_none().then_some((Limit::All, Exhausted { retry_after: 1 }))
     }
 
     /// Counts an answer that a stranger could have provoked.

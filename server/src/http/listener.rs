@@ -129,7 +129,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (packets, gate, router) = (packets.clone(), Arc::clone(&gate), router.clone());
         async move {
-            if let Err(refused) = gate.enter(address, request.headers()) {
+            if let Some(refused) = gate.refusal(address, request.headers()) {
                 gate.leave(address, refused.status());
                 return Ok(refused);
             }

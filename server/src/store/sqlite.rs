@@ -25,7 +25,7 @@ use crate::store::rollouts::Reported;
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Protocol, ReleaseId, SecureVersion, Sequence};
 use cotter_wire::version::Version;
-use readers::Readers;
+use readers::{Readers, View};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
 use std::path::Path;
 
@@ -78,7 +78,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        let answer = self.readers.ask(work);
+        let answer = self.readers.ask(View::Own, work);
         Box::pin(async move { answer?.await.map_err(|_| StoreError::Unavailable)? })
     }
 }
@@ -120,10 +120,11 @@ impl Store for SqliteStore {
     }
 
     fn device(&self, id: DeviceId) -> Pending<'_, Option<StoredDevice>> {
-        self.read(move |connection| {
+        let answer = self.readers.ask(View::Shared, move |connection| {
             let mut statement = connection.prepare_cached(&format!("{SELECT_DEVICE} WHERE name = ?1"))?;
             statement.query_row([id.as_str()], |row| Ok(rows::device(row))).optional()?.transpose()
-        })
+        });
+        Box::pin(async move { answer?.await.map_err(|_| StoreError::Unavailable)? })
     }
 
     fn readings(&self, id: DeviceId, limit: usize) -> Pending<'_, Vec<StoredReading>> {
@@ -464,7 +465,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Negative, as SQLite wants it for KiB. The counters of a million devices lie on 15,000 pages.
-const WRITER_CACHE_KIB: i64 = -16 * 1024;
+const WRITER_CACHE_KIB: i64 = -32 * 1024;
 /// Pages in the log before they are moved to the database: a page that was written several times is moved once.
 const CHECKPOINT_PAGES: i64 = 4096;
 /// Of each device.

@@ -47,9 +47,8 @@ pub async fn drips(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), byte: u8,
         if stream.write_all(&[byte]).await.is_err() || stream.flush().await.is_err() {
             return begun.elapsed();
         }
-        match tokio::time::timeout(apart, stream.read(&mut buffer)).await {
-            Ok(Ok(0) | Err(_)) => return begun.elapsed(),
-            Ok(Ok(_)) | Err(_) => {}
+        if let Ok(Ok(0) | Err(_)) = tokio::time::timeout(apart, stream.read(&mut buffer)).await {
+            return begun.elapsed();
         }
     }
 }

@@ -9,6 +9,7 @@ use proptest::test_runner::TestRunner;
 use std::cell::Cell;
 
 /// `open` opens the store of a case, anew or again.
+#[allow(clippy::print_stderr, reason = "counts, for whoever reads the test's output")]
 pub(in crate::store) fn keeps_its_word_through_any_schedule<S: Store>(open: impl Fn(u32) -> S) {
     let (runtime, case, acts) = (runtime(), Cell::new(0), Cell::new([0_u32; 4]));
     let schedule = proptest::collection::vec(act(), 1..40);
