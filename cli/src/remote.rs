@@ -283,6 +283,11 @@ pub(crate) fn escaped(value: &str) -> String {
     text
 }
 
+/// The error with what to do next, unless that is known already.
+pub(crate) fn or_help(error: anyhow::Error, help: &'static str) -> anyhow::Error {
+    if error.downcast_ref::<Help>().is_some() { error } else { error.context(Help(help)) }
+}
+
 /// What a server says is printed: without what a terminal would obey.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(MOST_DETAIL).collect()
@@ -312,7 +317,7 @@ pub(crate) enum RemoteError {
         retry_after: Option<u64>,
     },
     /// No connection.
-    #[error("cannot reach {server}: {source}")]
+    #[error("cannot reach {server}")]
     Connect {
         /// Host and port.
         server: String,

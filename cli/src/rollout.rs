@@ -5,8 +5,7 @@ mod stage;
 
 use crate::output::{self, Format, Help};
 use crate::release::find;
-use crate::remote::{Body, Remote, RemoteError, Server};
-use anyhow::Context;
+use crate::remote::{Body, Remote, RemoteError, Server, or_help};
 use cotter_formats::chip::Chip;
 use cotter_server::rollout::tag::Tag;
 use cotter_wire::ids::DeviceId;
@@ -202,7 +201,8 @@ fn list(server: &mut Remote, format: Format) -> anyhow::Result<bool> {
 
 fn show(args: &Show, server: &mut Remote, format: Format) -> anyhow::Result<bool> {
     let path = format!("{ROLLOUTS}/{}", args.rollout);
-    let mut rollout: Rollout = server.get(&path).context(Help("`cotter rollout list` tells which there are"))?;
+    let rollout = server.get::<Rollout>(&path);
+    let mut rollout = rollout.map_err(|error| or_help(error, "`cotter rollout list` tells which there are"))?;
     if args.devices {
         let (mut devices, mut after) = (Vec::new(), String::new());
         loop {

@@ -2,10 +2,9 @@
 
 use crate::file::File;
 use crate::moment::Moment;
-use crate::output::{self, Format, Help};
-use crate::remote::{Body, Remote, RemoteError, plain};
+use crate::output::{self, Format};
+use crate::remote::{Body, Remote, RemoteError, or_help, plain};
 use crate::rollout::shown::Offer;
-use anyhow::Context;
 use cotter_wire::api;
 use cotter_wire::ids::DeviceId;
 use serde::{Deserialize, Serialize};
@@ -96,7 +95,8 @@ pub(super) fn many(args: &Many, server: &mut Remote, format: Format) -> anyhow::
 }
 
 pub(super) fn one(args: &One, server: &mut Remote, format: Format) -> anyhow::Result<bool> {
-    let device: OneDevice = server.get(&format!("{}/{}", api::ADMIN_DEVICES, args.device)).context(NO_DEVICE)?;
+    let device = server.get::<OneDevice>(&format!("{}/{}", api::ADMIN_DEVICES, args.device));
+    let device = device.map_err(|error| or_help(error, NO_DEVICE))?;
     output::value(&device, format)?;
     Ok(true)
 }
@@ -116,7 +116,7 @@ pub(super) fn history(args: &History, server: &mut Remote, format: Format) -> an
 pub(super) fn minimum_protocol(args: &MinimumProtocol, server: &mut Remote, format: Format) -> anyhow::Result<bool> {
     let path = api::ADMIN_MINIMUM_PROTOCOL.replace("{id}", args.device.as_str());
     let wish = Body::json(&serde_json::json!({ "protocol": args.protocol }))?;
-    let minimum: Minimum = server.post(&path, wish).context(NO_DEVICE)?;
+    let minimum = server.post::<Minimum>(&path, wish).map_err(|error| or_help(error, NO_DEVICE))?;
     output::value(&minimum, format)?;
     Ok(true)
 }
@@ -137,7 +137,7 @@ pub(super) fn enrol(args: &Enrol, server: &mut Remote, format: Format) -> anyhow
     Ok(outcome.refused.is_empty())
 }
 
-const NO_DEVICE: Help = Help("`cotter fleet devices` lists those that there are");
+const NO_DEVICE: &str = "`cotter fleet devices` lists those that there are";
 const PAGE: u64 = 1000;
 
 #[derive(Deserialize)]
