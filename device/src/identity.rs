@@ -18,7 +18,7 @@ use cotter_formats::secret::Secret;
 use cotter_wire::compact::Channel;
 use cotter_wire::firmware_key::{FirmwareKey, KeyError};
 use cotter_wire::ids::{DeviceId, DeviceIdError, KeyEpoch};
-use cotter_wire::keys::{DeviceKeys, Direction, RootKey};
+use cotter_wire::keys::{DeviceKeys, Direction, RecoveryKey, RootKey};
 use cotter_wire::manifest::{PolicyError, Project, VerifyPolicy};
 use embedded_storage::nor_flash::NorFlash;
 use heapless::Vec;
@@ -88,6 +88,12 @@ impl Identity {
     #[must_use]
     pub fn keys(&self) -> DeviceKeys {
         DeviceKeys::derive(&self.root, &self.device, self.epoch)
+    }
+
+    /// What it proves itself with when its counter is lost.
+    #[must_use]
+    pub fn recovery_key(&self) -> RecoveryKey {
+        RecoveryKey::derive(&self.root, &self.device)
     }
 
     /// What its compact packets are sealed with.

@@ -38,6 +38,7 @@
 //! | `partition_table` | formats `partition` |
 //! | `pkcs11_uri` | factory `token::uri` |
 //! | `reading` | wire `reading` and `codec` |
+//! | `recovery` | wire `recovery`, both ends |
 //! | `product_policy` | factory `policy`, as far as a folder without files goes |
 //! | `register_map` | wire `registers`, the custom descriptor of an application image |
 //! | `secure_boot_v1` | formats `secure_boot::v1` |
@@ -89,6 +90,7 @@ mod partition_table;
 mod pkcs11_uri;
 mod product_policy;
 mod reading;
+mod recovery;
 mod register_map;
 mod secure_boot_v1;
 mod secure_cert;
@@ -133,6 +135,7 @@ pub use partition_table::partition_table;
 pub use pkcs11_uri::pkcs11_uri;
 pub use product_policy::product_policy;
 pub use reading::reading;
+pub use recovery::recovery;
 pub use register_map::register_map;
 pub use secure_boot_v1::secure_boot_v1;
 pub use secure_cert::secure_cert;
@@ -182,6 +185,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("pkcs11_uri", pkcs11_uri),
     ("reading", reading),
     ("product_policy", product_policy),
+    ("recovery", recovery),
     ("register_map", register_map),
     ("secure_boot_v1", secure_boot_v1),
     ("secure_cert", secure_cert),

@@ -97,6 +97,7 @@ const PARSERS: &[(&str, Fed)] = &[
     ("wire/src/manifest/envelope.rs", Body("manifest")),
     ("wire/src/packet.rs", Body("packet")),
     ("wire/src/reading.rs", Body("reading")),
+    ("wire/src/recovery.rs", Body("recovery")),
     ("wire/src/registers.rs", Body("register_map")),
     ("wire/src/session/server.rs", Body("session")),
     ("wire/src/status.rs", Body("answer")),

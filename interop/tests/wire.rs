@@ -8,8 +8,9 @@ use cotter_interop::{Generator, ToolRun, temp_dir, tools};
 use cotter_wire::content::{self, ContentKey, WrappedKey};
 use cotter_wire::enrolment::{Enrolment, MAX_ENROLMENT};
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, UnixTime};
-use cotter_wire::keys::{DeviceKeys, EnrolmentKey, RootKey};
+use cotter_wire::keys::{DeviceKeys, EnrolmentKey, RecoveryKey, RootKey};
 use cotter_wire::packet::{MAX_PACKET, seal};
+use cotter_wire::recovery::{Ask, ClaimMessage, Recovery};
 use cotter_wire::session::{Greeting, Hello, MAX_HEADER, MAX_MESSAGE, Request, SessionId};
 use serde_json::json;
 
@@ -52,6 +53,18 @@ fn case(random: &mut Generator) -> serde_json::Value {
     let path = format!("/v1/devices/{id}/status");
     let header = session.sign(&Request { method: "POST", path: &path, body: &body }, &mut header).unwrap().to_owned();
 
+    let recovery_key = RecoveryKey::derive(&root(), &device);
+    let own = random.array();
+    let begin = || Recovery::new(device, epoch, own);
+    let mut out = [0; cotter_wire::recovery::MAX_MESSAGE];
+    let ask = text(begin().ask(&recovery_key, &mut out).unwrap());
+    let verified = Ask::parse(ask.as_bytes()).unwrap().verify(&recovery_key).unwrap();
+    let challenge = text(verified.challenge(&recovery_key, &random.array(), &mut out).unwrap());
+    let claim = begin().challenged(&recovery_key, challenge.as_bytes()).unwrap();
+    let claim = text(claim.write(&recovery_key, &mut out).unwrap());
+    let verified = ClaimMessage::parse(claim.as_bytes()).unwrap().verify(&recovery_key).unwrap();
+    let grant = text(verified.grant(&recovery_key, KeyEpoch(epoch.0 ^ 1), Nonce(nonce), &mut out).unwrap());
+
     let enrolment_key: [u8; 32] = random.array();
     let certificate_len = random.between(1, 2048);
     let certificate = random.bytes(certificate_len);
@@ -79,6 +92,7 @@ fn case(random: &mut Generator) -> serde_json::Value {
         "device": id, "epoch": epoch.0, "root": hex(&root_bytes),
         "packet": packet, "nonce": nonce, "plain": hex(&plain),
         "hello": hello, "welcome": welcome, "time": time.0,
+        "recovery": [ask, challenge, claim, grant],
         "header": header, "path": path, "body": hex(&body),
         "enrolment_key": hex(&enrolment_key), "record": record, "mac": hex(&enrolment.mac),
         "release": hex(&release.0), "wrap_nonce": hex(&wrapped.nonce), "wrapped": hex(&wrapped.wrapped),

@@ -6,6 +6,7 @@
 //! | `packet-forged`, `ecowatt-forged` | `mac-failures` | the 10th within ten minutes, for one device |
 //! | `nonce-jump`, `ecowatt-nonce-jump` | `nonce-jump` | the first |
 //! | `protocol-downgrade` | `protocol-downgrade` | the first |
+//! | `epoch-renewal-too-often` | `epoch-renewals` | the first |
 //! | `device-rolled-back` | `rolled-back` | the first |
 //! | `key-due` | `key-age` | the first |
 //! | `clock-stepped` | `clock-stepped` | the first |
@@ -137,7 +138,7 @@ const fn rule(event: &'static str, alert: &'static str, threshold: u64) -> Rule 
     Rule { event, alert, threshold }
 }
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     rule("replay", "replay-burst", 5),
     rule("packet-forged", "mac-failures", 10),
     rule("nonce-jump", "nonce-jump", 1),
@@ -145,6 +146,7 @@ const RULES: [Rule; 10] = [
     rule("ecowatt-forged", "mac-failures", 10),
     rule("ecowatt-nonce-jump", "nonce-jump", 1),
     rule("protocol-downgrade", "protocol-downgrade", 1),
+    rule("epoch-renewal-too-often", "epoch-renewals", 1),
     rule("device-rolled-back", "rolled-back", 1),
     rule("key-due", "key-age", 1),
     rule("clock-stepped", "clock-stepped", 1),

@@ -16,6 +16,7 @@ use crate::key_file::{self, KeyFileError};
 use crate::keyring::Keyring;
 use crate::limits::budgets::Budgets;
 use crate::metrics::Metrics;
+use crate::recovery::Recoveries;
 use crate::registry::Registry;
 use crate::rollout::Rollouts;
 use crate::sessions::Sessions;
@@ -40,6 +41,7 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) recoveries: Recoveries,
     pub(crate) registry: Registry,
     pub(crate) firmware: Arc<Firmware>,
     pub(crate) rollouts: Rollouts,
@@ -92,6 +94,13 @@ impl App {
             nonce_window: config.ingest.nonce_window,
         };
         let sessions = Arc::new(Sessions::new(MOST_SESSIONS));
+        let recoveries = Recoveries::new(
+            Arc::clone(&store),
+            Arc::clone(&keyring),
+            Arc::clone(&sessions),
+            Arc::clone(&audit),
+            Arc::clone(&clock),
+        );
         let registry = Registry {
             enrolment_key: EnrolmentKey::new(key_file::read(&config.keys.enrolment)?),
             store: Arc::clone(&store),
@@ -128,6 +137,7 @@ impl App {
             clock,
             keyring,
             sessions,
+            recoveries,
             registry,
             firmware,
             rollouts,

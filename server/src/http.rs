@@ -12,6 +12,7 @@ pub(crate) mod listener;
 pub(crate) mod metrics;
 mod protocol;
 mod range;
+mod recovery;
 mod rollout;
 mod stall;
 pub(crate) mod tls;
@@ -72,6 +73,8 @@ fn router(app: Arc<App>) -> Router {
         .route(api::TELEMETRY, post(device::telemetry))
         .route(api::COMPACT_TELEMETRY, post(device::compact_telemetry))
         .route(api::SESSION, post(device::session))
+        .route(api::RECOVERY, post(recovery::ask))
+        .route(api::RECOVERY_CLAIM, post(recovery::claim))
         .route(api::UPDATE, get(device::update))
         .route(api::CHUNK, get(device::chunk))
         .route(api::ARTIFACT, get(artifact::artifact))

@@ -6,7 +6,7 @@ use crate::store::{Store, StoreError, StoredDevice};
 use cotter_formats::chip::Chip;
 use cotter_wire::compact::Channel;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Protocol, Sequence};
-use cotter_wire::keys::{DeviceKeys, Direction, RootKey};
+use cotter_wire::keys::{DeviceKeys, Direction, RecoveryKey, RootKey};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,6 +32,8 @@ pub struct KnownDevice {
     pub keys: DeviceKeys,
     /// What its compact packets are opened with.
     pub uplink: Channel,
+    /// What it proves itself with when its nonce counter is lost.
+    pub recovery: RecoveryKey,
     consumed: Mutex<Consumed>,
 }
 
@@ -123,6 +125,7 @@ impl Keyring {
             epoch: record.epoch,
             keys: DeviceKeys::derive(&root, &record.id, record.epoch),
             uplink: Channel::derive(&root, &record.id, record.epoch, Direction::Up),
+            recovery: RecoveryKey::derive(&root, &record.id),
             consumed: Mutex::new(Consumed {
                 nonce: stored.last_nonce,
                 digest: stored.last_digest,
@@ -168,6 +171,7 @@ pub(crate) mod tests {
             epoch: KeyEpoch(1),
             keys: DeviceKeys::derive(&root, &id, KeyEpoch(1)),
             uplink: Channel::derive(&root, &id, KeyEpoch(1), Direction::Up),
+            recovery: RecoveryKey::derive(&root, &id),
             consumed: Mutex::new(Consumed { nonce: Nonce(0).into(), digest: None, minimum: Protocol::V1 }),
         }
     }

@@ -12,6 +12,7 @@
 //! | `ingest` | a packet's way in, in the order of trust |
 //! | `sessions` | which device is talking |
 //! | `ecowatt` | the compatibility profile: uploads as EcoWatt's firmware builds them |
+//! | `recovery` | new key epochs for devices that lost their nonce counter |
 //! | `registry` | which devices there are |
 //! | `firmware` | which releases are accepted, and what a device is offered |
 //! | `metrics` | what is counted for Prometheus |
@@ -42,6 +43,7 @@ pub mod keyring;
 pub mod limits;
 mod lru;
 pub mod metrics;
+pub mod recovery;
 pub mod registry;
 pub mod rollout;
 pub mod server;

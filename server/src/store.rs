@@ -4,6 +4,7 @@
 //! against the trait.
 
 pub mod ecowatt;
+pub mod epoch;
 pub mod inventory;
 pub mod keys;
 pub mod protocol;
@@ -21,6 +22,7 @@ use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, Protocol, ReleaseId, SecureVer
 use cotter_wire::status::StatusReport;
 use cotter_wire::version::Version;
 use ecowatt::EcowattDevices;
+use epoch::Epochs;
 use inventory::Inventory;
 use keys::KeysInUse;
 use protocol::Protocols;
@@ -38,7 +40,9 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 ///
 /// A writing method queues its work when it is called: dropping the future does not take it back, so a client that
 /// hangs up leaves the work done or not begun, never half done.
-pub trait Store: EcowattDevices + Inventory + KeysInUse + Protocols + Rollouts + Send + Sync + 'static {
+pub trait Store:
+    Epochs + EcowattDevices + Inventory + KeysInUse + Protocols + Rollouts + Send + Sync + 'static
+{
     /// Advances the nonce of a device and stores its reading, both or neither.
     /// Called after the packet's MAC has been verified: the store decides about order, not about authenticity.
     fn accept_once(&self, acceptance: Acceptance) -> Pending<'_, Verdict>;

@@ -83,7 +83,26 @@ def case(c):
     same(decrypt(content_key, h(c["iv"]), h(c["content"])).hex(), c["image"])
 
 
+def recovery(c):
+    device, h = c["device"].encode(), bytes.fromhex
+    party = bytes([len(device)]) + device
+    key = hkdf(h(c["root"]), b"cotter/recovery/v1", b"cotter/recovery/v1\0" + party, 32)
+    ask, challenge, claim, grant = (json.loads(text) for text in c["recovery"])
+    for message, text in zip((ask, challenge, claim, grant), c["recovery"]):
+        same(json.dumps(message, separators=(",", ":")), text)
+    own, both = h(ask["device_nonce"]), h(ask["device_nonce"] + challenge["server_nonce"])
+    same((claim["device_nonce"], claim["server_nonce"]), (ask["device_nonce"], challenge["server_nonce"]))
+    same((ask["device_id"], claim["device_id"], claim["epoch"]), (c["device"], c["device"], c["epoch"]))
+    same(ask["mac"], mac(key, b"cotter/recovery-ask/v1\0" + party + own))
+    same(challenge["mac"], mac(key, b"cotter/recovery-challenge/v1\0" + party + both))
+    same(claim["mac"], mac(key, b"cotter/recovery-claim/v1\0" + party + both + struct.pack(">I", claim["epoch"])))
+    same((grant["epoch"], grant["nonce"]), (c["epoch"] ^ 1, c["nonce"]))
+    same(grant["mac"], mac(key, b"cotter/recovery-grant/v1\0" + party + both
+                           + struct.pack(">II", grant["epoch"], grant["nonce"])))
+
+
 cases = json.load(open(sys.argv[1]))
 for one in cases:
     case(one)
+    recovery(one)
 print(f"opened {len(cases)} cases, {sum(json.loads(c['packet'])['compressed'] for c in cases)} of them compressed")

@@ -5,12 +5,14 @@
 //! | POST `/v1/devices/{id}/telemetry` | a packet | `answer` |
 //! | POST `/v2/devices/{id}/telemetry` | a compact packet | `answer` |
 //! | POST `/v1/devices/{id}/session` | a hello | a welcome |
+//! | POST `/v1/devices/{id}/recovery` | an ask | a challenge |
+//! | POST `/v1/devices/{id}/recovery/claim` | a claim | a grant |
 //! | GET `/v1/devices/{id}/update?version=&secure_version=` | | 200 manifest envelope, 204 nothing newer |
 //! | GET `/v1/devices/{id}/releases/{release}/chunks/{chunk}` | | 200 octets |
 //! | GET `/v1/devices/{id}/releases/{release}/artifact` | | 206 octets |
 //! | POST `/v1/devices/{id}/status` | a status | 204 |
 //!
-//! All but the first three carry a [`SESSION_HEADER`]. A path has one spelling: nothing in it ever needs escaping.
+//! All but the first five carry a [`SESSION_HEADER`]. A path has one spelling: nothing in it ever needs escaping.
 
 use crate::hex;
 use crate::ids::{DeviceId, ReleaseId, SecureVersion};
@@ -25,6 +27,10 @@ pub const TELEMETRY: &str = "/v1/devices/{id}/telemetry";
 pub const COMPACT_TELEMETRY: &str = "/v2/devices/{id}/telemetry";
 /// Router template of [`session`].
 pub const SESSION: &str = "/v1/devices/{id}/session";
+/// Router template of [`recovery`].
+pub const RECOVERY: &str = "/v1/devices/{id}/recovery";
+/// Router template of [`recovery_claim`].
+pub const RECOVERY_CLAIM: &str = "/v1/devices/{id}/recovery/claim";
 /// Router template of [`update`].
 pub const UPDATE: &str = "/v1/devices/{id}/update";
 /// Router template of [`chunk`].
@@ -65,6 +71,18 @@ pub fn compact_telemetry(device: &DeviceId) -> Path {
 #[must_use]
 pub fn session(device: &DeviceId) -> Path {
     join(&["/v1/devices/", device.as_str(), "/session"])
+}
+
+/// Where a device that lost its nonce counter asks for a challenge.
+#[must_use]
+pub fn recovery(device: &DeviceId) -> Path {
+    join(&["/v1/devices/", device.as_str(), "/recovery"])
+}
+
+/// Where it answers the challenge.
+#[must_use]
+pub fn recovery_claim(device: &DeviceId) -> Path {
+    join(&["/v1/devices/", device.as_str(), "/recovery/claim"])
 }
 
 /// Where a device that runs `version` asks for a newer one.
@@ -130,6 +148,8 @@ mod tests {
         assert_eq!(telemetry(&id).as_str(), fill(TELEMETRY, &device));
         assert_eq!(compact_telemetry(&id).as_str(), fill(COMPACT_TELEMETRY, &device));
         assert_eq!(session(&id).as_str(), fill(SESSION, &device));
+        assert_eq!(recovery(&id).as_str(), fill(RECOVERY, &device));
+        assert_eq!(recovery_claim(&id).as_str(), fill(RECOVERY_CLAIM, &device));
         assert_eq!(status(&id).as_str(), fill(STATUS, &device));
         let release = ReleaseId([0xab; 32]);
         let values = [("{id}", id.to_string()), ("{release}", release.to_string()), ("{chunk}", u32::MAX.to_string())];

@@ -6,6 +6,9 @@
 //!
 //! The keys of version 2 of the telemetry are a family of their own: the salt is `cotter/v2`, and the info is
 //! `cotter/v2/` use `\0` direction (u8) epoch (u32, big-endian) length of the id (u8) id. The uses are `key` and `iv`.
+//!
+//! The recovery key stands alone: the salt is `cotter/recovery/v1`, and the info is `cotter/recovery/v1\0` length of the id
+//! (u8) id.
 
 use crate::ids::{DeviceId, KeyEpoch};
 use cotter_formats::secret::Secret;
@@ -49,6 +52,11 @@ key!(
     /// AES-128-CBC key of telemetry packets.
     TelemetryCipherKey,
     16
+);
+key!(
+    /// HMAC-SHA256 key of the recovery of a lost nonce counter. It does not depend on the epoch.
+    RecoveryKey,
+    32
 );
 key!(
     /// AES-128-GCM key of compact packets.
@@ -130,6 +138,19 @@ fn expand<const N: usize>(extracted: &Hkdf<Sha256>, usage: &[u8], device: &Devic
             )
             .expect("HKDF-SHA256 expands to at most 8160 bytes, and keys have 16 or 32");
     })
+}
+
+impl RecoveryKey {
+    /// Derives it; both ends do.
+    #[must_use]
+    pub fn derive(root: &RootKey, device: &DeviceId) -> Self {
+        let extracted = Hkdf::<Sha256>::new(Some(b"cotter/recovery/v1"), root.expose());
+        Self(Secret::filled_by(|key| {
+            extracted
+                .expand_multi_info(&[b"cotter/recovery/v1\0", &[device.len_byte()], device.as_bytes()], key)
+                .expect("HKDF-SHA256 expands to at most 8160 bytes, and this has 32");
+        }))
+    }
 }
 
 /// Which way a compact packet goes.

@@ -15,6 +15,7 @@
 //! | `answer` | what the server says to a packet |
 //! | `status` | how an update ended |
 //! | `session` | what proves a request, and the time |
+//! | `recovery` | a new key epoch for a device that lost its nonce counter |
 //! | `manifest` | what a release is, signed |
 //! | `firmware_key` | public keys that manifests are verified with |
 //! | `content` | the encrypted image, its chunks, its wrapped key |
@@ -43,6 +44,7 @@ pub mod keys;
 pub mod manifest;
 pub mod packet;
 pub mod reading;
+pub mod recovery;
 pub mod registers;
 pub mod session;
 pub mod status;

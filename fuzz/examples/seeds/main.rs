@@ -38,10 +38,11 @@ use cotter_wire::ecowatt::{History, Layout, MAX_BLOB, Method, encode, encode_sma
 use cotter_wire::enrolment::{Enrolment, MAX_ENROLMENT};
 use cotter_wire::firmware_key::{Algorithm, FirmwareKey};
 use cotter_wire::ids::{KeyEpoch, KeyId, Nonce, SecureVersion, Sequence, UnixTime};
-use cotter_wire::keys::{DeviceKeys, Direction, EcowattKey, EnrolmentKey, RootKey};
+use cotter_wire::keys::{DeviceKeys, Direction, EcowattKey, EnrolmentKey, RecoveryKey, RootKey};
 use cotter_wire::manifest::{MAX_BODY, MAX_ENVELOPE, Manifest, ManifestSignature, Project, encode_envelope};
 use cotter_wire::packet::{MAX_PACKET, seal};
 use cotter_wire::reading::Reading;
+use cotter_wire::recovery::{Ask, ClaimMessage, Recovery};
 use cotter_wire::registers::{ECOWATT, RegisterMap};
 use cotter_wire::session::{Greeting, Hello, MAX_HEADER, MAX_MESSAGE, Request, SessionId};
 use cotter_wire::status::{Outcome as UpdateOutcome, StatusReport};
@@ -56,6 +57,7 @@ fn main() -> Outcome {
     backup()?;
     certificate()?;
     compact()?;
+    recovery()?;
     crt_bundle()?;
     debug_certificate()?;
     device_key()?;
@@ -213,6 +215,22 @@ fn compact() -> Outcome {
         let (name, packet) = line.split_once(' ').zip(line.rsplit_once(' ')).ok_or("words").map(|(a, b)| (a.0, b.1))?;
         let bytes = (0..packet.len() / 2).map(|at| u8::from_str_radix(&packet[2 * at..2 * at + 2], 16));
         seed("compact", &format!("vector-{name}"), &bytes.collect::<Result<Vec<_>, _>>()?)?;
+    }
+    Ok(())
+}
+
+/// The four messages of one recovery, by the key that the body uses.
+fn recovery() -> Outcome {
+    let device = "device-1".parse()?;
+    let key = RecoveryKey::derive(&RootKey::new(Secret::filled_by(|key| key.fill(0x42))), &device);
+    let begin = || Recovery::new(device, KeyEpoch(3), [0x11; 16]);
+    let mut out = [0; cotter_wire::recovery::MAX_MESSAGE];
+    let ask = begin().ask(&key, &mut out)?.to_vec();
+    let challenge = Ask::parse(&ask)?.verify(&key)?.challenge(&key, &[0x22; 16], &mut out)?.to_vec();
+    let claim = begin().challenged(&key, &challenge)?.write(&key, &mut out)?.to_vec();
+    let grant = ClaimMessage::parse(&claim)?.verify(&key)?.grant(&key, KeyEpoch(4), Nonce(10_000), &mut out)?.to_vec();
+    for (name, message) in [("ask", ask), ("challenge", challenge), ("claim", claim), ("grant", grant)] {
+        seed("recovery", name, &message)?;
     }
     Ok(())
 }

@@ -186,7 +186,7 @@ fn alarm(app: &App, device: &DeviceId, version: Version, came_back_from: Option<
 }
 
 /// The device that the path names, and the body.
-async fn read(app: &App, id: &str, request: Request) -> Result<(DeviceId, Bytes), Response> {
+pub(super) async fn read(app: &App, id: &str, request: Request) -> Result<(DeviceId, Bytes), Response> {
     let Ok(id) = id.parse::<DeviceId>() else { return Err(answer::refused(StatusCode::UNAUTHORIZED)) };
     Ok((id, read_body(app, id, request).await?))
 }

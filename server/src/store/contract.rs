@@ -6,6 +6,7 @@ mod schedule;
 pub(super) use schedule::keeps_its_word_through_any_schedule;
 
 mod ecowatt;
+mod epoch;
 mod inventory;
 mod keys;
 mod protocol;
@@ -61,6 +62,8 @@ pub(super) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
         protocol::raises_the_minimum_and_never_lowers_it(open()).await;
         protocol::counts_40_bits(open()).await;
         rollouts::all(&mut open).await;
+        epoch::renews_an_epoch_upwards_only(open()).await;
+        epoch::renews_a_few_times_a_day(open()).await;
     });
     behaves_like_a_map(&runtime, &mut open);
     rollouts::tallies_are_what_a_recount_finds(&runtime, open);

@@ -2,6 +2,7 @@
 
 mod audit_log;
 mod ecowatt;
+mod epoch;
 mod inventory;
 mod keys;
 mod offers;
