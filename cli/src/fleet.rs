@@ -1,5 +1,6 @@
 //! `cotter fleet`: the devices that a server knows, and who may operate it.
 
+mod command;
 mod device;
 mod simulate;
 mod tag;
@@ -23,6 +24,8 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Verb {
+    #[command(subcommand)]
+    Command(command::Verb),
     /// Show what the server is alarmed about: replays, forgeries, jumps of nonces, rollbacks, old keys
     ///
     /// Exit status 1 if there is anything.
@@ -47,6 +50,7 @@ enum Verb {
 pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let server = &args.server;
     match &args.verb {
+        Verb::Command(verb) => command::run(verb, &mut server.open()?, format),
         Verb::MinimumProtocol(args) => device::minimum_protocol(args, &mut server.open()?, format),
         Verb::Alerts => watch::alerts(&mut server.open()?, format),
         Verb::Keys => watch::keys(&mut server.open()?, format),

@@ -13,10 +13,12 @@
 //! | `identity` | who this device is |
 //! | `session` | signed requests and a time to believe |
 //! | `ota` | firmware over the air |
+//! | `command` | commands from the server, executed at most once |
 //! | `telemetry` | a reading on its way to the server |
 
 #![no_std]
 
+pub mod command;
 pub mod identity;
 pub mod label;
 pub mod nonces;

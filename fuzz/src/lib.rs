@@ -9,6 +9,7 @@
 //! | `backup` | server `backup`: headers and custodians' shares |
 //! | `certificate` | factory `pki`: certificates, requests, names, chains |
 //! | `compact` | wire `compact` and `cbor`, opened with the right keys; the compact form of `reading` |
+//! | `command` | wire `command`, opened with the right keys |
 //! | `crt_bundle` | formats `crt_bundle` |
 //! | `debug_certificate` | formats `secure_debug` |
 //! | `device_key` | factory `device_key` |
@@ -59,6 +60,7 @@ mod atecc_commands;
 mod audit_log;
 mod backup;
 mod certificate;
+mod command;
 mod compact;
 mod crt_bundle;
 mod debug_certificate;
@@ -104,6 +106,7 @@ pub use atecc_commands::atecc_commands;
 pub use audit_log::audit_log;
 pub use backup::backup;
 pub use certificate::certificate;
+pub use command::command;
 pub use compact::compact;
 pub use crt_bundle::crt_bundle;
 pub use debug_certificate::debug_certificate;
@@ -155,6 +158,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("backup", backup),
     ("certificate", certificate),
     ("compact", compact),
+    ("command", command),
     ("crt_bundle", crt_bundle),
     ("debug_certificate", debug_certificate),
     ("device_key", device_key),

@@ -5,6 +5,7 @@ use crate::at_rest::MasterKey;
 use crate::audit::Audit;
 use crate::audit::note::{NoteError, NoteKey, NoteSigner};
 use crate::clock::{Clock, SystemClock};
+use crate::commands::{Commands, Schema, SchemaError};
 use crate::config::{self, Config, Limits};
 use crate::ecowatt::Ecowatt;
 use crate::firmware::artifact::Artifacts;
@@ -47,6 +48,7 @@ pub(crate) struct App {
     pub(crate) rollouts: Rollouts,
     pub(crate) downloads: Arc<Downloads>,
     pub(crate) ingest: Ingest,
+    pub(crate) commands: Commands,
     pub(crate) ecowatt: Ecowatt,
     pub(crate) ecowatt_allowed: bool,
     pub(crate) audit_key: NoteKey,
@@ -85,6 +87,12 @@ impl App {
             clock: Arc::clone(&clock),
             nonce_window: config.ingest.nonce_window,
             uploads: Budgets::new(config.limits.uploads_per_device, MOST_LIMITED),
+        };
+        let commands = Commands {
+            schema: Schema::new(&config.commands)?,
+            store: Arc::clone(&store),
+            audit: Arc::clone(&audit),
+            clock: Arc::clone(&clock),
         };
         let ecowatt = Ecowatt {
             store: Arc::clone(&store),
@@ -143,6 +151,7 @@ impl App {
             rollouts,
             downloads,
             ingest,
+            commands,
             ecowatt,
             ecowatt_allowed: config.ecowatt.is_some(),
             audit_key,
@@ -216,6 +225,9 @@ pub enum OpenError {
     /// A digest in the configuration is not one.
     #[error("a Secure Boot digest in the configuration is not 64 lower-case hexadecimal digits")]
     SecureBootDigest,
+    /// A command in the configuration makes no sense.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// The database cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),

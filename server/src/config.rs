@@ -1,6 +1,7 @@
 //! The configuration file: TOML, unknown fields refused, paths relative to the file itself.
 
 use serde::Deserialize;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +27,9 @@ pub struct Config {
     /// What one peer may take.
     #[serde(default)]
     pub limits: Limits,
+    /// What devices can be told to do; anything else is refused.
+    #[serde(default)]
+    pub commands: Vec<Command>,
     /// The insecure compatibility profile; without this section it is off.
     pub ecowatt: Option<Ecowatt>,
     /// What the server counts; not served unless asked for.
@@ -136,6 +140,57 @@ pub struct Rate {
 pub struct Metrics {
     /// Must be a loopback address.
     pub listen: SocketAddr,
+}
+
+/// A command and its parameters, all of which have to be given.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// 1 to 32 lower-case letters, digits and `-`; what the firmware knows it by.
+    pub name: String,
+    /// At most 8.
+    #[serde(default)]
+    pub parameters: Vec<Parameter>,
+}
+
+/// A parameter of a command.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Parameter {
+    /// As the name of a command.
+    pub name: String,
+    /// Which values it takes.
+    #[serde(flatten)]
+    pub kind: Kind,
+}
+
+/// Which values a parameter takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Kind {
+    /// Yes or no.
+    Boolean,
+    /// A whole number.
+    Integer {
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+    },
+    /// Printable ASCII.
+    Text {
+        /// Up to 64.
+        max_length: usize,
+    },
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Boolean => f.write_str("true or false"),
+            Self::Integer { min, max } => write!(f, "an integer from {min} to {max}"),
+            Self::Text { max_length } => write!(f, "a text of at most {max_length} printable ASCII characters"),
+        }
+    }
 }
 
 /// A listener for devices that speak EcoWatt's packet, each of which is switched on by an administrator.

@@ -4,6 +4,7 @@ mod admin;
 mod answer;
 pub(crate) mod artifact;
 mod body;
+mod command;
 mod device;
 pub(crate) mod ecowatt;
 pub(crate) mod gate;
@@ -45,6 +46,7 @@ fn router(app: Arc<App>) -> Router {
         .route(ROLLOUT, get(rollout::show))
         .route(ROLLOUT_DEVICES, get(rollout::devices))
         .route(ADMIN_HISTORY, get(admin::history))
+        .route(COMMANDS, get(command::list))
         .route(ECOWATT, get(ecowatt::list))
         .route(ECOWATT_READINGS, get(ecowatt::readings))
         .route(AUDIT_ENTRIES, get(admin::audit_entries))
@@ -54,6 +56,8 @@ fn router(app: Arc<App>) -> Router {
         .route_layer(guard(Permission::Read));
     let devices = Router::new()
         .route(api::ADMIN_DEVICES, post(admin::enrol))
+        .route(COMMANDS, post(command::send))
+        .route(COMMAND, delete(command::cancel))
         .route(ECOWATT, post(ecowatt::add))
         .route(ECOWATT_DEVICE, delete(ecowatt::remove))
         .route(api::ADMIN_MINIMUM_PROTOCOL, post(protocol::raise_minimum))
@@ -79,6 +83,8 @@ fn router(app: Arc<App>) -> Router {
         .route(api::CHUNK, get(device::chunk))
         .route(api::ARTIFACT, get(artifact::artifact))
         .route(api::STATUS, post(device::status))
+        .route(api::COMMANDS, get(command::fetch))
+        .route(api::COMMAND_RESULT, post(command::result))
         .merge(read)
         .merge(devices)
         .merge(releases)
@@ -112,6 +118,12 @@ const ROLLOUT_ACT: &str = "/admin/v1/rollouts/{rollout}/{act}";
 
 /// GET: what a device has said about updates.
 const ADMIN_HISTORY: &str = "/admin/v1/devices/{id}/history";
+
+/// GET: what a device was told to do. POST: a command.
+const COMMANDS: &str = "/admin/v1/devices/{id}/commands";
+
+/// DELETE: takes it back.
+const COMMAND: &str = "/admin/v1/devices/{id}/commands/{command}";
 
 /// GET: devices of the compatibility profile. POST: switches one on.
 const ECOWATT: &str = "/admin/v1/ecowatt";

@@ -11,6 +11,7 @@
 //! | `alerts`, `key_age` | what an operator should look at now; since when keys are in use |
 //! | `ingest` | a packet's way in, in the order of trust |
 //! | `sessions` | which device is talking |
+//! | `commands` | what devices are told to do |
 //! | `ecowatt` | the compatibility profile: uploads as EcoWatt's firmware builds them |
 //! | `recovery` | new key epochs for devices that lost their nonce counter |
 //! | `registry` | which devices there are |
@@ -30,6 +31,7 @@ pub mod audit;
 pub mod backup;
 pub mod backup_command;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod ecowatt;
 pub mod firmware;

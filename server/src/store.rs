@@ -3,6 +3,7 @@
 //! Nothing above this trait knows SQL. Every back-end passes the tests of `store/contract.rs`, which are written
 //! against the trait.
 
+pub mod commands;
 pub mod ecowatt;
 pub mod epoch;
 pub mod inventory;
@@ -17,6 +18,7 @@ mod group_commit;
 
 use crate::admin_token::{TokenHash, TokenRecord};
 use crate::administrator::AdminName;
+use commands::CommandQueue;
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, Protocol, ReleaseId, SecureVersion, Sequence};
 use cotter_wire::status::StatusReport;

@@ -37,6 +37,8 @@ def keys():
             (b"firmware-unwrap", 32),
             (b"downlink", 32),
             (b"request", 32),
+            (b"command", 32),
+            (b"command-result", 32),
         ):
             out(f"{device.decode()} {epoch} {use.decode()}", key(use, length, device, epoch))
 

@@ -11,6 +11,8 @@
 //! | GET `/v1/devices/{id}/releases/{release}/chunks/{chunk}` | | 200 octets |
 //! | GET `/v1/devices/{id}/releases/{release}/artifact` | | 206 octets |
 //! | POST `/v1/devices/{id}/status` | a status | 204 |
+//! | GET `/v1/devices/{id}/commands` | | 200 a sealed command, 204 none waits |
+//! | POST `/v1/devices/{id}/commands/result` | a result | 204 |
 //!
 //! All but the first five carry a [`SESSION_HEADER`]. A path has one spelling: nothing in it ever needs escaping.
 
@@ -39,6 +41,10 @@ pub const CHUNK: &str = "/v1/devices/{id}/releases/{release}/chunks/{chunk}";
 pub const ARTIFACT: &str = "/v1/devices/{id}/releases/{release}/artifact";
 /// Router template of [`status`].
 pub const STATUS: &str = "/v1/devices/{id}/status";
+/// Router template of [`commands`].
+pub const COMMANDS: &str = "/v1/devices/{id}/commands";
+/// Router template of [`command_result`].
+pub const COMMAND_RESULT: &str = "/v1/devices/{id}/commands/result";
 /// POST: enrolment of a device, by the factory.
 pub const ADMIN_DEVICES: &str = "/admin/v1/devices";
 /// GET: what a device has measured.
@@ -117,6 +123,18 @@ pub fn status(device: &DeviceId) -> Path {
     join(&["/v1/devices/", device.as_str(), "/status"])
 }
 
+/// Where a device fetches the command that waits for it.
+#[must_use]
+pub fn commands(device: &DeviceId) -> Path {
+    join(&["/v1/devices/", device.as_str(), "/commands"])
+}
+
+/// Where a device says what came of a command.
+#[must_use]
+pub fn command_result(device: &DeviceId) -> Path {
+    join(&["/v1/devices/", device.as_str(), "/commands/result"])
+}
+
 fn join(parts: &[&str]) -> Path {
     let mut path = Path::new();
     for part in parts {
@@ -151,6 +169,8 @@ mod tests {
         assert_eq!(recovery(&id).as_str(), fill(RECOVERY, &device));
         assert_eq!(recovery_claim(&id).as_str(), fill(RECOVERY_CLAIM, &device));
         assert_eq!(status(&id).as_str(), fill(STATUS, &device));
+        assert_eq!(commands(&id).as_str(), fill(COMMANDS, &device));
+        assert_eq!(command_result(&id).as_str(), fill(COMMAND_RESULT, &device));
         let release = ReleaseId([0xab; 32]);
         let values = [("{id}", id.to_string()), ("{release}", release.to_string()), ("{chunk}", u32::MAX.to_string())];
         assert_eq!(chunk(&id, &release, u32::MAX).as_str(), fill(CHUNK, &values));

@@ -79,6 +79,16 @@ key!(
     32
 );
 key!(
+    /// AES-256-GCM key of commands to the device.
+    CommandKey,
+    32
+);
+key!(
+    /// HMAC-SHA256 key of what the device says about commands.
+    CommandResultKey,
+    32
+);
+key!(
     /// HMAC-SHA256 key of session requests, and the root of each session key.
     RequestKey,
     32
@@ -112,6 +122,10 @@ pub struct DeviceKeys {
     pub downlink: DownlinkKey,
     /// Authenticates the device's requests.
     pub request: RequestKey,
+    /// Seals commands.
+    pub command: CommandKey,
+    /// Authenticates what came of them.
+    pub command_result: CommandResultKey,
 }
 
 impl DeviceKeys {
@@ -125,6 +139,8 @@ impl DeviceKeys {
             firmware_unwrap: FirmwareUnwrapKey(expand(&extracted, b"firmware-unwrap", device, epoch)),
             downlink: DownlinkKey(expand(&extracted, b"downlink", device, epoch)),
             request: RequestKey(expand(&extracted, b"request", device, epoch)),
+            command: CommandKey(expand(&extracted, b"command", device, epoch)),
+            command_result: CommandResultKey(expand(&extracted, b"command-result", device, epoch)),
         }
     }
 }
@@ -211,6 +227,8 @@ mod tests {
                 "firmware-unwrap" => keys.firmware_unwrap.expose(),
                 "downlink" => keys.downlink.expose(),
                 "request" => keys.request.expose(),
+                "command" => keys.command.expose(),
+                "command-result" => keys.command_result.expose(),
                 other => panic!("{other}"),
             };
             let mut digits = [0; 64];
@@ -218,6 +236,6 @@ mod tests {
             assert_eq!(Some(ours), words.nth(1), "{line}");
             compared += 1;
         }
-        assert_eq!(compared, 15);
+        assert_eq!(compared, 21);
     }
 }

@@ -14,6 +14,7 @@
 //! | `cbor` | CBOR with exactly one spelling |
 //! | `answer` | what the server says to a packet |
 //! | `status` | how an update ended |
+//! | `command` | what one device shall do, and what came of it |
 //! | `session` | what proves a request, and the time |
 //! | `recovery` | a new key epoch for a device that lost its nonce counter |
 //! | `manifest` | what a release is, signed |
@@ -33,6 +34,7 @@ pub mod api;
 pub mod canonical;
 pub mod cbor;
 pub mod codec;
+pub mod command;
 pub mod compact;
 pub mod content;
 pub mod ecowatt;

@@ -32,6 +32,10 @@ use cotter_server::audit::tree::Frontier;
 use cotter_server::store::AuditEntry;
 use cotter_wire::answer::Answer;
 use cotter_wire::codec::compress;
+use cotter_wire::command::{
+    Address, Command, CommandCounter, CommandResult, MAX_COMMAND, MAX_CONTENT, MAX_RESULT, Outcome as CommandOutcome,
+    Value as CommandValue, seal as seal_command,
+};
 use cotter_wire::compact::{Channel, MAX_COMPACT, MAX_PLAIN};
 use cotter_wire::content::WrappedKey;
 use cotter_wire::ecowatt::{History, Layout, MAX_BLOB, Method, encode, encode_smallest, upload};
@@ -58,6 +62,7 @@ fn main() -> Outcome {
     certificate()?;
     compact()?;
     recovery()?;
+    command()?;
     crt_bundle()?;
     debug_certificate()?;
     device_key()?;
@@ -142,6 +147,22 @@ fn certificate() -> Outcome {
         seed("certificate", name, &vector(&format!("crtbundle/{name}"))?)?;
     }
     Ok(())
+}
+
+/// The one command that the body's key ever sealed, its content, and its result.
+fn command() -> Outcome {
+    let (device, epoch) = ("device-1".parse()?, KeyEpoch(1));
+    let keys = DeviceKeys::derive(&RootKey::new(Secret::filled_by(|key| key.fill(0x42))), &device, epoch);
+    let to = Address { device: &device, epoch, counter: CommandCounter(7) };
+    let mut valve = Command::new("open-valve".parse()?);
+    valve.push("percent".parse()?, CommandValue::Integer(40))?;
+    valve.push("slowly".parse()?, CommandValue::Boolean(true))?;
+    valve.push("why".parse()?, CommandValue::text("a test")?)?;
+    seed("command", "content", valve.encode(&mut [0; MAX_CONTENT])?)?;
+    let (nonce, expires) = ([0x24; 12], UnixTime(1_700_000_000));
+    seed("command", "sealed", seal_command(&keys.command, &to, nonce, expires, &valve, &mut [0; MAX_COMMAND])?)?;
+    let result = CommandResult::new(to.counter, CommandOutcome::Done, "40 %");
+    seed("command", "result", result.write(&keys.command_result, &to, &mut [0; MAX_RESULT])?)
 }
 
 fn crt_bundle() -> Outcome {

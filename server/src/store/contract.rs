@@ -5,6 +5,7 @@ mod schedule;
 
 pub(super) use schedule::keeps_its_word_through_any_schedule;
 
+mod commands;
 mod ecowatt;
 mod epoch;
 mod inventory;
@@ -52,6 +53,9 @@ pub(super) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
         notes_a_change_with_it_and_no_refusal(open()).await;
         keeps_tokens_apart_and_the_last_admin(open()).await;
         loses_no_entry_of_many_at_once(open()).await;
+        commands::commands_come_in_order_until_they_end(open()).await;
+        commands::commands_expire_and_are_cancelled_before_delivery_only(open()).await;
+        commands::commands_are_bounded_and_their_numbers_only_rise(open()).await;
         ecowatt::keys_are_of_one_device_and_never_used_again(open()).await;
         ecowatt::an_upload_is_stored_whole_and_once(open()).await;
         inventory::pages_hold_every_device_once_in_order(open()).await;
