@@ -46,7 +46,7 @@ fn router(app: Arc<App>) -> Router {
         .route(ROLLOUT, get(rollout::show))
         .route(ROLLOUT_DEVICES, get(rollout::devices))
         .route(ADMIN_HISTORY, get(admin::history))
-        .route(COMMANDS, get(command::list))
+        .route(ADMIN_COMMANDS, get(command::list))
         .route(ECOWATT, get(ecowatt::list))
         .route(ECOWATT_READINGS, get(ecowatt::readings))
         .route(AUDIT_ENTRIES, get(admin::audit_entries))
@@ -56,8 +56,8 @@ fn router(app: Arc<App>) -> Router {
         .route_layer(guard(Permission::Read));
     let devices = Router::new()
         .route(api::ADMIN_DEVICES, post(admin::enrol))
-        .route(COMMANDS, post(command::send))
-        .route(COMMAND, delete(command::cancel))
+        .route(ADMIN_COMMANDS, post(command::send))
+        .route(ADMIN_COMMAND, delete(command::cancel))
         .route(ECOWATT, post(ecowatt::add))
         .route(ECOWATT_DEVICE, delete(ecowatt::remove))
         .route(api::ADMIN_MINIMUM_PROTOCOL, post(protocol::raise_minimum))
@@ -120,10 +120,10 @@ const ROLLOUT_ACT: &str = "/admin/v1/rollouts/{rollout}/{act}";
 const ADMIN_HISTORY: &str = "/admin/v1/devices/{id}/history";
 
 /// GET: what a device was told to do. POST: a command.
-const COMMANDS: &str = "/admin/v1/devices/{id}/commands";
+const ADMIN_COMMANDS: &str = "/admin/v1/devices/{id}/commands";
 
 /// DELETE: takes it back.
-const COMMAND: &str = "/admin/v1/devices/{id}/commands/{command}";
+const ADMIN_COMMAND: &str = "/admin/v1/devices/{id}/commands/{command}";
 
 /// GET: devices of the compatibility profile. POST: switches one on.
 const ECOWATT: &str = "/admin/v1/ecowatt";
