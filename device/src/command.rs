@@ -26,6 +26,7 @@ pub struct Commands<'a> {
 
 /// What a sealed command comes to.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is no heap to put the command on")]
 pub enum Received {
     /// To be done now, for the first and only time.
     Execute(Begun),

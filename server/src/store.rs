@@ -43,7 +43,7 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 /// A writing method queues its work when it is called: dropping the future does not take it back, so a client that
 /// hangs up leaves the work done or not begun, never half done.
 pub trait Store:
-    Epochs + EcowattDevices + Inventory + KeysInUse + Protocols + Rollouts + Send + Sync + 'static
+    CommandQueue + Epochs + EcowattDevices + Inventory + KeysInUse + Protocols + Rollouts + Send + Sync + 'static
 {
     /// Advances the nonce of a device and stores its reading, both or neither.
     /// Called after the packet's MAC has been verified: the store decides about order, not about authenticity.
