@@ -60,7 +60,13 @@ fn address(text: &str) -> Result<Address, String> {
     let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
     let host = authority.map(|authority| authority.host().trim_matches(['[', ']'])).filter(|host| !host.is_empty());
     let host = host.ok_or("a host is missing")?.to_owned();
-    let port = authority.and_then(|authority| authority.port_u16()).unwrap_or(443);
+    let port = match authority {
+        // Something stands behind the host.
+        Some(authority) if authority.as_str() != authority.host() => {
+            authority.port_u16().ok_or("the port is not one from 0 to 65535")?
+        }
+        _ => 443,
+    };
     Ok(Address { host, port })
 }
 

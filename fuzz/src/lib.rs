@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `answer` | wire `answer` and `status` |
 //! | `atecc_commands` | formats `atecc::packet`, chip `atecc`: every command, in every lock state |
+//! | `rollout` | server `rollout`: plans, tags, numbers |
 //! | `audit_log` | server `audit`: keys, checkpoints, proofs, lines, a whole log |
 //! | `backup` | server `backup`: headers and custodians' shares |
 //! | `certificate` | factory `pki`: certificates, requests, names, chains |
@@ -94,6 +95,7 @@ mod product_policy;
 mod reading;
 mod recovery;
 mod register_map;
+mod rollout;
 mod secure_boot_v1;
 mod secure_cert;
 mod secure_cert_csv;
@@ -140,6 +142,7 @@ pub use product_policy::product_policy;
 pub use reading::reading;
 pub use recovery::recovery;
 pub use register_map::register_map;
+pub use rollout::rollout;
 pub use secure_boot_v1::secure_boot_v1;
 pub use secure_cert::secure_cert;
 pub use secure_cert_csv::secure_cert_csv;
@@ -189,6 +192,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("pkcs11_uri", pkcs11_uri),
     ("reading", reading),
     ("product_policy", product_policy),
+    ("rollout", rollout),
     ("recovery", recovery),
     ("register_map", register_map),
     ("secure_boot_v1", secure_boot_v1),

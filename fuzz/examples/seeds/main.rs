@@ -59,6 +59,7 @@ fn main() -> Outcome {
     chip::atecc_commands()?;
     audit_log()?;
     backup()?;
+    rollout()?;
     certificate()?;
     compact()?;
     recovery()?;
@@ -139,6 +140,14 @@ fn backup() -> Outcome {
     let body = format!("cotter-share-1:{}:2:3:1:{}", "07".repeat(16), "5a".repeat(32));
     seed("backup", "share", format!("{body}:eb36f282").as_bytes())?;
     seed("backup", "header", &[&b"cotter-backup/1\n"[..], &[7; 16], &[2, 3]].concat())
+}
+
+/// A plan of three stages, a tag, a number.
+fn rollout() -> Outcome {
+    let plan = r#"{"stages":[{"tag":"beta"},{"percent":12.5,"success":90,"failure":5,"on_failure":"abort","reports":20},{"percent":100.0}],"conditions":{},"attempts":3}"#;
+    seed("rollout", "plan", plan.as_bytes())?;
+    seed("rollout", "tag", b"beta-2.north_wing")?;
+    seed("rollout", "number", b"42")
 }
 
 /// Of the test PKI that the golden bundle was made from.
