@@ -24,6 +24,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
     tracing_subscriber::fmt()
         .json()
         .with_writer(std::io::stderr)
+        // A log that cannot be written must not stop the server.
+        .log_internal_errors(false)
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
         .init();
     let config =

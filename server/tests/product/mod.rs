@@ -129,6 +129,8 @@ impl Product {
             .arg(&self.config)
             .env("RUST_LOG", "error")
             .stdout(Stdio::piped())
+            // Where it goes may be a file, and some tests limit the size of files.
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut line = String::new();
