@@ -2,8 +2,8 @@
 //! `cargo run -p cotter-fuzz --example seeds`. Inputs that a fuzzer found are added to the folders by hand.
 
 mod chip;
-
-use std::path::Path;
+mod server;
+mod wire;
 
 use base64ct::{Base64, Encoding};
 use cotter_device::label::HEAD;
@@ -24,46 +24,21 @@ use cotter_formats::otadata::{OtaEntry, OtaState};
 use cotter_formats::secret::Secret;
 use cotter_formats::secure_cert::{Builder, Flags, TlvType};
 use cotter_formats::secure_debug::{ChipInfo, SessionCounter};
-use cotter_server::audit::checkpoint::Checkpoint;
-use cotter_server::audit::line::Line;
-use cotter_server::audit::note::NoteSigner;
-use cotter_server::audit::proof;
-use cotter_server::audit::tree::Frontier;
-use cotter_server::store::AuditEntry;
-use cotter_wire::answer::Answer;
-use cotter_wire::codec::compress;
-use cotter_wire::command::{
-    Address, Command, CommandCounter, CommandResult, MAX_COMMAND, MAX_CONTENT, MAX_RESULT, Outcome as CommandOutcome,
-    Value as CommandValue, seal as seal_command,
-};
-use cotter_wire::compact::{Channel, MAX_COMPACT, MAX_PLAIN};
-use cotter_wire::content::WrappedKey;
-use cotter_wire::ecowatt::{History, Layout, MAX_BLOB, Method, encode, encode_smallest, upload};
-use cotter_wire::enrolment::{Enrolment, MAX_ENROLMENT};
-use cotter_wire::firmware_key::{Algorithm, FirmwareKey};
-use cotter_wire::ids::{KeyEpoch, KeyId, Nonce, SecureVersion, Sequence, UnixTime};
-use cotter_wire::keys::{DeviceKeys, Direction, EcowattKey, EnrolmentKey, RecoveryKey, RootKey};
-use cotter_wire::manifest::{MAX_BODY, MAX_ENVELOPE, Manifest, ManifestSignature, Project, encode_envelope};
-use cotter_wire::packet::{MAX_PACKET, seal};
-use cotter_wire::reading::Reading;
-use cotter_wire::recovery::{Ask, ClaimMessage, Recovery};
 use cotter_wire::registers::{ECOWATT, RegisterMap};
-use cotter_wire::session::{Greeting, Hello, MAX_HEADER, MAX_MESSAGE, Request, SessionId};
-use cotter_wire::status::{Outcome as UpdateOutcome, StatusReport};
-use cotter_wire::version::Version;
+use std::path::Path;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
-    answer()?;
+    wire::answer()?;
     chip::atecc_commands()?;
-    audit_log()?;
-    backup()?;
-    rollout()?;
+    server::audit_log()?;
+    server::backup()?;
+    server::rollout()?;
     certificate()?;
-    compact()?;
-    recovery()?;
-    command()?;
+    wire::compact()?;
+    wire::recovery()?;
+    wire::command()?;
     crt_bundle()?;
     debug_certificate()?;
     device_key()?;
@@ -71,83 +46,36 @@ fn main() -> Outcome {
     efuse_plan()?;
     product_policy()?;
     ds_data()?;
-    ecowatt_blob()?;
-    ecowatt_upload()?;
+    wire::ecowatt_blob()?;
+    wire::ecowatt_upload()?;
     efuse_virtual_file()?;
     chip::element_bus()?;
     elf()?;
     encrypted_image()?;
-    enrolment()?;
+    wire::enrolment()?;
     flash_key()?;
     flash_layout()?;
     image()?;
     image_label()?;
     key_file()?;
-    manifest()?;
+    wire::manifest()?;
     names()?;
     nvs_csv()?;
     nvs_page()?;
     nvs_store()?;
     otadata()?;
-    packet()?;
+    wire::packet()?;
     partition_csv()?;
     partition_table()?;
     pkcs11_uri()?;
-    reading()?;
-    register_map()?;
+    wire::reading()?;
+    wire::register_map()?;
     secure_boot_v1()?;
     secure_cert()?;
     secure_cert_csv()?;
     chip::serial_loader()?;
-    session()?;
+    wire::session()?;
     signature_block()
-}
-
-fn answer() -> Outcome {
-    for (name, answer) in [
-        ("accepted", Answer::Accepted(Nonce(10_001).into())),
-        ("stored", Answer::AlreadyStored),
-        ("refused", Answer::Refused),
-    ] {
-        seed("answer", name, answer.write(&mut [0; Answer::MAX_LEN])?)?;
-    }
-    let report = StatusReport::new(FIRMWARE, UpdateOutcome::RolledBack, "register 3 has gain 0");
-    seed("answer", "report", report.write(&mut [0; StatusReport::MAX_LEN])?)
-}
-
-/// A log of five entries, its checkpoint, a proof and a key; the signer is the body's own.
-fn audit_log() -> Outcome {
-    let signer = NoteSigner::new(&Secret::filled_by(|seed| seed.fill(0x42)))?;
-    let entry = |index| AuditEntry {
-        at: 1,
-        by: "a".into(),
-        subject: "a".into(),
-        event: "replay".into(),
-        detail: format!("nonce {index}"),
-    };
-    let lines: Vec<String> = (0..5).map(|index| Line::new(index, entry(index)).text()).collect();
-    let leaves: Vec<_> = lines.iter().map(|line| Line::leaf_of(line)).collect();
-    let note = Checkpoint::of(&Frontier::of(leaves.clone())).sign(&signer);
-    let proof = proof::prove(&leaves, &lines[3], 3, &note).ok_or("no such entry")?;
-    seed("audit_log", "log", (lines.join("\n") + "\n").as_bytes())?;
-    seed("audit_log", "checkpoint", note.as_bytes())?;
-    seed("audit_log", "proof", proof.as_bytes())?;
-    seed("audit_log", "key", signer.key().to_string().as_bytes())
-}
-
-/// The first of three shares, and the header that belongs to it.
-fn backup() -> Outcome {
-    let body = format!("cotter-share-1:{}:2:3:1:{}", "07".repeat(16), "5a".repeat(32));
-    seed("backup", "share", format!("{body}:eb36f282").as_bytes())?;
-    seed("backup", "header", &[&b"cotter-backup/1\n"[..], &[7; 16], &[2, 3]].concat())
-}
-
-/// A plan of three stages, a tag, a number.
-fn rollout() -> Outcome {
-    let plan = r#"{"stages":[{"tag":"beta"},{"percent":12.5,"success":90,"failure":5,"on_failure":"abort","reports":20},{"percent":100.0}],"conditions":{},"attempts":3}"#;
-    seed("rollout", "plan", plan.as_bytes())?;
-    seed("rollout", "tag", b"beta-2.north_wing")?;
-    seed("rollout", "number", b"42")
 }
 
 /// Of the test PKI that the golden bundle was made from.
@@ -158,128 +86,11 @@ fn certificate() -> Outcome {
     Ok(())
 }
 
-/// The one command that the body's key ever sealed, its content, and its result.
-fn command() -> Outcome {
-    let (device, epoch) = ("device-1".parse()?, KeyEpoch(1));
-    let keys = DeviceKeys::derive(&RootKey::new(Secret::filled_by(|key| key.fill(0x42))), &device, epoch);
-    let to = Address { device: &device, epoch, counter: CommandCounter(7) };
-    let mut valve = Command::new("open-valve".parse()?);
-    valve.push("percent".parse()?, CommandValue::Integer(40))?;
-    valve.push("slowly".parse()?, CommandValue::Boolean(true))?;
-    valve.push("why".parse()?, CommandValue::text("a test")?)?;
-    seed("command", "content", valve.encode(&mut [0; MAX_CONTENT])?)?;
-    let (nonce, expires) = ([0x24; 12], UnixTime(1_700_000_000));
-    seed("command", "sealed", seal_command(&keys.command, &to, nonce, expires, &valve, &mut [0; MAX_COMMAND])?)?;
-    let result = CommandResult::new(to.counter, CommandOutcome::Done, "40 %");
-    seed("command", "result", result.write(&keys.command_result, &to, &mut [0; MAX_RESULT])?)
-}
-
 fn crt_bundle() -> Outcome {
     seed("crt_bundle", "golden", &vector("crtbundle/x509_crt_bundle")?)?;
     let small = [Root { subject: b"0\x03abc", key: b"key" }, Root { subject: b"0\x02zz", key: b"another key" }];
     seed("crt_bundle", "small", &build(&small)?)
 }
-
-/// Sealed with the keys that the body uses: the root key is 32 times 0x42.
-fn packet() -> Outcome {
-    let (device, epoch) = ("device-1".parse()?, KeyEpoch(1));
-    let keys = DeviceKeys::derive(&RootKey::new(Secret::filled_by(|key| key.fill(0x42))), &device, epoch);
-    for (name, plain) in [("reading", a_reading()?), ("long", vec![0x20; 512]), ("empty", vec![])] {
-        let mut out = [0; MAX_PACKET];
-        seed("packet", name, seal(&keys, &device, epoch, Nonce(10_001), &[0x24; 16], &plain, &mut out)?)?;
-    }
-    for name in ["bomb", "padding-zero", "compressed"] {
-        seed("packet", &format!("vector-{name}"), &vector(&format!("wire/packet-{name}.json"))?)?;
-    }
-    Ok(())
-}
-
-/// Ten arrays by the method that is smallest, and the same array by each method.
-fn ecowatt_blob() -> Outcome {
-    let (layout, head) = (Layout::new(&[0, 1, 9], 1)?, [1, 3, 0, 1, 9]);
-    let (mut history, mut steady, mut each) = (History::new(), head.to_vec(), head.to_vec());
-    for step in 0..10 {
-        let values = [2300 + step % 3, 170, 4000 + 100 * step];
-        let mut out = [0; MAX_BLOB];
-        for method in Method::ALL {
-            with_length(&mut each, encode(method, &values, &layout, &history, &mut out)?)?;
-        }
-        with_length(&mut steady, encode_smallest(&values, &layout, &mut history, &mut out)?.1)?;
-    }
-    seed("ecowatt_blob", "smallest", &steady)?;
-    seed("ecowatt_blob", "each", &each)?;
-    seed("ecowatt_blob", "history", &history.to_bytes())?;
-    let (layout, mut dictionary) = (Layout::new(&[0, 1, 9], 7)?, vec![7, 3, 0, 1, 9]);
-    let values = [230, 17, 400].repeat(7);
-    for method in [Method::Dictionary, Method::Semantic] {
-        with_length(&mut dictionary, encode(method, &values, &layout, &History::new(), &mut [0; MAX_BLOB])?)?;
-    }
-    seed("ecowatt_blob", "dictionary", &dictionary)
-}
-
-/// A batch of one array, bare and signed with the body's key.
-fn ecowatt_upload() -> Outcome {
-    let key = EcowattKey::new(Secret::filled_by(|key| key.fill(0x42)));
-    let batch = br#"{"device_id":"ESP32_001","data_type":"compressed_sensor_batch","sampling_interval":5,"compressed_data":[{"compressed_binary":"AQwDj8Cq+gA=","decompression_metadata":{"register_count":3,"sample_count":1,"compressed_size_bytes":8,"timestamp":1700000000,"register_layout":[0,1,9]}}]}"#;
-    seed("ecowatt_upload", "batch", batch)?;
-    seed("ecowatt_upload", "signed", upload::seal(&key, Nonce(11_001), batch, &mut [0; upload::MAX_UPLOAD])?)
-}
-
-fn with_length(seed: &mut Vec<u8>, blob: &[u8]) -> Outcome {
-    seed.push(u8::try_from(blob.len())?);
-    seed.extend(blob);
-    Ok(())
-}
-
-/// As for packets, and the vectors, which are of another device.
-fn compact() -> Outcome {
-    let root = RootKey::new(Secret::filled_by(|key| key.fill(0x42)));
-    let channel = Channel::derive(&root, &"device-1".parse()?, KeyEpoch(1), Direction::Up);
-    let plain = Reading::decode(&a_reading()?)?.encode_compact(&mut [0; MAX_PLAIN])?.to_vec();
-    seed("compact", "content", &plain)?;
-    for (name, number) in [("reading", 10_001), ("last", (1 << 40) - 1)] {
-        let sequence = Sequence::new(number).ok_or("40 bits")?;
-        seed("compact", name, channel.seal(sequence, &plain, &mut [0; MAX_COMPACT])?)?;
-    }
-    for line in String::from_utf8(vector("wire/compact.txt")?)?.lines() {
-        let (name, packet) = line.split_once(' ').zip(line.rsplit_once(' ')).ok_or("words").map(|(a, b)| (a.0, b.1))?;
-        let bytes = (0..packet.len() / 2).map(|at| u8::from_str_radix(&packet[2 * at..2 * at + 2], 16));
-        seed("compact", &format!("vector-{name}"), &bytes.collect::<Result<Vec<_>, _>>()?)?;
-    }
-    Ok(())
-}
-
-/// The four messages of one recovery, by the key that the body uses.
-fn recovery() -> Outcome {
-    let device = "device-1".parse()?;
-    let key = RecoveryKey::derive(&RootKey::new(Secret::filled_by(|key| key.fill(0x42))), &device);
-    let begin = || Recovery::new(device, KeyEpoch(3), [0x11; 16]);
-    let mut out = [0; cotter_wire::recovery::MAX_MESSAGE];
-    let ask = begin().ask(&key, &mut out)?.to_vec();
-    let challenge = Ask::parse(&ask)?.verify(&key)?.challenge(&key, &[0x22; 16], &mut out)?.to_vec();
-    let claim = begin().challenged(&key, &challenge)?.write(&key, &mut out)?.to_vec();
-    let grant = ClaimMessage::parse(&claim)?.verify(&key)?.grant(&key, KeyEpoch(4), Nonce(10_000), &mut out)?.to_vec();
-    for (name, message) in [("ask", ask), ("challenge", challenge), ("claim", claim), ("grant", grant)] {
-        seed("recovery", name, &message)?;
-    }
-    Ok(())
-}
-
-fn reading() -> Outcome {
-    let plain = a_reading()?;
-    seed("reading", "plain", &plain)?;
-    seed("reading", "compressed", compress(&[0x20; 300], &mut [0; 512])?.1)
-}
-
-fn a_reading() -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-    let mut reading = Reading::new(3600, 7, FIRMWARE, SecureVersion(1));
-    for (register, raw) in [(0, 2301), (1, 17), (2, 5001), (9, 390)] {
-        reading.push(register, raw)?;
-    }
-    Ok(reading.encode(&mut [0; Reading::MAX_LEN])?.to_vec())
-}
-
-const FIRMWARE: Version = Version::new(1, 1, 0);
 
 fn debug_certificate() -> Outcome {
     seed("debug_certificate", "espsecure", &vector("sdc/sdc_cert.bin")?)?;
@@ -323,25 +134,6 @@ fn encrypted_image() -> Outcome {
     seed("encrypted_image", "sealed", &[&header.encode()[..], &content].concat())
 }
 
-/// Sealed with the keys that the body uses, so that they open; the vector is not.
-fn enrolment() -> Outcome {
-    let key = EnrolmentKey::new(Secret::filled_by(|key| key.fill(0x42)));
-    let root = RootKey::new(Secret::filled_by(|key| key.fill(0x43)));
-    let mut record = Enrolment {
-        device: "device-1".parse()?,
-        epoch: KeyEpoch(1),
-        chip: Chip::Esp32C3,
-        mac: [0x60, 0x55, 0xF9, 1, 2, 3],
-        secure_boot: [0xAB; 32],
-        certificate: None,
-    };
-    let mut out = [0; MAX_ENROLMENT];
-    seed("enrolment", "plain", record.seal(&key, &[5; 12], &root, &mut out)?)?;
-    record.certificate = Some(&[0x30, 0x03, 0x02, 0x01, 0x00]);
-    seed("enrolment", "certificate", record.seal(&key, &[5; 12], &root, &mut out)?)?;
-    seed("enrolment", "vector", &vector("wire/enrolment.json")?)
-}
-
 /// The table's used rows; the body takes them for the flash as well.
 fn flash_layout() -> Outcome {
     for name in ["singleapp", "two_ota_sec", "two_ota_sec-nomd5"] {
@@ -367,54 +159,6 @@ fn image() -> Outcome {
         seed("image", name, &short)?;
     }
     Ok(())
-}
-
-/// `key-p256.der` was made with `openssl pkey -pubin -outform DER` from `vectors/sbv2/pub-ecdsa_p256.pem`.
-fn manifest() -> Outcome {
-    let manifest = Manifest {
-        project: Project::new("cotter-app").ok_or("a legal name")?,
-        chip: Chip::Esp32C3,
-        version: FIRMWARE,
-        secure_version: SecureVersion(1),
-        size: 135_168,
-        sha256: [0xAB; 32],
-        iv: [0xCD; 16],
-        issued: UnixTime(1_700_000_000),
-        expires: UnixTime(1_800_000_000),
-    };
-    let mut body = [0; MAX_BODY];
-    let body = manifest.encode(&mut body)?;
-    seed("manifest", "body", body)?;
-    let signature = |algorithm, key, length| ManifestSignature {
-        key: KeyId(key),
-        algorithm,
-        bytes: std::iter::repeat_n(0x11, length).collect(),
-    };
-    let trusted = FirmwareKey::from_spki(include_bytes!("../../corpus/manifest/key-p256.der"))?;
-    let signatures = [signature(Algorithm::Es256, trusted.id().0, 64), signature(Algorithm::RsaPss2048, [7; 8], 256)];
-    let content_key = WrappedKey { epoch: KeyEpoch(1), nonce: [3; 12], wrapped: [4; 48] };
-    let mut out = [0; MAX_ENVELOPE];
-    seed("manifest", "envelope", encode_envelope(body, &signatures, Some(&content_key), &mut out)?)?;
-    let upload = [&b"{}\n"[..], &[b'a'; 64], b"\nimage"].concat();
-    seed("manifest", "upload", &upload)?;
-    seed("manifest", "unsigned", encode_envelope(body, &[], None, &mut out)?)
-}
-
-fn session() -> Outcome {
-    let (device, epoch) = ("device-1".parse()?, KeyEpoch(1));
-    let keys = DeviceKeys::derive(&RootKey::new(Secret::filled_by(|key| key.fill(0x42))), &device, epoch);
-    let greeting = Greeting::new(device, epoch, [8; 16]);
-    let (mut hello, mut welcome, mut header) = ([0; MAX_MESSAGE], [0; MAX_MESSAGE], [0; MAX_HEADER]);
-    let hello = greeting.write(&keys, &mut hello)?;
-    seed("session", "hello", hello)?;
-    let verified = Hello::parse(hello)?.verify(&keys.request)?;
-    let time = UnixTime(1_700_000_000);
-    let (welcome, _) = verified.welcome(&keys, SessionId([1; 16]), &[2; 16], time, &mut welcome)?;
-    // To another hello than the body's, which would rightly accept its own.
-    seed("session", "welcome", welcome)?;
-    let mut client = greeting.accept(&keys, welcome)?;
-    let request = Request { method: "GET", path: "/v1", body: &[] };
-    seed("session", "header", client.sign(&request, &mut header)?.as_bytes())
 }
 
 /// The first page of a vector holds the namespaces and the small values. Ours has every kind on one page.
@@ -464,15 +208,6 @@ fn partition_table() -> Outcome {
         let table = vector(&format!("partition/{name}.bin"))?;
         let used = table.iter().rposition(|&byte| byte != 0xFF).map_or(0, |last| (last + 1).next_multiple_of(32));
         seed("partition_table", name, &table[..used])?;
-    }
-    Ok(())
-}
-
-fn register_map() -> Outcome {
-    let maps: [(&str, &[_]); 3] = [("ecowatt", &ECOWATT), ("one", &ECOWATT[..1]), ("none", &[])];
-    for (name, registers) in maps {
-        let map = RegisterMap::new(registers).ok_or("at most 16 registers")?;
-        seed("register_map", name, &map.encode())?;
     }
     Ok(())
 }
