@@ -162,16 +162,8 @@ const SUBJECT: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    #[derive(Default)]
-    struct Hands(AtomicU64);
-
-    impl Clock for Hands {
-        fn unix(&self) -> u64 {
-            self.0.load(Ordering::Relaxed)
-        }
-    }
+    use crate::clock::tests::Hands;
+    use std::sync::atomic::Ordering;
 
     fn alerts() -> (Arc<Hands>, Alerts) {
         let clock = Arc::new(Hands::default());

@@ -66,14 +66,10 @@ pub fn make(
 ) -> Result<Made, BackupError> {
     let text = std::fs::read(config).map_err(BackupError::Read)?;
     let mut configuration = Config::read(config)?;
-    // 1. What would be restored must be a server.
-    let signer = NoteSigner::new(&key_file::read(&configuration.keys.audit)?).map_err(HostError::AuditKey)?;
-    drop(signer);
-    let database = configuration.data.join(DATABASE);
     let work = private_place(&configuration.data)?;
     let moment = work.path().join(DATABASE);
-    snapshot::copy(&database, &moment)?;
-    // 2. The artifacts are listed after the database was copied: each release that it knows has one.
+    snapshot::copy(&configuration.data.join(DATABASE), &moment)?;
+    // Artifacts are listed after the database was copied: each release that it knows has one.
     let artifacts = artifacts(&configuration.data.join(ARTIFACTS))?;
 
     let secret = key_file::random_key()?;

@@ -43,11 +43,13 @@ impl SteadyClock {
 const MINUTE: i64 = 60;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    struct Hands(AtomicU64);
+    /// A clock that a test sets.
+    #[derive(Default)]
+    pub(crate) struct Hands(pub(crate) AtomicU64);
 
     impl Clock for Hands {
         fn unix(&self) -> u64 {

@@ -134,19 +134,11 @@ pub enum KeyAgeError {
 mod tests {
     use super::*;
     use crate::audit::note::NoteSigner;
+    use crate::clock::tests::Hands;
     use crate::store::sqlite::SqliteStore;
     use cotter_formats::secret::Secret;
     use std::path::Path;
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    #[derive(Default)]
-    struct Hands(AtomicU64);
-
-    impl Clock for Hands {
-        fn unix(&self) -> u64 {
-            self.0.load(Ordering::Relaxed)
-        }
-    }
+    use std::sync::atomic::Ordering;
 
     fn keys(directory: &Path) -> Keys {
         let file = |name| directory.join(name);

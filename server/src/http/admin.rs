@@ -1,7 +1,7 @@
 //! Routes of administrators, behind a bearer token whose role is checked before the body is read.
 
 use super::answer;
-use super::body::{self, ADMIN_BODY, UPLOAD_BODY};
+use super::body::{self, AdminBody, UPLOAD_BODY};
 use super::rollout::AssignmentDocument;
 use crate::admin_token::{TokenHash, TokenRecord};
 use crate::administrator::{Administrator, Permission};
@@ -51,20 +51,17 @@ pub(super) async fn permit(
 }
 
 /// POST: a device, by the record that the factory sealed.
-pub(super) async fn enrol(State(app): State<Arc<App>>, by: Extension<Administrator>, request: Request) -> Response {
-    let record = match body::read(request.into_body(), ADMIN_BODY, app.limits.body()).await {
-        Ok(record) => record,
-        Err(why) => return answer::body_refused(why),
-    };
+pub(super) async fn enrol(
+    State(app): State<Arc<App>>,
+    by: Extension<Administrator>,
+    AdminBody(record): AdminBody,
+) -> Response {
     match app.registry.enrol(&record, &by).await {
         Ok(Enrolment { device, epoch, renewed }) => answer::document(
             if renewed { StatusCode::OK } else { StatusCode::CREATED },
             &serde_json::json!({ "device": device.as_str(), "epoch": epoch.0, "renewed": renewed }),
         ),
-        Err(error) => match error.code() {
-            Some(code) => refused_admin(&app, &by, code, error.to_string()).await,
-            None => answer::unavailable(&error),
-        },
+        Err(error) => not_done(&app, &by, error.code(), &error).await,
     }
 }
 
@@ -82,10 +79,7 @@ pub(super) async fn release(State(app): State<Arc<App>>, by: Extension<Administr
             if already_there { StatusCode::OK } else { StatusCode::CREATED },
             &serde_json::json!({ "release": release.to_string(), "version": version.to_string() }),
         ),
-        Err(error) => match error.code() {
-            Some(code) => refused_admin(&app, &by, code, error.to_string()).await,
-            None => answer::unavailable(&error),
-        },
+        Err(error) => not_done(&app, &by, error.code(), &error).await,
     }
 }
 
@@ -99,10 +93,7 @@ pub(super) async fn publish(
     match app.firmware.publish(release, &by).await {
         Ok(()) => answer::document(StatusCode::OK, &serde_json::json!({ "release": release.to_string() })),
         Err(ReleaseRefusal::UnknownRelease) => answer::refused(StatusCode::NOT_FOUND),
-        Err(error) => match error.code() {
-            Some(code) => refused_admin(&app, &by, code, error.to_string()).await,
-            None => answer::unavailable(&error),
-        },
+        Err(error) => not_done(&app, &by, error.code(), &error).await,
     }
 }
 
@@ -165,6 +156,19 @@ pub(super) struct Page {
 impl Default for Page {
     fn default() -> Self {
         Self { from: 0, limit: MOST_ROWS }
+    }
+}
+
+/// What an administrator asked for was not done: refused for a reason that has a name, or the server's own trouble.
+pub(super) async fn not_done(
+    app: &App,
+    by: &Administrator,
+    code: Option<&'static str>,
+    error: &(dyn std::error::Error + Sync),
+) -> Response {
+    match code {
+        Some(code) => refused_admin(app, by, code, error.to_string()).await,
+        None => answer::unavailable(error),
     }
 }
 

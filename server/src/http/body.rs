@@ -1,13 +1,18 @@
 //! Request bodies: so many bytes, within so much time.
 
+use super::answer;
+use crate::app::App;
 use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{FromRequest, Request};
+use axum::response::Response;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest body of a device's request.
 pub(super) const DEVICE_BODY: usize = 4 * 1024;
 /// Longest body of an administrator's request with JSON only.
-pub(super) const ADMIN_BODY: usize = 64 * 1024;
+const ADMIN_BODY: usize = 64 * 1024;
 /// Longest release upload: 16 MiB of image and its manifest.
 pub(super) const UPLOAD_BODY: usize = 17 * 1024 * 1024;
 
@@ -21,6 +26,17 @@ pub(super) async fn read(body: Body, most: usize, within: Duration) -> Result<By
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyRefusal::TooLong),
         Ok(Err(_)) => Err(BodyRefusal::Broken),
         Err(_) => Err(BodyRefusal::TooSlow),
+    }
+}
+
+/// The whole body of an administrator's request.
+pub(super) struct AdminBody(pub(super) Bytes);
+
+impl FromRequest<Arc<App>> for AdminBody {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
+        read(request.into_body(), ADMIN_BODY, app.limits.body()).await.map(Self).map_err(answer::body_refused)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Routes of commands: for devices in their sessions, for administrators behind their tokens.
 
-use super::admin::refused_admin;
+use super::admin::{not_done, refused_admin};
 use super::answer;
-use super::body::{self, ADMIN_BODY};
+use super::body::AdminBody;
 use super::device::known;
 use crate::administrator::Administrator;
 use crate::app::App;
@@ -51,13 +51,9 @@ pub(super) async fn send(
     State(app): State<Arc<App>>,
     by: Extension<Administrator>,
     Path(id): Path<String>,
-    request: Request,
+    AdminBody(body): AdminBody,
 ) -> Response {
     let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
-    let body = match body::read(request.into_body(), ADMIN_BODY, app.limits.body()).await {
-        Ok(body) => body,
-        Err(why) => return answer::body_refused(why),
-    };
     let wish: Wish = match serde_json::from_slice(&body) {
         Ok(wish) => wish,
         Err(error) => return refused_admin(&app, &by, "command-malformed", error.to_string()).await,
@@ -68,10 +64,7 @@ pub(super) async fn send(
             StatusCode::CREATED,
             &serde_json::json!({ "device": id.as_str(), "command": counter.0, "name": wish.name }),
         ),
-        Err(error) => match error.code() {
-            Some(code) => refused_admin(&app, &by, code, error.to_string()).await,
-            None => answer::unavailable(&error),
-        },
+        Err(error) => not_done(&app, &by, error.code(), &error).await,
     }
 }
 

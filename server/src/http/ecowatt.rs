@@ -2,7 +2,7 @@
 
 use super::admin::refused_admin;
 use super::answer;
-use super::body::{self, ADMIN_BODY};
+use super::body::{self, AdminBody};
 use crate::administrator::Administrator;
 use crate::app::App;
 use crate::at_rest::Use;
@@ -80,11 +80,12 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Response {
 
 /// POST `{"name":"ESP32_001","key":"<64 hex>","nonce_floor":10000}`: switches one device on. Without a key one is made;
 /// it is in this answer and nowhere else.
-pub(super) async fn add(State(app): State<Arc<App>>, by: Extension<Administrator>, request: Request) -> Response {
-    let body = match body::read(request.into_body(), ADMIN_BODY, app.limits.body()).await {
-        Ok(body) => Zeroizing::new(body.to_vec()),
-        Err(why) => return answer::body_refused(why),
-    };
+pub(super) async fn add(
+    State(app): State<Arc<App>>,
+    by: Extension<Administrator>,
+    AdminBody(body): AdminBody,
+) -> Response {
+    let body = Zeroizing::new(body.to_vec());
     let refused = async |code, why: String| refused_admin(&app, &by, code, why).await;
     if !app.ecowatt_allowed {
         return refused("ecowatt-off", "the configuration has no section [ecowatt]".into()).await;

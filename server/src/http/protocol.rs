@@ -2,12 +2,12 @@
 
 use super::admin::refused_admin;
 use super::answer;
-use super::body::{self, ADMIN_BODY};
+use super::body::AdminBody;
 use crate::administrator::Administrator;
 use crate::app::App;
 use crate::store::protocol::MinimumRaised;
 use axum::Extension;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use cotter_wire::ids::{DeviceId, Protocol};
 use hyper::StatusCode;
@@ -19,13 +19,9 @@ pub(super) async fn raise_minimum(
     State(app): State<Arc<App>>,
     by: Extension<Administrator>,
     Path(id): Path<String>,
-    request: Request,
+    AdminBody(body): AdminBody,
 ) -> Response {
     let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
-    let body = match body::read(request.into_body(), ADMIN_BODY, app.limits.body()).await {
-        Ok(body) => body,
-        Err(why) => return answer::body_refused(why),
-    };
     let minimum = match serde_json::from_slice::<Wish>(&body) {
         Ok(wish) => Protocol::new(wish.protocol).ok_or_else(|| format!("there is no protocol {}", wish.protocol)),
         Err(error) => Err(error.to_string()),

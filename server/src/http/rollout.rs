@@ -1,8 +1,8 @@
 //! Routes for rollouts and tags.
 
-use super::admin::refused_admin;
+use super::admin::{not_done, refused_admin};
 use super::answer;
-use super::body::{self, ADMIN_BODY};
+use super::body::AdminBody;
 use crate::administrator::Administrator;
 use crate::app::App;
 use crate::rollout::decision::{Act, Tally};
@@ -11,7 +11,7 @@ use crate::rollout::tag::Tag;
 use crate::rollout::{Put, RolloutId, RolloutRefusal};
 use crate::store::rollouts::{Assignment, RolloutRecord};
 use axum::Extension;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use cotter_wire::ids::{DeviceId, ReleaseId};
 use hyper::StatusCode;
@@ -20,11 +20,11 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// POST `{"release":ID,"plan":{"stages":[{"percent":5},{"percent":100}]}}`: a rollout that is not started.
-pub(super) async fn create(State(app): State<Arc<App>>, by: Extension<Administrator>, request: Request) -> Response {
-    let body = match body::read(request.into_body(), ADMIN_BODY, app.limits.body()).await {
-        Ok(body) => body,
-        Err(why) => return answer::body_refused(why),
-    };
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    by: Extension<Administrator>,
+    AdminBody(body): AdminBody,
+) -> Response {
     let wish: Wish<'_> = match serde_json::from_slice(&body) {
         Ok(wish) => wish,
         Err(error) => return refused_admin(&app, &by, "rollout-malformed", error.to_string()).await,
@@ -142,10 +142,9 @@ async fn put(app: &App, by: &Administrator, id: &str, tag: &str, put: Put) -> Re
 }
 
 async fn refused(app: &App, by: &Administrator, error: RolloutRefusal) -> Response {
-    match (&error, error.code()) {
-        (RolloutRefusal::Unknown | RolloutRefusal::UnknownDevice, _) => answer::refused(StatusCode::NOT_FOUND),
-        (_, Some(code)) => refused_admin(app, by, code, error.to_string()).await,
-        (_, None) => answer::unavailable(&error),
+    match error {
+        RolloutRefusal::Unknown | RolloutRefusal::UnknownDevice => answer::refused(StatusCode::NOT_FOUND),
+        error => not_done(app, by, error.code(), &error).await,
     }
 }
 

@@ -2,13 +2,13 @@
 
 use super::admin::refused_admin;
 use super::answer;
-use super::body::{self, ADMIN_BODY};
+use super::body::AdminBody;
 use crate::admin_token::{AdminToken, TokenRecord};
 use crate::administrator::{AdminName, Administrator};
 use crate::app::App;
 use crate::store::{TokenAdded, TokenRevoked};
 use axum::Extension;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -26,11 +26,11 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Response {
 }
 
 /// POST `{"name":"ci","role":"release-manager","days":90}`: makes a token; without `days` it lasts until it is revoked.
-pub(super) async fn add(State(app): State<Arc<App>>, by: Extension<Administrator>, request: Request) -> Response {
-    let body = match body::read(request.into_body(), ADMIN_BODY, app.limits.body()).await {
-        Ok(body) => body,
-        Err(why) => return answer::body_refused(why),
-    };
+pub(super) async fn add(
+    State(app): State<Arc<App>>,
+    by: Extension<Administrator>,
+    AdminBody(body): AdminBody,
+) -> Response {
     let wish: Wish = match serde_json::from_slice(&body) {
         Ok(wish) => wish,
         Err(error) => return refused_admin(&app, &by, "token-malformed", error.to_string()).await,
