@@ -189,7 +189,13 @@ async fn what_is_not_from_the_device_is_refused_alike() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_sixty_four_copies_is_accepted_and_a_jump_is_alarmed() {
-    let product = Product::with("\n[ingest]\nnonce_window = 100\n");
+    const CONFIG: &str = "
+[ingest]
+nonce_window = 100
+[limits]
+uploads_per_device = { burst = 6400, per_second = 1000 }
+";
+    let product = Product::with(CONFIG);
     let server = product.serve().await;
     let device = Device::enrolled(&product, server.address, "a").await;
     let uplink = channel(&device, 1, Direction::Up);

@@ -4,6 +4,7 @@
 //! what was wrong, keep what it runs, and take the very same release from an honest server afterwards.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test panics where it fails")]
 
+mod listener;
 #[path = "power_cuts/product.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the power cuts")]
 mod product;
@@ -14,17 +15,14 @@ use cotter_twin::net::NetError;
 use cotter_twin::twin::Twin;
 use cotter_wire::content::CHUNK;
 use cotter_wire::session::{Hello, MAX_MESSAGE, SessionId};
+use listener::listen;
 use product::{ISSUED, Offer, Product, SMALL};
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// Where the server does something wrong.
@@ -83,28 +81,11 @@ struct World {
 
 async fn serve(world: Arc<World>) -> SocketAddr {
     let issued = world.product.server_certificate("localhost");
-    let chain = vec![CertificateDer::from(issued.certificate_der.clone())];
-    let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((tcp, _)) = listener.accept().await {
-            let (acceptor, world) = (acceptor.clone(), Arc::clone(&world));
-            tokio::spawn(async move {
-                if let Ok(tls) = acceptor.accept(tcp).await {
-                    attend(tls, &world).await;
-                }
-            });
-        }
-    });
-    address
+    listen(&issued, move |tls| {
+        let world = Arc::clone(&world);
+        async move { attend(tls, &world).await }
+    })
+    .await
 }
 
 /// Answers requests until one is answered wrongly, or the device hangs up.

@@ -1,35 +1,20 @@
 //! What the device's network client refuses, from servers that mean no good.
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod listener;
+
 use cotter_factory::pki::ProductCa;
 use cotter_twin::net::{Ask, Client, MAX_REPLY, NetError};
 use hyper::Method;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use listener::listen;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 /// A TLS server with a certificate of `ca` for `name`, that answers each connection with `answer` and hangs up.
 async fn evil_server(ca: &ProductCa, name: &str, answer: Vec<u8>) -> SocketAddr {
-    let issued = ca.issue_server(&[name]).unwrap();
-    let chain = vec![CertificateDer::from(issued.certificate_der.clone())];
-    let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((tcp, _)) = listener.accept().await {
-            let Ok(mut tls) = acceptor.accept(tcp).await else { continue };
+    listen(&ca.issue_server(&[name]).unwrap(), move |mut tls| {
+        let answer = answer.clone();
+        async move {
             let mut request = [0; 4096];
             if tls.read(&mut request).await.is_ok() {
                 // The client may have hung up already: that is what some of these tests are about.
@@ -37,8 +22,8 @@ async fn evil_server(ca: &ProductCa, name: &str, answer: Vec<u8>) -> SocketAddr 
                 let _ = tls.shutdown().await;
             }
         }
-    });
-    address
+    })
+    .await
 }
 
 async fn refusal(trusted: &ProductCa, host: &str, server: SocketAddr) -> NetError {

@@ -129,8 +129,7 @@ impl Product {
             .arg(&self.config)
             .env("RUST_LOG", "error")
             .stdout(Stdio::piped())
-            // Where it goes may be a file, and some tests limit the size of files.
-            .stderr(Stdio::null())
+            .stderr(self.long_log())
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -138,6 +137,15 @@ impl Product {
         let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
         let address = ready["listening"].as_str().unwrap().parse().unwrap();
         Process { child, address }
+    }
+
+    /// Where a process of its own logs: the end of a file that is so long already that no limit on the size of files which
+    /// leaves a database room leaves the log any.
+    fn long_log(&self) -> std::fs::File {
+        let log =
+            std::fs::OpenOptions::new().append(true).create(true).open(self.directory.path().join("log")).unwrap();
+        log.set_len(log.metadata().unwrap().len().max(1 << 32)).unwrap();
+        log
     }
 
     pub async fn connect(&self, address: SocketAddr) -> Client {
