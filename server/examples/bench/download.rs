@@ -3,21 +3,16 @@
 
 use crate::crowd::{self, EPOCH, RELEASE, SERVER_NAME};
 use crate::meter;
-use crate::peer::{Peer, connector};
+use crate::peer::{Peer, Target};
 use anyhow::{Context, Result, ensure};
 use cotter_wire::api;
 use cotter_wire::session::{DeviceSession, Greeting, MAX_HEADER, MAX_MESSAGE, Request};
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Instant;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    #[arg(long)]
-    address: SocketAddr,
-    /// The certificate that the server's is signed with
-    #[arg(long)]
-    ca: PathBuf,
+    #[command(flatten)]
+    target: Target,
     /// How many download at once
     #[arg(long)]
     devices: u32,
@@ -27,9 +22,6 @@ pub(crate) struct Arguments {
     /// Ask for ranges of this path, without a session
     #[arg(long)]
     file: Option<String>,
-    /// Processes of the server
-    #[arg(long = "server", required = true)]
-    servers: Vec<u32>,
 }
 
 /// Runs and prints one line of JSON.
@@ -44,18 +36,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 async fn drive(arguments: &Arguments) -> Result<serde_json::Value> {
-    let tls = connector(&arguments.ca)?;
-    let mut fetchers = Vec::new();
-    for number in 0..arguments.devices {
-        let mut peer = Peer::connect(arguments.address, &tls).await?;
+    let peers = arguments.target.connect(usize::try_from(arguments.devices)?).await?;
+    let mut fetchers = Vec::with_capacity(peers.len());
+    for (number, mut peer) in (0..).zip(peers) {
         let source = match &arguments.file {
             Some(path) => Source::File(path.clone()),
             None => Source::Session(number, Box::new(begin(&mut peer, number).await?)),
         };
         fetchers.push((peer, source));
     }
-    let (_, before) = meter::memory(&arguments.servers)?;
-    let (cpu, begun) = (meter::cpu(&arguments.servers)?, Instant::now());
+    let (_, before) = meter::memory(&arguments.target.servers)?;
+    let (cpu, begun) = (meter::cpu(&arguments.target.servers)?, Instant::now());
     let size = arguments.size;
     let mut tasks = Vec::new();
     for (mut peer, mut source) in fetchers {
@@ -73,8 +64,8 @@ async fn drive(arguments: &Arguments) -> Result<serde_json::Value> {
         task.await??;
     }
     let wall = begun.elapsed().as_secs_f64();
-    let cpu = (meter::cpu(&arguments.servers)? - cpu).as_secs_f64();
-    let (peak, _) = meter::memory(&arguments.servers)?;
+    let cpu = (meter::cpu(&arguments.target.servers)? - cpu).as_secs_f64();
+    let (peak, _) = meter::memory(&arguments.target.servers)?;
     let bytes = f64::from(arguments.devices) * f64::from(size);
     let chunks = f64::from(arguments.devices) * f64::from(size.div_ceil(CHUNK));
     Ok(serde_json::json!({

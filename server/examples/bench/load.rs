@@ -2,7 +2,7 @@
 
 use crate::crowd::{self, EPOCH, SERVER_NAME};
 use crate::meter;
-use crate::peer::{Peer, connector};
+use crate::peer::{Peer, Target};
 use anyhow::{Result, ensure};
 use cotter_wire::api;
 use cotter_wire::ids::{Nonce, SecureVersion};
@@ -10,18 +10,13 @@ use cotter_wire::packet::{MAX_PACKET, seal};
 use cotter_wire::reading::Reading;
 use cotter_wire::version::Version;
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    #[arg(long)]
-    address: SocketAddr,
-    /// The certificate that the server's is signed with
-    #[arg(long)]
-    ca: PathBuf,
+    #[command(flatten)]
+    target: Target,
     /// How many devices are enrolled; the uploads come from all of them in a scattered order
     #[arg(long)]
     devices: u32,
@@ -36,9 +31,6 @@ pub(crate) struct Arguments {
     /// Spoil each MAC
     #[arg(long)]
     forged: bool,
-    /// Processes of the server
-    #[arg(long = "server", required = true)]
-    servers: Vec<u32>,
 }
 
 /// Runs and prints one line of JSON.
@@ -55,23 +47,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 async fn drive(arguments: &Arguments, requests: Requests, warm_up: u32) -> Result<serde_json::Value> {
-    let tls = connector(&arguments.ca)?;
-    let mut peers = Vec::new();
-    for _ in 0..arguments.connections {
-        peers.push(Peer::connect(arguments.address, &tls).await?);
-    }
+    let peers = arguments.target.connect(arguments.connections).await?;
     let shared = Rc::new(Shared { requests, next: Cell::new(0), end: Cell::new(warm_up), ..Shared::default() });
     let peers = phase(&shared, peers).await?;
     shared.latencies.borrow_mut().clear();
     shared.expected.set(0);
     shared.end.set(shared.requests.count());
-    let (cpu, own) = (meter::cpu(&arguments.servers)?, meter::cpu(&[std::process::id()])?);
+    let (cpu, own) = (meter::cpu(&arguments.target.servers)?, meter::cpu(&[std::process::id()])?);
     let begun = Instant::now();
     phase(&shared, peers).await?;
     let wall = begun.elapsed();
-    let cpu = meter::cpu(&arguments.servers)? - cpu;
+    let cpu = meter::cpu(&arguments.target.servers)? - cpu;
     let own = meter::cpu(&[std::process::id()])? - own;
-    let (peak, _) = meter::memory(&arguments.servers)?;
+    let (peak, _) = meter::memory(&arguments.target.servers)?;
 
     let mut latencies = shared.latencies.take();
     latencies.sort_unstable();

@@ -7,7 +7,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,11 +20,39 @@ pub(crate) struct Peer {
     buffer: Vec<u8>,
 }
 
+/// Whom to talk to, and who that is on this machine.
+#[derive(clap::Args)]
+pub(crate) struct Target {
+    #[arg(long)]
+    address: SocketAddr,
+    /// The certificate that the server's is signed with
+    #[arg(long)]
+    ca: PathBuf,
+    /// Processes of the server
+    #[arg(long = "server", required = true)]
+    pub(crate) servers: Vec<u32>,
+}
+
+impl Target {
+    /// Connects so many times, one after the other, each with a handshake.
+    ///
+    /// # Errors
+    /// The file of the CA, a connection, or a handshake.
+    pub(crate) async fn connect(&self, count: usize) -> Result<Vec<Peer>> {
+        let tls = connector(&self.ca)?;
+        let mut peers = Vec::with_capacity(count);
+        for _ in 0..count {
+            peers.push(Peer::connect(self.address, &tls).await?);
+        }
+        Ok(peers)
+    }
+}
+
 /// Trusts one CA.
 ///
 /// # Errors
 /// The file.
-pub(crate) fn connector(ca: &Path) -> Result<TlsConnector> {
+fn connector(ca: &Path) -> Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(ca)?)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -40,7 +68,7 @@ impl Peer {
     ///
     /// # Errors
     /// Either fails.
-    pub(crate) async fn connect(address: SocketAddr, tls: &TlsConnector) -> Result<Self> {
+    async fn connect(address: SocketAddr, tls: &TlsConnector) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let stream = tls.connect(ServerName::try_from(SERVER_NAME)?, stream).await?;
