@@ -132,3 +132,52 @@ fn nothing_is_sent_to_a_server_that_is_not_proven_or_with_a_token_that_others_ca
     let refused = product.refusal("fleet devices --server https://localhost:1");
     assert!(refused.contains("cannot reach localhost:1") && refused.contains("help: does it run"), "{refused}");
 }
+
+#[test]
+fn a_command_waits_for_its_device_until_it_is_taken_back() {
+    const VALVE: &str = r#"
+[[commands]]
+name = "open-valve"
+parameters = [{ name = "percent", type = "integer", min = 0, max = 100 },
+              { name = "slowly", type = "boolean" },
+              { name = "why", type = "text", max_length = 8 }]
+"#;
+    let mut product = Product::new();
+    let config = std::fs::read_to_string(&product.config).unwrap();
+    std::fs::write(&product.config, config + VALVE).unwrap();
+    product.kill_and_restart();
+    product.born("solar-1");
+    product.stdout("fleet enrol solar-1.json");
+    assert_eq!(product.stdout("fleet command list solar-1"), "no commands to solar-1\n");
+
+    const SEND: &str = "fleet command send solar-1 open-valve";
+    let sent = product.stdout(&format!("{SEND} percent=40 slowly=true --text why=007"));
+    assert_eq!(sent, "command 1 for solar-1: open-valve\n");
+    let listed = product.json("fleet command list solar-1");
+    let command = &listed["commands"][0];
+    let values = serde_json::json!({ "percent": 40, "slowly": true, "why": "007" });
+    assert_eq!((&command["state"], &command["values"]), (&"queued".into(), &values));
+    assert_eq!(command["queued_by"], "alice");
+
+    for (wrong, code) in [
+        ("percent=101 slowly=true why=x", "command-value"),
+        ("percent=much slowly=true why=x", "command-value"),
+        ("percent=1 slowly=true", "command-value"),
+        ("percent=1 slowly=true why=x --seconds 0", "command-life"),
+    ] {
+        let refused = product.refusal(&format!("{SEND} {wrong}"));
+        assert!(refused.contains(code), "{wrong}: {refused}");
+    }
+    let unknown = product.refusal("fleet command send solar-1 explode");
+    assert!(unknown.contains("(command-unknown)"), "{unknown}");
+    let nobody = product.refusal("fleet command send nobody open-valve percent=1 slowly=true why=x");
+    assert!(nobody.contains("(command-unknown-device)") && nobody.contains("help: "), "{nobody}");
+    product.run(&format!("{SEND} percent")).assert().code(2);
+    assert!(product.refusal(&format!("{SEND} percent=1 percent=2")).contains("percent is given twice"));
+
+    let gone = product.stdout("fleet command cancel solar-1 1");
+    assert_eq!(gone, "command 1 is taken back; solar-1 never sees it\n");
+    assert_eq!(product.json("fleet command list solar-1")["commands"][0]["state"], "cancelled");
+    let again = product.refusal("fleet command cancel solar-1 1");
+    assert!(again.contains("has ended or expired (command-over)"), "{again}");
+}

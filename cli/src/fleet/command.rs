@@ -2,7 +2,7 @@
 
 use crate::moment::Moment;
 use crate::output::{self, Format};
-use crate::remote::{Body, Remote, plain};
+use crate::remote::{Body, Remote, RemoteError, or_help, plain};
 use anyhow::Context;
 use cotter_wire::ids::DeviceId;
 use hyper::Method;
@@ -91,7 +91,8 @@ pub(super) fn run(verb: &Verb, server: &mut Remote, format: Format) -> anyhow::R
                 before.is_none().then_some(()).with_context(|| format!("{name} is given twice"))?;
             }
             let wish = serde_json::json!({ "name": args.command, "values": values, "seconds": args.seconds });
-            output::value(&server.post::<Sent>(&path(&args.device), Body::json(&wish)?)?, format)?;
+            let sent = server.post::<Sent>(&path(&args.device), Body::json(&wish)?).map_err(with_help)?;
+            output::value(&sent, format)?;
         }
         Verb::List(args) => output::value(&server.get::<Listed>(&path(&args.device))?, format)?,
         Verb::Cancel(Cancel { device, command }) => {
@@ -100,6 +101,17 @@ pub(super) fn run(verb: &Verb, server: &mut Remote, format: Format) -> anyhow::R
         }
     }
     Ok(true)
+}
+
+fn with_help(error: anyhow::Error) -> anyhow::Error {
+    let help = match RemoteError::reason(&error) {
+        Some(reason) if reason.contains("command-unknown-device") => "`cotter fleet devices` lists who is enrolled",
+        Some(reason) if reason.contains("command-") => {
+            "[[commands]] in the server's configuration says what can be sent"
+        }
+        _ => return error,
+    };
+    or_help(error, help)
 }
 
 fn path(device: &DeviceId) -> String {
