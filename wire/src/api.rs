@@ -7,7 +7,8 @@
 //! | POST `/v1/devices/{id}/session` | a hello | a welcome |
 //! | POST `/v1/devices/{id}/recovery` | an ask | a challenge |
 //! | POST `/v1/devices/{id}/recovery/claim` | a claim | a grant |
-//! | GET `/v1/devices/{id}/update?version=&secure_version=` | | 200 manifest envelope, 204 nothing newer |
+//! | GET `/v1/devices/{id}/trust/{number}` | | 200 the trust statement that follows that number, 204 there is none |
+//! | GET `/v1/devices/{id}/update?version=&secure_version=&trust=` | | 200 manifest envelope, 204 nothing newer |
 //! | GET `/v1/devices/{id}/releases/{release}/chunks/{chunk}` | | 200 octets |
 //! | GET `/v1/devices/{id}/releases/{release}/artifact` | | 206 octets |
 //! | POST `/v1/devices/{id}/status` | a status | 204 |
@@ -18,6 +19,7 @@
 
 use crate::hex;
 use crate::ids::{DeviceId, ReleaseId, SecureVersion};
+use crate::trust::TrustNumber;
 use crate::version::{Version, push_decimal};
 
 /// A path with its query, without the host.
@@ -33,6 +35,8 @@ pub const SESSION: &str = "/v1/devices/{id}/session";
 pub const RECOVERY: &str = "/v1/devices/{id}/recovery";
 /// Router template of [`recovery_claim`].
 pub const RECOVERY_CLAIM: &str = "/v1/devices/{id}/recovery/claim";
+/// Router template of [`trust`].
+pub const TRUST: &str = "/v1/devices/{id}/trust/{number}";
 /// Router template of [`update`].
 pub const UPDATE: &str = "/v1/devices/{id}/update";
 /// Router template of [`chunk`].
@@ -96,6 +100,25 @@ pub fn recovery_claim(device: &DeviceId) -> Path {
 pub fn update(device: &DeviceId, version: Version, secure_version: SecureVersion) -> Path {
     let mut path = join(&["/v1/devices/", device.as_str(), "/update?version=", &version.text(), "&secure_version="]);
     push_decimal(&mut path, secure_version.0).expect(FITS);
+    path
+}
+
+/// As [`update`], for a device that has followed trust statements; the beginning is not mentioned.
+#[must_use]
+pub fn update_trusting(device: &DeviceId, version: Version, secure_version: SecureVersion, trust: TrustNumber) -> Path {
+    let mut path = update(device, version, secure_version);
+    if trust > TrustNumber::BEGINNING {
+        path.push_str("&trust=").expect(FITS);
+        push_decimal(&mut path, trust.0).expect(FITS);
+    }
+    path
+}
+
+/// Where a device whose trust has this number asks for what follows.
+#[must_use]
+pub fn trust(device: &DeviceId, number: TrustNumber) -> Path {
+    let mut path = join(&["/v1/devices/", device.as_str(), "/trust/"]);
+    push_decimal(&mut path, number.0).expect(FITS);
     path
 }
 
@@ -171,6 +194,8 @@ mod tests {
         assert_eq!(status(&id).as_str(), fill(STATUS, &device));
         assert_eq!(commands(&id).as_str(), fill(COMMANDS, &device));
         assert_eq!(command_result(&id).as_str(), fill(COMMAND_RESULT, &device));
+        let number = [("{id}", id.to_string()), ("{number}", u32::MAX.to_string())];
+        assert_eq!(trust(&id, TrustNumber(u32::MAX)).as_str(), fill(TRUST, &number));
         let release = ReleaseId([0xab; 32]);
         let values = [("{id}", id.to_string()), ("{release}", release.to_string()), ("{chunk}", u32::MAX.to_string())];
         assert_eq!(chunk(&id, &release, u32::MAX).as_str(), fill(CHUNK, &values));
@@ -187,5 +212,9 @@ mod tests {
         );
         let widest = update(&longest(), Version::new(65535, 65535, 65535), SecureVersion(u32::MAX));
         assert!(widest.len() <= PATH_MAX && widest.ends_with("=65535.65535.65535&secure_version=4294967295"));
+        let (version, secure_version) = (Version::new(65535, 65535, 65535), SecureVersion(u32::MAX));
+        let trusting = |number| update_trusting(&longest(), version, secure_version, TrustNumber(number));
+        assert_eq!(trusting(0), widest);
+        assert_eq!(trusting(u32::MAX).strip_prefix(widest.as_str()), Some("&trust=4294967295"));
     }
 }

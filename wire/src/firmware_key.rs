@@ -87,6 +87,21 @@ impl FirmwareKey {
         }
     }
 
+    /// The SubjectPublicKeyInfo that this key was read from, in `out`.
+    #[must_use]
+    pub fn spki<'o>(&self, out: &'o mut [u8; Self::MAX_SPKI]) -> &'o [u8] {
+        let parts: [&[u8]; 3] = match &self.public {
+            Public::RsaPss2048(n_be) => [RSA_2048_HEAD, n_be, RSA_2048_TAIL],
+            Public::Es256(point) => [P256_HEAD, point, &[]],
+        };
+        let mut at = 0;
+        for part in parts {
+            out[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        &out[..at]
+    }
+
     /// True if `signature` is one of this key over `digest`.
     #[must_use]
     pub fn verifies(&self, digest: &[u8; 32], signature: &[u8]) -> bool {

@@ -18,6 +18,7 @@
 //! | `session` | what proves a request, and the time |
 //! | `recovery` | a new key epoch for a device that lost its nonce counter |
 //! | `manifest` | what a release is, signed |
+//! | `trust` | whose manifests count, changed by those whose manifests count |
 //! | `firmware_key` | public keys that manifests are verified with |
 //! | `content` | the encrypted image, its chunks, its wrapped key |
 //! | `enrolment` | what the factory tells the server, once |
@@ -50,4 +51,5 @@ pub mod recovery;
 pub mod registers;
 pub mod session;
 pub mod status;
+pub mod trust;
 pub mod version;

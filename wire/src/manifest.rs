@@ -26,7 +26,8 @@ use cotter_formats::chip::Chip;
 use sha2::{Digest, Sha256};
 
 pub use envelope::{Envelope, ManifestSignature, VerifiedManifest, encode_envelope};
-pub use policy::{PolicyError, VerifyPolicy};
+pub(crate) use envelope::{decode, read_signatures, write_signatures};
+pub use policy::{PolicyError, SignatureFault, VerifyPolicy};
 
 /// Longest body, in bytes.
 pub const MAX_BODY: usize = 512;
@@ -239,6 +240,16 @@ pub enum ManifestError {
         /// How many there must be.
         required: usize,
     },
+}
+
+impl From<SignatureFault> for ManifestError {
+    fn from(fault: SignatureFault) -> Self {
+        match fault {
+            SignatureFault::Duplicate => Self::DuplicateSignature,
+            SignatureFault::AlgorithmMismatch => Self::AlgorithmMismatch,
+            SignatureFault::Bad => Self::BadSignature,
+        }
+    }
 }
 
 impl ManifestError {

@@ -40,19 +40,7 @@ impl Envelope {
         let mut body = heapless::Vec::new();
         decode(&mut scan, &mut body)?;
         scan.literal("\",\"signatures\":[")?;
-        let mut signatures = heapless::Vec::new();
-        if !scan.accepts("]") {
-            loop {
-                let at = scan.offset();
-                signatures
-                    .push(signature(&mut scan)?)
-                    .map_err(|_| CanonicalError::TooLong { at, max: MAX_SIGNATURES })?;
-                if !scan.accepts(",") {
-                    scan.literal("]")?;
-                    break;
-                }
-            }
-        }
+        let signatures = read_signatures(&mut scan)?;
         let mut content_key = None;
         if scan.accepts(",\"content_key\":{\"epoch\":") {
             let epoch = KeyEpoch(scan.u32()?);
@@ -77,21 +65,7 @@ impl Envelope {
         if self.signatures.is_empty() {
             return Err(ManifestError::Unsigned);
         }
-        let digest = signed_digest(&self.body);
-        let mut valid = 0;
-        for (index, signature) in self.signatures.iter().enumerate() {
-            if self.signatures[..index].iter().any(|earlier| earlier.key == signature.key) {
-                return Err(ManifestError::DuplicateSignature);
-            }
-            let Some(key) = policy.find(signature.key) else { continue };
-            if signature.algorithm != key.algorithm() {
-                return Err(ManifestError::AlgorithmMismatch);
-            }
-            if !key.verifies(&digest, &signature.bytes) {
-                return Err(ManifestError::BadSignature);
-            }
-            valid += 1;
-        }
+        let valid = policy.count(&signed_digest(&self.body), &self.signatures)?;
         if valid < policy.required() {
             return Err(ManifestError::NotEnoughSignatures { valid, required: policy.required() });
         }
@@ -157,18 +131,41 @@ pub fn encode_envelope<'o>(
 ) -> Result<&'o [u8], OutputFull> {
     let mut writer = Writer::new(out);
     writer.literal("{\"manifest\":\"").base64(body).literal("\",\"signatures\":[");
-    for (index, signature) in signatures.iter().enumerate() {
-        writer.literal(if index == 0 { "{\"key_id\":\"" } else { ",{\"key_id\":\"" }).hex(&signature.key.0);
-        writer.literal("\",\"alg\":\"").literal(signature.algorithm.as_str());
-        writer.literal("\",\"signature\":\"").base64(&signature.bytes).literal("\"}");
-    }
-    writer.literal("]");
+    write_signatures(&mut writer, signatures);
     if let Some(key) = content_key {
         writer.literal(",\"content_key\":{\"epoch\":").number(key.epoch.0);
         writer.literal(",\"nonce\":\"").hex(&key.nonce).literal("\",\"wrapped\":\"").hex(&key.wrapped).literal("\"}");
     }
     writer.literal("}");
     writer.finish()
+}
+
+/// The rest of a list of signatures, behind its opening bracket.
+pub(crate) fn read_signatures(
+    scan: &mut Scanner<'_>,
+) -> Result<heapless::Vec<ManifestSignature, MAX_SIGNATURES>, CanonicalError> {
+    let mut signatures = heapless::Vec::new();
+    if scan.accepts("]") {
+        return Ok(signatures);
+    }
+    loop {
+        let at = scan.offset();
+        signatures.push(signature(scan)?).map_err(|_| CanonicalError::TooLong { at, max: MAX_SIGNATURES })?;
+        if !scan.accepts(",") {
+            scan.literal("]")?;
+            return Ok(signatures);
+        }
+    }
+}
+
+/// A list of signatures and its closing bracket.
+pub(crate) fn write_signatures(writer: &mut Writer<'_>, signatures: &[ManifestSignature]) {
+    for (index, signature) in signatures.iter().enumerate() {
+        writer.literal(if index == 0 { "{\"key_id\":\"" } else { ",{\"key_id\":\"" }).hex(&signature.key.0);
+        writer.literal("\",\"alg\":\"").literal(signature.algorithm.as_str());
+        writer.literal("\",\"signature\":\"").base64(&signature.bytes).literal("\"}");
+    }
+    writer.literal("]");
 }
 
 fn signature(scan: &mut Scanner<'_>) -> Result<ManifestSignature, CanonicalError> {
@@ -189,7 +186,10 @@ fn signature(scan: &mut Scanner<'_>) -> Result<ManifestSignature, CanonicalError
 }
 
 /// Decodes base64 of at most `N` bytes.
-fn decode<const N: usize>(scan: &mut Scanner<'_>, out: &mut heapless::Vec<u8, N>) -> Result<(), CanonicalError> {
+pub(crate) fn decode<const N: usize>(
+    scan: &mut Scanner<'_>,
+    out: &mut heapless::Vec<u8, N>,
+) -> Result<(), CanonicalError> {
     let at = scan.offset();
     let too_long = CanonicalError::TooLong { at, max: N };
     let text = scan.base64(N.div_ceil(3) * 4)?;

@@ -1,6 +1,6 @@
 //! Whom a device or server believes: some keys, and how many of them must sign.
 
-use super::MAX_SIGNATURES;
+use super::{MAX_SIGNATURES, ManifestSignature};
 use crate::firmware_key::FirmwareKey;
 use crate::ids::KeyId;
 
@@ -42,8 +42,27 @@ impl VerifyPolicy {
         &self.keys
     }
 
-    pub(super) fn find(&self, id: KeyId) -> Option<&FirmwareKey> {
-        self.keys.iter().find(|key| key.id() == id)
+    /// How many different trusted keys signed `digest`. A signature by an unknown key counts for nothing; a wrong one by a
+    /// known key spoils the whole.
+    ///
+    /// # Errors
+    /// [`SignatureFault`].
+    pub(crate) fn count(&self, digest: &[u8; 32], signatures: &[ManifestSignature]) -> Result<usize, SignatureFault> {
+        let mut valid = 0;
+        for (index, signature) in signatures.iter().enumerate() {
+            if signatures[..index].iter().any(|earlier| earlier.key == signature.key) {
+                return Err(SignatureFault::Duplicate);
+            }
+            let Some(key) = self.keys.iter().find(|key| key.id() == signature.key) else { continue };
+            if signature.algorithm != key.algorithm() {
+                return Err(SignatureFault::AlgorithmMismatch);
+            }
+            if !key.verifies(digest, &signature.bytes) {
+                return Err(SignatureFault::Bad);
+            }
+            valid += 1;
+        }
+        Ok(valid)
     }
 }
 
@@ -64,4 +83,18 @@ pub enum PolicyError {
         /// How many keys there are.
         keys: usize,
     },
+}
+
+/// Why signatures spoil what they stand under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureFault {
+    /// The same key twice.
+    #[error("two signatures name one key")]
+    Duplicate,
+    /// A trusted key is named with an algorithm that is not the key's.
+    #[error("a signature names an algorithm that its key does not have")]
+    AlgorithmMismatch,
+    /// A trusted key is named, and the signature is not its own.
+    #[error("a signature does not match what it stands under")]
+    Bad,
 }
