@@ -9,10 +9,13 @@
 //! | `fw_key0` .. `fw_key3` | blob | public keys that sign firmware (SPKI, DER), without a gap |
 //! | `fw_required` | u32 | how many of them must sign |
 //!
+//! `trust` (see [`crate::trust`]) takes the place of the last two once the device has followed a statement.
+//!
 //! Whoever can change these keys owns the device. NVS encryption keeps them from being read, and from being changed
 //! into something chosen.
 
 use crate::nvs::{Nvs, NvsError};
+use crate::trust;
 use cotter_formats::nvs::entry::Key;
 use cotter_formats::secret::Secret;
 use cotter_wire::compact::Channel;
@@ -20,6 +23,7 @@ use cotter_wire::firmware_key::{FirmwareKey, KeyError};
 use cotter_wire::ids::{DeviceId, DeviceIdError, KeyEpoch};
 use cotter_wire::keys::{DeviceKeys, Direction, RecoveryKey, RootKey};
 use cotter_wire::manifest::{PolicyError, Project, VerifyPolicy};
+use cotter_wire::trust::TrustNumber;
 use embedded_storage::nor_flash::NorFlash;
 use heapless::Vec;
 
@@ -48,6 +52,7 @@ pub struct Identity {
     pub epoch: KeyEpoch,
     root: RootKey,
     project: Project,
+    trust: TrustNumber,
     firmware_policy: VerifyPolicy,
 }
 
@@ -70,18 +75,11 @@ impl Identity {
         let project = project.ok_or(IdentityError::Missing { key: PROJECT })?;
         let project = Project::new(project).ok_or(IdentityError::Project)?;
 
-        let mut firmware_keys = Vec::<_, { FIRMWARE_KEYS.len() }>::new();
-        let mut der = [0; FirmwareKey::MAX_SPKI];
-        for key in FIRMWARE_KEYS {
-            let Some(len) = store.blob(&NAMESPACE, &key, &mut der)? else { break };
-            let parsed = FirmwareKey::from_spki(&der[..len]);
-            let parsed = parsed.map_err(|source| IdentityError::FirmwareKey { key, source })?;
-            firmware_keys.push(parsed).expect("as many places as names");
-        }
-        let required = store.u32(&NAMESPACE, &FIRMWARE_REQUIRED)?;
-        let required = required.ok_or(IdentityError::Missing { key: FIRMWARE_REQUIRED })?;
-        let firmware_policy = VerifyPolicy::new(firmware_keys, usize::try_from(required).unwrap_or(usize::MAX))?;
-        Ok(Self { device, epoch: KeyEpoch(epoch), root, project, firmware_policy })
+        let (trust, firmware_policy) = match trust::stored(store, &project)? {
+            Some(statement) => (statement.number, statement.policy),
+            None => (TrustNumber::BEGINNING, factory_policy(store)?),
+        };
+        Ok(Self { device, epoch: KeyEpoch(epoch), root, project, trust, firmware_policy })
     }
 
     /// All keys of this device, derived anew; drop them soon.
@@ -108,11 +106,31 @@ impl Identity {
         &self.project
     }
 
+    /// How many statements about that it has followed.
+    #[must_use]
+    pub const fn trust(&self) -> TrustNumber {
+        self.trust
+    }
+
     /// Whose signatures its firmware needs.
     #[must_use]
     pub const fn firmware_policy(&self) -> &VerifyPolicy {
         &self.firmware_policy
     }
+}
+
+fn factory_policy<F: NorFlash>(store: &mut Nvs<F>) -> Result<VerifyPolicy, IdentityError<F::Error>> {
+    let mut firmware_keys = Vec::<_, { FIRMWARE_KEYS.len() }>::new();
+    let mut der = [0; FirmwareKey::MAX_SPKI];
+    for key in FIRMWARE_KEYS {
+        let Some(len) = store.blob(&NAMESPACE, &key, &mut der)? else { break };
+        let parsed = FirmwareKey::from_spki(&der[..len]);
+        let parsed = parsed.map_err(|source| IdentityError::FirmwareKey { key, source })?;
+        firmware_keys.push(parsed).expect("as many places as names");
+    }
+    let required = store.u32(&NAMESPACE, &FIRMWARE_REQUIRED)?;
+    let required = required.ok_or(IdentityError::Missing { key: FIRMWARE_REQUIRED })?;
+    Ok(VerifyPolicy::new(firmware_keys, usize::try_from(required).unwrap_or(usize::MAX))?)
 }
 
 /// Why there is no identity.

@@ -13,6 +13,7 @@
 //! | `identity` | who this device is |
 //! | `session` | signed requests and a time to believe |
 //! | `ota` | firmware over the air |
+//! | `trust` | whose firmware it takes, after the factory |
 //! | `command` | commands from the server, executed at most once |
 //! | `telemetry` | a reading on its way to the server |
 
@@ -35,3 +36,4 @@ pub mod telemetry;
 mod test_image;
 #[cfg(test)]
 mod test_store;
+pub mod trust;

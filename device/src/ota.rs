@@ -247,7 +247,8 @@ impl<'a> Updater<'a> {
         }
         let Promise { version, secure_version } = self.running();
         self.state = State::Polling;
-        Ok(Action::Request(Request::Poll { version, secure_version }))
+        let trust = self.settings.identity.trust();
+        Ok(Action::Request(Request::Poll { version, secure_version, trust }))
     }
 
     /// Step 9: compare versions, and everything else that the manifest can be refused for.

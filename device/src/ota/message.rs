@@ -6,6 +6,7 @@ use cotter_wire::content::CHUNK;
 use cotter_wire::ids::{DeviceId, ReleaseId, SecureVersion};
 use cotter_wire::manifest::MAX_ENVELOPE;
 use cotter_wire::status::StatusReport;
+use cotter_wire::trust::TrustNumber;
 use cotter_wire::version::Version;
 
 /// What happened.
@@ -59,6 +60,8 @@ pub enum Request {
         version: Version,
         /// Its place in the anti-rollback order.
         secure_version: SecureVersion,
+        /// Whose manifests it believes.
+        trust: TrustNumber,
     },
     /// Ask for a chunk: answers [`Event::Chunk`].
     Chunk {
@@ -87,7 +90,9 @@ impl Request {
     #[must_use]
     pub fn path(&self, device: &DeviceId) -> Path {
         match self {
-            Self::Poll { version, secure_version } => api::update(device, *version, *secure_version),
+            Self::Poll { version, secure_version, trust } => {
+                api::update_trusting(device, *version, *secure_version, *trust)
+            }
             Self::Chunk { release, index, .. } => api::chunk(device, release, *index),
             Self::Status(_) => api::status(device),
         }
