@@ -16,6 +16,7 @@ use cotter_device::self_test::Promise;
 use cotter_device::session::{OpenError, Opening, Session};
 use cotter_device::slots::{SlotError, SlotIndex, Slots, UnknownSlot};
 use cotter_device::telemetry::{Delivery, Telemetry, TelemetryError};
+use cotter_device::trust::{self, FollowError};
 use cotter_formats::efuse::{esp32c3, unary};
 use cotter_formats::nvs::NvsKeys;
 use cotter_formats::nvs::entry::Key;
@@ -30,6 +31,7 @@ use cotter_wire::reading::{Reading, ReadingError};
 use cotter_wire::registers::RegisterMap;
 use cotter_wire::session::{self, MAX_HEADER, MAX_MESSAGE, SessionError};
 use cotter_wire::status::StatusReport;
+use cotter_wire::trust::{TrustError, TrustNumber};
 use embedded_storage::nor_flash::ReadNorFlash;
 use hyper::Method;
 use std::time::Instant;
@@ -119,6 +121,17 @@ pub enum UpdateEnd {
     Sleeping,
     /// The slot is marked, or given up: the chip must be reset now.
     Reboot,
+}
+
+/// What came of a trust statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Following {
+    /// There is none, or the server cannot be asked.
+    UpToDate,
+    /// This number counts from the next reset on.
+    Followed(TrustNumber),
+    /// Not for this device, or not signed as it must be.
+    Refused(TrustError),
 }
 
 impl<'a> Firmware<'a> {
@@ -246,6 +259,31 @@ impl<'a> Firmware<'a> {
         self.perform(action).await
     }
 
+    /// Asks whether the keys have changed that its firmware is signed with, and follows one statement about that. A reset
+    /// then, and again, until there is no more. What the server sends never leads to an error: who signed nothing is not
+    /// followed.
+    ///
+    /// # Errors
+    /// [`FirmwareError`].
+    pub async fn follow(&mut self) -> Result<Following, FirmwareError> {
+        let reply = match self.signed("GET", &trust::path(self.identity), &[]).await {
+            Err(FirmwareError::Net(error)) => {
+                self.trouble = Some(error);
+                return Ok(Following::UpToDate);
+            }
+            reply => reply?,
+        };
+        if reply.status != 200 {
+            return Ok(Following::UpToDate);
+        }
+        let statement = reply.body.get(..trust::READ_LIMIT).unwrap_or(&reply.body);
+        match trust::follow(self.identity, statement, self.store) {
+            Ok(number) => Ok(Following::Followed(number)),
+            Err(FollowError::Trust(refusal)) => Ok(Following::Refused(refusal)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn read_registers(&self) -> Result<Reading, ReadingError> {
         let uptime = self.uptime();
         let values = self.registers.as_ref().map(|map| measure(map, uptime)).unwrap_or_default();
@@ -286,11 +324,14 @@ impl<'a> Firmware<'a> {
         }
     }
 
-    /// Sends a signed request; greets first if there is no session, and once more if the server forgot it.
     async fn authenticated(&mut self, request: &Request) -> Result<Reply, FirmwareError> {
         let mut body = [0; StatusReport::MAX_LEN];
         let body = request.body(&mut body);
-        let path = request.path(&self.identity.device);
+        self.signed(request.method(), &request.path(&self.identity.device), body).await
+    }
+
+    /// Sends a signed request; greets first if there is no session, and once more if the server forgot it.
+    async fn signed(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Reply, FirmwareError> {
         for last in [false, true] {
             let uptime = self.uptime();
             if self.session.as_ref().is_none_or(|session| session.is_stale(uptime)) {
@@ -298,11 +339,11 @@ impl<'a> Firmware<'a> {
             }
             let session = self.session.as_mut().ok_or(FirmwareError::NoSession)?;
             let mut header = [0; MAX_HEADER];
-            let signed = session::Request { method: request.method(), path: &path, body };
+            let signed = session::Request { method, path, body };
             let header = session.sign(&signed, &mut header)?.to_owned();
             let ask = Ask {
-                method: if request.method() == "POST" { Method::POST } else { Method::GET },
-                path: path.to_string(),
+                method: if method == "POST" { Method::POST } else { Method::GET },
+                path: path.to_owned(),
                 headers: vec![(api::SESSION_HEADER, header)],
                 body: (!body.is_empty()).then(|| (JSON, body.to_vec())),
             };
@@ -394,6 +435,8 @@ pub enum FirmwareError {
     Session(#[from] SessionError),
     #[error(transparent)]
     Open(#[from] OpenError<FlashError>),
+    #[error(transparent)]
+    Follow(#[from] FollowError<FlashError>),
     #[error("the server opens no session")]
     NoSession,
 }
