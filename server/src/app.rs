@@ -23,6 +23,7 @@ use crate::rollout::Rollouts;
 use crate::sessions::Sessions;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
+use crate::trust::Trusts;
 use cotter_wire::firmware_key::{FirmwareKey, KeyError};
 use cotter_wire::hex;
 use cotter_wire::ids::{DeviceId, Nonce};
@@ -46,6 +47,7 @@ pub(crate) struct App {
     pub(crate) registry: Registry,
     pub(crate) firmware: Arc<Firmware>,
     pub(crate) rollouts: Rollouts,
+    pub(crate) trusts: Trusts,
     pub(crate) downloads: Arc<Downloads>,
     pub(crate) ingest: Ingest,
     pub(crate) commands: Commands,
@@ -134,6 +136,12 @@ impl App {
             audit: Arc::clone(&audit),
             clock: Arc::clone(&clock),
         };
+        let trusts = Trusts {
+            store: Arc::clone(&store),
+            firmware: Arc::clone(&firmware),
+            audit: Arc::clone(&audit),
+            clock: Arc::clone(&clock),
+        };
         let limits = config.limits;
         let requests = Budgets::new(limits.requests_per_device, MOST_LIMITED);
         let downloads = Arc::new(Downloads::new(limits.downloads, limits.downloads_per_device));
@@ -149,6 +157,7 @@ impl App {
             registry,
             firmware,
             rollouts,
+            trusts,
             downloads,
             ingest,
             commands,

@@ -12,14 +12,18 @@ use crate::clock::Clock;
 use crate::keyring::{Keyring, KnownDevice};
 use crate::lru::Lru;
 use crate::store::rollouts::Poll;
+use crate::store::trust::Signers;
 use crate::store::{Published, ReleaseAdded, ReleaseRecord, Store, StoreError};
+use crate::trust::chain::{Chain, ChainBroken};
 use artifact::Artifacts;
 use cotter_formats::chip::Chip;
+use cotter_formats::secure_boot::v2::SignatureError;
 use cotter_wire::content::{self, CHUNK, ContentKey, WrappedKey};
 use cotter_wire::ids::{DeviceId, ReleaseId, SecureVersion};
 use cotter_wire::manifest::{
-    CLOCK_SKEW, Envelope, MAX_ENVELOPE, Manifest, ManifestError, VerifyPolicy, encode_envelope,
+    CLOCK_SKEW, Envelope, MAX_ENVELOPE, Manifest, ManifestError, Project, VerifyPolicy, encode_envelope,
 };
+use cotter_wire::trust::TrustNumber;
 use cotter_wire::version::Version;
 use image::{ImageFacts, ImageRefusal};
 use sha2::{Digest, Sha256};
@@ -42,7 +46,7 @@ pub struct Firmware {
     uploading: tokio::sync::Semaphore,
 }
 
-/// What a release must satisfy.
+/// What a release must satisfy in the beginning, before any trust statement.
 #[derive(Debug, Clone)]
 pub struct Trust {
     /// Project name in the application descriptor.
@@ -94,8 +98,24 @@ impl Firmware {
         self.uploading.try_acquire().ok()
     }
 
+    /// Every policy that a device may be at.
+    ///
+    /// # Errors
+    /// [`ChainBroken`].
+    pub async fn chain(&self) -> Result<Chain, ChainBroken> {
+        Chain::walk(&self.trust, &self.store.statements().await?)
+    }
+
+    /// The project of the fleet.
+    ///
+    /// # Errors
+    /// [`ChainBroken::Project`].
+    pub fn project(&self) -> Result<Project, ChainBroken> {
+        Project::new(&self.trust.project).ok_or(ChainBroken::Project)
+    }
+
     /// Takes a release in:
-    /// 1. enough trusted keys have signed the manifest;
+    /// 1. enough trusted keys have signed the manifest: in a change of keys see [`Chain::believe`];
     /// 2. it is of this project and not expired;
     /// 3. length and SHA-256 are those of the image, and a trusted Secure Boot key has signed that;
     /// 4. image and manifest agree about project, version and `secure_version`, and the chip's eFuses can count so far;
@@ -109,14 +129,14 @@ impl Firmware {
         body: axum::body::Bytes,
         by: &Administrator,
     ) -> Result<Accepted, ReleaseRefusal> {
-        let this = Arc::clone(self);
+        let (this, chain) = (Arc::clone(self), self.chain().await?);
         let checked = tokio::task::spawn_blocking(move || {
             let upload = Upload::parse(&body)?;
-            let (record, iv) = this.check(&upload)?;
+            let (record, signers, iv) = this.check(&upload, &chain)?;
             let artifact = content::encrypt(&upload.content_key, &iv, upload.image);
-            Ok::<_, ReleaseRefusal>((record, artifact))
+            Ok::<_, ReleaseRefusal>((record, signers, artifact))
         });
-        let (record, artifact) = checked.await.map_err(|_| ReleaseRefusal::Interrupted)??;
+        let (record, signers, artifact) = checked.await.map_err(|_| ReleaseRefusal::Interrupted)??;
 
         let (release, version) = (record.id, record.version);
         if self.store.release(release).await?.is_some() {
@@ -128,12 +148,16 @@ impl Firmware {
             .await
             .map_err(|_| ReleaseRefusal::Interrupted)??;
         let note = self.audit.note(&by.name, "release-accepted", release.to_string(), format!("version {version}"));
-        match self.store.add_release(record, note).await? {
+        match self.store.add_release(record, signers, note).await? {
             ReleaseAdded::Added => Ok(Accepted { release, version, already_there: false }),
             ReleaseAdded::AlreadyThere => Ok(Accepted { release, version, already_there: true }),
             ReleaseAdded::VersionTaken => {
                 self.artifacts.remove(release)?;
                 Err(ReleaseRefusal::VersionTaken { version })
+            }
+            ReleaseAdded::TrustChanged => {
+                self.artifacts.remove(release)?;
+                Err(ReleaseRefusal::TrustChanged)
             }
             ReleaseAdded::NotNewer { newest, secure_version } => {
                 self.artifacts.remove(release)?;
@@ -151,6 +175,7 @@ impl Firmware {
         match self.store.publish_release(release, self.clock.unix(), note).await? {
             Published::Published | Published::AlreadyPublished => Ok(()),
             Published::NotNewer { newest, secure_version } => Err(ReleaseRefusal::NotNewer { newest, secure_version }),
+            Published::RefusedAt(number) => Err(ReleaseRefusal::RefusedAt { number }),
             Published::UnknownRelease => Err(ReleaseRefusal::UnknownRelease),
         }
     }
@@ -160,7 +185,7 @@ impl Firmware {
         *self.offered.lock().unwrap_or_else(PoisonError::into_inner) = Lru::new(MOST_OFFERED);
     }
 
-    /// The envelope of what a rollout offers a device that runs `version`, with the content key wrapped for it.
+    /// The envelope of what a rollout offers a device that runs `version` and believes the policy of number `trust`, with the content key wrapped for it.
     ///
     /// # Errors
     /// [`ReleaseRefusal`], all of them the server's own trouble.
@@ -169,9 +194,10 @@ impl Firmware {
         device: &KnownDevice,
         version: Version,
         secure_version: SecureVersion,
+        trust: TrustNumber,
     ) -> Result<Offer, ReleaseRefusal> {
         let (project, at) = (self.trust.project.clone(), self.clock.unix());
-        let poll = Poll { device: device.id, project, version, secure_version, at };
+        let poll = Poll { device: device.id, project, version, secure_version, trust, at };
         let polled = self.store.poll(poll).await?;
         if polled.reported.decided {
             self.forget_offers();
@@ -266,12 +292,12 @@ impl Firmware {
     }
 
     /// Steps 1 to 4 of [`Self::accept`].
-    fn check(&self, upload: &Upload<'_>) -> Result<(ReleaseRecord, [u8; 16]), ReleaseRefusal> {
+    fn check(&self, upload: &Upload<'_>, chain: &Chain) -> Result<(ReleaseRecord, Signers, [u8; 16]), ReleaseRefusal> {
         let envelope = Envelope::parse(upload.envelope)?;
         if envelope.content_key().is_some() {
             return Err(ReleaseRefusal::ContentKeyInEnvelope);
         }
-        let verified = envelope.verify(&self.trust.manifest)?;
+        let (verified, mut numbers) = chain.believe(&envelope)?;
         let manifest = verified.manifest();
 
         let now = self.clock.unix();
@@ -291,7 +317,11 @@ impl Firmware {
         if <[u8; 32]>::from(Sha256::digest(upload.image)) != manifest.sha256 {
             return Err(ReleaseRefusal::Sha256);
         }
-        let facts = image::check(upload.image, manifest.chip, &self.trust.secure_boot_digests)?;
+        let facts = image::check(upload.image, manifest.chip, &chain.secure_boot_keys())?;
+        numbers.retain(|number| chain.takes_image(*number, &facts.signers));
+        if !chain.may_come_in(&numbers) {
+            return Err(ImageRefusal::Signature(SignatureError::Untrusted).into());
+        }
         agree(manifest, &facts)?;
         let steps = fuses::steps(manifest.chip);
         if manifest.secure_version.0 > steps {
@@ -306,7 +336,7 @@ impl Firmware {
         let key = upload.content_key.expose();
         let record = ReleaseRecord {
             id,
-            project: facts.project,
+            project: facts.project.clone(),
             chip: manifest.chip,
             version: manifest.version,
             secure_version: manifest.secure_version,
@@ -316,7 +346,7 @@ impl Firmware {
             sealed_content_key: self.keyring.master().seal(Use::ReleaseContentKey, &id.0, key)?,
             published_at: None,
         };
-        Ok((record, manifest.iv))
+        Ok((record, chain.signers(numbers, facts.signers), manifest.iv))
     }
 }
 
@@ -401,6 +431,18 @@ pub enum ReleaseRefusal {
         /// Its anti-rollback counter.
         secure_version: SecureVersion,
     },
+    /// Devices would refuse it.
+    #[error("release: devices at trust number {number} would refuse it: in a change of keys, both sides must sign")]
+    RefusedAt {
+        /// Which devices.
+        number: TrustNumber,
+    },
+    /// The keys have changed while it was checked.
+    #[error("release: the keys have changed meanwhile")]
+    TrustChanged,
+    /// The statements about the keys.
+    #[error(transparent)]
+    Chain(#[from] ChainBroken),
     /// No such release.
     #[error("release: unknown")]
     UnknownRelease,
@@ -441,8 +483,18 @@ impl ReleaseRefusal {
             Self::BeyondFuses { .. } => "release-secure-version-beyond-fuses",
             Self::VersionTaken { .. } => "release-version-taken",
             Self::NotNewer { .. } => "release-not-newer",
+            Self::RefusedAt { .. } => "release-refused-by-devices",
+            Self::TrustChanged => "trust-changed-meanwhile",
+            Self::Chain(ChainBroken::Beginning | ChainBroken::Statement { .. } | ChainBroken::Project) => {
+                "trust-chain-broken"
+            }
             Self::UnknownRelease => "release-unknown",
-            Self::EnvelopeTooLong | Self::AtRest(_) | Self::Store(_) | Self::Artifact(_) | Self::Interrupted => {
+            Self::Chain(ChainBroken::Store(_))
+            | Self::EnvelopeTooLong
+            | Self::AtRest(_)
+            | Self::Store(_)
+            | Self::Artifact(_)
+            | Self::Interrupted => {
                 return None;
             }
         })

@@ -18,6 +18,7 @@ mod rollout;
 mod stall;
 pub(crate) mod tls;
 mod token;
+mod trust;
 mod watch;
 
 pub use tls::TlsError;
@@ -53,6 +54,7 @@ fn router(app: Arc<App>) -> Router {
         .route(AUDIT_CHECKPOINT, get(admin::audit_checkpoint))
         .route(ALERTS, get(watch::alerts))
         .route(KEYS, get(watch::keys))
+        .route(ADMIN_TRUST, get(trust::show))
         .route_layer(guard(Permission::Read));
     let devices = Router::new()
         .route(api::ADMIN_DEVICES, post(admin::enrol))
@@ -68,6 +70,8 @@ fn router(app: Arc<App>) -> Router {
         .route(api::ADMIN_PUBLISH, post(admin::publish))
         .route(ROLLOUTS, post(rollout::create))
         .route(ROLLOUT_ACT, post(rollout::act))
+        .route(ADMIN_TRUST, post(trust::plan))
+        .route(ADMIN_TRUST_ACT, post(trust::act))
         .route_layer(guard(Permission::Releases));
     let tokens = Router::new()
         .route(TOKENS, get(token::list).post(token::add))
@@ -79,6 +83,7 @@ fn router(app: Arc<App>) -> Router {
         .route(api::SESSION, post(device::session))
         .route(api::RECOVERY, post(recovery::ask))
         .route(api::RECOVERY_CLAIM, post(recovery::claim))
+        .route(api::TRUST, get(trust::next))
         .route(api::UPDATE, get(device::update))
         .route(api::CHUNK, get(device::chunk))
         .route(api::ARTIFACT, get(artifact::artifact))
@@ -115,6 +120,12 @@ const ROLLOUT_DEVICES: &str = "/admin/v1/rollouts/{rollout}/devices";
 
 /// POST: start, pause, resume, abort, advance, retry.
 const ROLLOUT_ACT: &str = "/admin/v1/rollouts/{rollout}/{act}";
+
+/// GET: where the change of the firmware keys stands. POST: the next statement.
+const ADMIN_TRUST: &str = "/admin/v1/trust";
+
+/// POST: start, retire, cancel.
+const ADMIN_TRUST_ACT: &str = "/admin/v1/trust/{act}";
 
 /// GET: what a device has said about updates.
 const ADMIN_HISTORY: &str = "/admin/v1/devices/{id}/history";

@@ -18,6 +18,7 @@
 //! | `firmware` | which releases are accepted, and what a device is offered |
 //! | `metrics` | what is counted for Prometheus |
 //! | `rollout` | who is offered a release when, and when that goes on or stops by itself |
+//! | `trust` | whose signatures firmware needs, and how that changes without leaving a device behind |
 //! | `store` | durable state as use cases, each one transaction |
 //! | `http` | the edge: accept loop, TLS, routes |
 //! | `app`, `server` | all of it put together; listening and its orderly end |
@@ -51,6 +52,7 @@ pub mod rollout;
 pub mod server;
 pub mod sessions;
 pub mod store;
+pub mod trust;
 
 pub use app::OpenError;
 pub use http::TlsError;

@@ -20,6 +20,7 @@ use crate::firmware::Firmware;
 use crate::store::rollouts::{Changed, NewRollout, RolloutAdded, Tagged};
 use crate::store::{Store, StoreError};
 use cotter_wire::ids::{DeviceId, ReleaseId, SecureVersion};
+use cotter_wire::trust::TrustNumber;
 use cotter_wire::version::Version;
 use decision::{Act, State};
 use plan::Plan;
@@ -86,6 +87,7 @@ impl Rollouts {
                 Err(RolloutRefusal::NotNewer { newest, secure_version })
             }
             RolloutAdded::TooMany => Err(RolloutRefusal::TooMany),
+            RolloutAdded::RefusedAt(number) => Err(RolloutRefusal::RefusedAt { number }),
         }
     }
 
@@ -102,6 +104,7 @@ impl Rollouts {
             Changed::To(state) => Ok(state),
             Changed::Forbidden(state) => Err(RolloutRefusal::Forbidden { act, state }),
             Changed::LastStage => Err(RolloutRefusal::LastStage),
+            Changed::RefusedAt(number) => Err(RolloutRefusal::RefusedAt { number }),
             Changed::Unknown => Err(RolloutRefusal::Unknown),
         }
     }
@@ -174,6 +177,12 @@ pub enum RolloutRefusal {
         /// Its anti-rollback counter.
         secure_version: SecureVersion,
     },
+    /// Devices would refuse the release.
+    #[error("rollout: devices at trust number {number} would refuse it: in a change of keys, both sides must sign")]
+    RefusedAt {
+        /// Which devices.
+        number: TrustNumber,
+    },
     /// Too many that have not ended.
     #[error("rollout: there are too many that have not ended")]
     TooMany,
@@ -215,6 +224,7 @@ impl RolloutRefusal {
             Self::Chip { .. } => "rollout-wrong-chip",
             Self::NotNewer { .. } => "release-not-newer",
             Self::TooMany => "rollout-too-many",
+            Self::RefusedAt { .. } => "release-refused-by-devices",
             Self::Unknown => "rollout-unknown",
             Self::Forbidden { .. } => "rollout-state",
             Self::LastStage => "rollout-last-stage",

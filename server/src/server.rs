@@ -8,6 +8,7 @@ use crate::http::gate::Gate;
 use crate::http::listener::House;
 use crate::http::{self, TlsError, listener};
 use crate::key_age::KeyAgeError;
+use crate::trust::chain::ChainBroken;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,7 @@ impl Server {
         let kept = KeptCheckpoint::beside(&config.data);
         kept.resume(&*app.store, &app.audit_key).await?;
         app.key_ages.note(&config.keys).await?;
+        app.firmware.chain().await?;
         let (listener, address) = bind(config.listen).await?;
         let ecowatt = match &config.ecowatt {
             Some(ecowatt) => Some(Ecowatt::bind(ecowatt, &tls).await?),
@@ -199,6 +201,9 @@ pub enum StartError {
     /// The audit log is not the one that was signed.
     #[error(transparent)]
     AuditLog(#[from] KeptError),
+    /// The statements about the firmware keys.
+    #[error(transparent)]
+    Trust(#[from] ChainBroken),
     /// The address cannot be used.
     #[error("cannot listen on {address}: {source}")]
     Bind {

@@ -11,6 +11,7 @@ pub mod keys;
 pub mod protocol;
 pub mod rollouts;
 pub mod sqlite;
+pub mod trust;
 
 #[cfg(test)]
 mod contract;
@@ -22,6 +23,7 @@ use commands::CommandQueue;
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, Protocol, ReleaseId, SecureVersion, Sequence};
 use cotter_wire::status::StatusReport;
+use cotter_wire::trust::TrustNumber;
 use cotter_wire::version::Version;
 use ecowatt::EcowattDevices;
 use epoch::Epochs;
@@ -31,6 +33,7 @@ use protocol::Protocols;
 use rollouts::{Reported, Rollouts};
 use std::future::Future;
 use std::pin::Pin;
+use trust::{Signers, Trusts};
 
 /// What a store method returns: a future that resolves only after the transaction is durable.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -43,7 +46,7 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 /// A writing method queues its work when it is called: dropping the future does not take it back, so a client that
 /// hangs up leaves the work done or not begun, never half done.
 pub trait Store:
-    CommandQueue + Epochs + EcowattDevices + Inventory + KeysInUse + Protocols + Rollouts + Send + Sync + 'static
+    CommandQueue + Epochs + EcowattDevices + Inventory + KeysInUse + Protocols + Rollouts + Trusts + Send + Sync + 'static
 {
     /// Advances the nonce of a device and stores its reading, both or neither.
     /// Called after the packet's MAC has been verified: the store decides about order, not about authenticity.
@@ -59,7 +62,7 @@ pub trait Store:
     fn readings(&self, id: DeviceId, limit: usize) -> Pending<'_, Vec<StoredReading>>;
 
     /// Adds a release that has passed every check. It is not offered before it is published.
-    fn add_release(&self, release: ReleaseRecord, note: AuditEntry) -> Pending<'_, ReleaseAdded>;
+    fn add_release(&self, release: ReleaseRecord, signers: Signers, note: AuditEntry) -> Pending<'_, ReleaseAdded>;
 
     /// Makes a release the newest one of its project and chip, and rolls it out to everybody at once; refuses one that is
     /// not newer than what is published.
@@ -256,6 +259,8 @@ pub enum ReleaseAdded {
     AlreadyThere,
     /// Same project, chip and version, other content.
     VersionTaken,
+    /// The keys have changed since its signatures were checked.
+    TrustChanged,
     /// A published release is at least as new.
     NotNewer {
         /// Version of the newest published release.
@@ -272,6 +277,8 @@ pub enum Published {
     Published,
     /// It was published before; nothing changed.
     AlreadyPublished,
+    /// Devices at this number would refuse it.
+    RefusedAt(TrustNumber),
     /// A published release is at least as new.
     NotNewer {
         /// Version of the newest published release.

@@ -8,10 +8,12 @@ use cotter_server::config::Config;
 use cotter_server::firmware::artifact::Artifacts;
 use cotter_server::init::{InitOptions, init};
 use cotter_server::store::rollouts::Poll;
+use cotter_server::store::trust::Signers;
 use cotter_server::store::{AuditEntry, DeviceRecord, ReleaseRecord, Store};
 use cotter_server::{host, key_file};
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
 use cotter_wire::keys::{DeviceKeys, RootKey};
+use cotter_wire::trust::TrustNumber;
 use cotter_wire::version::Version;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use sha2::{Digest, Sha256};
@@ -117,11 +119,14 @@ async fn publish(store: &impl Store, config: &Config, size: u32, devices: u32) -
     };
     let content: Vec<u8> = (0..size).map(|at| at.to_le_bytes()[at as usize % 4]).collect();
     Artifacts::open(&config.data.join("artifacts"))?.write(RELEASE, &content)?;
-    store.add_release(record, note(RELEASE.to_string(), "release-added")).await?;
+    let signers = Signers { numbers: vec![TrustNumber::BEGINNING], ..Signers::default() };
+    store.add_release(record, signers, note(RELEASE.to_string(), "release-added")).await?;
     store.publish_release(RELEASE, 0, note(RELEASE.to_string(), "release-published")).await?;
     for number in 0..devices {
         let (device, project) = (device(number), "app".into());
-        let poll = Poll { device, project, version: Version::new(0, 9, 0), secure_version: SecureVersion(0), at: 0 };
+        let (version, secure_version) = (Version::new(0, 9, 0), SecureVersion(0));
+        let trust = TrustNumber::BEGINNING;
+        let poll = Poll { device, project, version, secure_version, trust, at: 0 };
         store.poll(poll).await?;
     }
     Ok(())

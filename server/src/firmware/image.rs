@@ -15,6 +15,8 @@ pub struct ImageFacts {
     pub version: Version,
     /// Anti-rollback counter in its descriptor.
     pub secure_version: SecureVersion,
+    /// Digests of the trusted keys that signed it, at least one.
+    pub signers: Vec<[u8; 32]>,
 }
 
 /// Checks an uploaded file, the way the second stage of the bootloader will look at it:
@@ -35,15 +37,16 @@ pub fn check(file: &[u8], chip: Chip, trusted_key_digests: &[[u8; 32]]) -> Resul
     }
 
     let mut refusal = SignatureError::Untrusted;
-    let trusted = trusted_key_digests.iter().any(|digest| match signed.verify(digest) {
+    let signs = |digest: &&[u8; 32]| match signed.verify(digest) {
         Ok(_) => true,
         Err(SignatureError::Untrusted) => false,
         Err(bad) => {
             refusal = bad;
             false
         }
-    });
-    if !trusted {
+    };
+    let signers: Vec<_> = trusted_key_digests.iter().filter(signs).copied().collect();
+    if signers.is_empty() {
         return Err(ImageRefusal::Signature(refusal));
     }
 
@@ -52,6 +55,7 @@ pub fn check(file: &[u8], chip: Chip, trusted_key_digests: &[[u8; 32]]) -> Resul
         project: descriptor.project_name().to_owned(),
         version: descriptor.version().parse().map_err(|_| ImageRefusal::Version)?,
         secure_version: SecureVersion(descriptor.secure_version.get()),
+        signers,
     })
 }
 

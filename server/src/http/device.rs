@@ -16,6 +16,7 @@ use cotter_wire::compact;
 use cotter_wire::ids::{DeviceId, ReleaseId, SecureVersion, UnixTime};
 use cotter_wire::session::{self, Hello};
 use cotter_wire::status::StatusReport;
+use cotter_wire::trust::TrustNumber;
 use cotter_wire::version::Version;
 use hyper::StatusCode;
 use hyper::header::CONTENT_TYPE;
@@ -115,11 +116,11 @@ pub(super) async fn update(State(app): State<Arc<App>>, Path(id): Path<String>, 
         Ok(known) => known,
         Err(refused) => return refused,
     };
-    let Some((version, secure_version)) = running else {
-        app.audit.device("update-malformed", &device.id, &"the query is not version and secure_version");
+    let Some((version, secure_version, trust)) = running else {
+        app.audit.device("update-malformed", &device.id, &"the query is not version, secure_version and trust");
         return answer::refused(StatusCode::BAD_REQUEST);
     };
-    match app.firmware.offer(&device, version, secure_version).await {
+    match app.firmware.offer(&device, version, secure_version, trust).await {
         Ok(Offer { envelope, came_back_from }) => {
             alarm(&app, &device.id, version, came_back_from);
             match envelope {
@@ -208,14 +209,18 @@ pub(super) async fn known(app: &App, id: &str, request: Request) -> Result<(Arc<
     }
 }
 
-/// The one spelling of `version=1.0.0&secure_version=0`.
-fn running(query: &str) -> Option<(Version, SecureVersion)> {
-    let (version, secure_version) = query.strip_prefix("version=")?.split_once("&secure_version=")?;
-    Some((version.parse().ok()?, SecureVersion(number(secure_version)?)))
+/// The one spelling of `version=1.0.0&secure_version=0&trust=1`; the beginning of trust is not mentioned.
+fn running(query: &str) -> Option<(Version, SecureVersion, TrustNumber)> {
+    let (version, rest) = query.strip_prefix("version=")?.split_once("&secure_version=")?;
+    let (secure_version, trust) = match rest.split_once("&trust=") {
+        Some((secure_version, trust)) => (secure_version, number(trust).filter(|trust| *trust > 0)?),
+        None => (rest, 0),
+    };
+    Some((version.parse().ok()?, SecureVersion(number(secure_version)?), TrustNumber(trust)))
 }
 
 /// A decimal number without sign or leading zero.
-fn number(text: &str) -> Option<u32> {
+pub(super) fn number(text: &str) -> Option<u32> {
     let canonical = text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()));
     if canonical { text.parse().ok() } else { None }
 }
@@ -273,7 +278,9 @@ mod tests {
 
     #[test]
     fn a_query_has_one_spelling() {
-        assert_eq!(running("version=1.10.0&secure_version=3"), Some((Version::new(1, 10, 0), SecureVersion(3))));
+        let said = |trust| Some((Version::new(1, 10, 0), SecureVersion(3), TrustNumber(trust)));
+        assert_eq!(running("version=1.10.0&secure_version=3"), said(0));
+        assert_eq!(running("version=1.10.0&secure_version=3&trust=2"), said(2));
         for query in [
             "",
             "version=1.0.0",
@@ -283,6 +290,10 @@ mod tests {
             "version=1.0.0&secure_version=",
             "version=1.0&secure_version=0",
             "version=1.0.0&secure_version=0&x=1",
+            "version=1.0.0&secure_version=0&trust=0",
+            "version=1.0.0&secure_version=0&trust=01",
+            "version=1.0.0&secure_version=0&trust=",
+            "version=1.0.0&trust=1&secure_version=0",
             "version=1.0.0&secure_version=4294967296",
         ] {
             assert_eq!(running(query), None, "{query}");

@@ -12,7 +12,9 @@ mod inventory;
 mod keys;
 mod protocol;
 mod rollouts;
+mod trust;
 
+use super::trust::Signers;
 use super::{
     Acceptance, AuditEntry, DeviceRecord, Enrolled, Published, ReleaseAdded, ReleaseRecord, StatusRecord, Store,
     StoreError, StoredReading, TokenAdded, TokenRevoked, Verdict,
@@ -27,6 +29,7 @@ use cotter_formats::chip::Chip;
 use cotter_formats::secret::Secret;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, Protocol, ReleaseId, SecureVersion, Sequence};
 use cotter_wire::status::{Outcome, StatusReport};
+use cotter_wire::trust::TrustNumber;
 use cotter_wire::version::Version;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -66,6 +69,7 @@ pub(super) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
         protocol::raises_the_minimum_and_never_lowers_it(open()).await;
         protocol::counts_40_bits(open()).await;
         rollouts::all(&mut open).await;
+        trust::all(&mut open).await;
         epoch::renews_an_epoch_upwards_only(open()).await;
         epoch::renews_a_few_times_a_day(open()).await;
     });
@@ -98,6 +102,11 @@ pub(super) fn rollouts_survive_reopening<S: Store>(open: impl Fn() -> S) {
     rollouts::survives_reopening(&runtime(), &open);
 }
 
+/// So does a change of keys.
+pub(super) fn trust_survives_reopening<S: Store>(open: impl Fn() -> S) {
+    trust::survives_reopening(&runtime(), &open);
+}
+
 async fn signs_the_log_with_each_entry(store: impl Store) {
     let key = signer().key().clone();
     let mut kept = vec![store.audit_checkpoint().await.unwrap()];
@@ -125,7 +134,7 @@ async fn notes_a_change_with_it_and_no_refusal(store: impl Store) {
     assert_eq!(notes().await, 1);
     let new = release(1, (1, 0, 0), 1);
     for _ in 0..2 {
-        store.add_release(new.clone(), entry(2)).await.unwrap();
+        store.add_release(new.clone(), signers(), entry(2)).await.unwrap();
     }
     assert_eq!(notes().await, 2);
     for _ in 0..2 {
@@ -303,16 +312,16 @@ async fn keeps_devices_apart(store: impl Store) {
 
 async fn orders_releases_by_number(store: impl Store) {
     let (old, new) = (release(1, (1, 9, 0), 1), release(2, (1, 10, 0), 1));
-    assert_eq!(store.add_release(new.clone(), entry(1)).await.unwrap(), ReleaseAdded::Added);
-    assert_eq!(store.add_release(new.clone(), entry(1)).await.unwrap(), ReleaseAdded::AlreadyThere);
+    assert_eq!(store.add_release(new.clone(), signers(), entry(1)).await.unwrap(), ReleaseAdded::Added);
+    assert_eq!(store.add_release(new.clone(), signers(), entry(1)).await.unwrap(), ReleaseAdded::AlreadyThere);
     assert_eq!(
-        store.add_release(old.clone(), entry(1)).await.unwrap(),
+        store.add_release(old.clone(), signers(), entry(1)).await.unwrap(),
         ReleaseAdded::Added,
         "nothing is published yet"
     );
     assert_eq!(newest(&store).await, None);
     let twin = ReleaseRecord { id: ReleaseId([9; 32]), ..new.clone() };
-    assert_eq!(store.add_release(twin, entry(1)).await.unwrap(), ReleaseAdded::VersionTaken);
+    assert_eq!(store.add_release(twin, signers(), entry(1)).await.unwrap(), ReleaseAdded::VersionTaken);
 
     assert_eq!(store.publish_release(new.id, 77, entry(1)).await.unwrap(), Published::Published);
     assert_eq!(store.publish_release(new.id, 78, entry(1)).await.unwrap(), Published::AlreadyPublished);
@@ -323,27 +332,31 @@ async fn orders_releases_by_number(store: impl Store) {
     assert_eq!(store.publish_release(ReleaseId([5; 32]), 79, entry(1)).await.unwrap(), Published::UnknownRelease);
     assert_eq!(store.release(ReleaseId([5; 32])).await.unwrap(), None);
     let refused = ReleaseAdded::NotNewer { newest: new.version, secure_version: new.secure_version };
-    assert_eq!(store.add_release(release(3, (1, 9, 5), 1), entry(1)).await.unwrap(), refused);
+    assert_eq!(store.add_release(release(3, (1, 9, 5), 1), signers(), entry(1)).await.unwrap(), refused);
 }
 
 async fn refuses_a_lower_secure_version(store: impl Store) {
     let first = release(1, (1, 0, 0), 2);
-    store.add_release(first.clone(), entry(1)).await.unwrap();
+    store.add_release(first.clone(), signers(), entry(1)).await.unwrap();
     store.publish_release(first.id, 1, entry(1)).await.unwrap();
     let refused = ReleaseAdded::NotNewer { newest: first.version, secure_version: first.secure_version };
-    assert_eq!(store.add_release(release(2, (2, 0, 0), 1), entry(1)).await.unwrap(), refused);
-    assert_eq!(store.add_release(release(3, (2, 0, 0), 2), entry(1)).await.unwrap(), ReleaseAdded::Added);
+    assert_eq!(store.add_release(release(2, (2, 0, 0), 1), signers(), entry(1)).await.unwrap(), refused);
+    assert_eq!(store.add_release(release(3, (2, 0, 0), 2), signers(), entry(1)).await.unwrap(), ReleaseAdded::Added);
 }
 
 async fn keeps_projects_and_chips_apart(store: impl Store) {
     let first = release(1, (5, 0, 0), 5);
-    store.add_release(first.clone(), entry(1)).await.unwrap();
+    store.add_release(first.clone(), signers(), entry(1)).await.unwrap();
     store.publish_release(first.id, 1, entry(1)).await.unwrap();
     for (number, other) in [
         (2, ReleaseRecord { chip: Chip::Esp32S3, ..release(2, (1, 0, 0), 0) }),
         (3, ReleaseRecord { project: "other".into(), ..release(3, (1, 0, 0), 0) }),
     ] {
-        assert_eq!(store.add_release(other.clone(), entry(1)).await.unwrap(), ReleaseAdded::Added, "{number}");
+        assert_eq!(
+            store.add_release(other.clone(), signers(), entry(1)).await.unwrap(),
+            ReleaseAdded::Added,
+            "{number}"
+        );
         assert_eq!(store.publish_release(other.id, 2, entry(1)).await.unwrap(), Published::Published, "{number}");
     }
     assert_eq!(newest(&store).await, Some(first.id));
@@ -470,6 +483,11 @@ fn release(number: u8, (major, minor, patch): (u16, u16, u16), secure_version: u
         sealed_content_key: vec![number],
         published_at: None,
     }
+}
+
+/// As the keys of the configuration sign.
+fn signers() -> Signers {
+    Signers { numbers: vec![TrustNumber::BEGINNING], ..Signers::default() }
 }
 
 fn nth(nonce: u32) -> Sequence {

@@ -6,6 +6,7 @@ use crate::rollout::decision::{Act, State, Tally};
 use crate::rollout::plan::Plan;
 use crate::rollout::tag::Tag;
 use cotter_wire::ids::{DeviceId, ReleaseId, SecureVersion};
+use cotter_wire::trust::TrustNumber;
 use cotter_wire::version::Version;
 
 /// The durable state of rollouts. What a rollout decides by itself happens in the transaction of the report that it
@@ -89,6 +90,8 @@ pub enum RolloutAdded {
     },
     /// There are too many that have not ended.
     TooMany,
+    /// Devices at this number would refuse the release.
+    RefusedAt(TrustNumber),
 }
 
 /// A rollout as stored.
@@ -125,6 +128,8 @@ pub enum Changed {
     Forbidden(State),
     /// There is no stage after this one.
     LastStage,
+    /// Devices at this number would refuse the release.
+    RefusedAt(TrustNumber),
     /// No such rollout.
     Unknown,
 }
@@ -153,6 +158,8 @@ pub struct Poll {
     pub version: Version,
     /// Its anti-rollback counter.
     pub secure_version: SecureVersion,
+    /// Whose manifests it believes.
+    pub trust: TrustNumber,
     /// Unix seconds.
     pub at: u64,
 }

@@ -13,6 +13,7 @@ mod rollouts;
 mod rows;
 pub mod snapshot;
 mod tokens;
+mod trust;
 
 use super::group_commit::Writer;
 use super::{
@@ -24,6 +25,7 @@ use crate::administrator::AdminName;
 use crate::audit::note::NoteSigner;
 use crate::metrics::Commits;
 use crate::store::rollouts::Reported;
+use crate::store::trust::Signers;
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Protocol, ReleaseId, SecureVersion, Sequence};
 use cotter_wire::version::Version;
@@ -134,9 +136,9 @@ impl Store for SqliteStore {
         self.read(move |connection| readings(connection, &id, limit))
     }
 
-    fn add_release(&self, release: ReleaseRecord, note: AuditEntry) -> Pending<'_, ReleaseAdded> {
+    fn add_release(&self, release: ReleaseRecord, signers: Signers, note: AuditEntry) -> Pending<'_, ReleaseAdded> {
         self.write(move |connection| {
-            let added = add_release(connection, &release)?;
+            let added = add_release(connection, &release, &signers)?;
             if added == ReleaseAdded::Added {
                 audit_log::append(connection, note)?;
             }
@@ -349,6 +351,7 @@ fn enrol(connection: &Connection, device: &DeviceRecord) -> Result<Enrolled, Sto
             connection
                 .prepare_cached("INSERT INTO counter (device, epoch, last_nonce) VALUES (?1, ?2, ?3)")?
                 .execute((connection.last_insert_rowid(), device.epoch.0, device.nonce_floor.0))?;
+            trust::enrolled(connection)?;
             Ok(Enrolled::New)
         }
     }
@@ -374,7 +377,7 @@ fn readings(connection: &Connection, id: &DeviceId, limit: usize) -> Result<Vec<
     Ok(found)
 }
 
-fn add_release(connection: &Connection, new: &ReleaseRecord) -> Result<ReleaseAdded, StoreError> {
+fn add_release(connection: &Connection, new: &ReleaseRecord, signers: &Signers) -> Result<ReleaseAdded, StoreError> {
     if release(connection, new.id)?.is_some() {
         return Ok(ReleaseAdded::AlreadyThere);
     }
@@ -388,6 +391,9 @@ fn add_release(connection: &Connection, new: &ReleaseRecord) -> Result<ReleaseAd
     )?;
     if taken {
         return Ok(ReleaseAdded::VersionTaken);
+    }
+    if !trust::is_current(connection, signers)? {
+        return Ok(ReleaseAdded::TrustChanged);
     }
     connection.execute(
         "INSERT INTO firmware_release (id, project, chip, version, secure_version, expires, encrypted_size, \
@@ -405,6 +411,7 @@ fn add_release(connection: &Connection, new: &ReleaseRecord) -> Result<ReleaseAd
             ":sealed_content_key": new.sealed_content_key,
         },
     )?;
+    trust::signed(connection, new.id, signers)?;
     Ok(ReleaseAdded::Added)
 }
 
@@ -415,6 +422,9 @@ fn publish_release(connection: &Connection, id: ReleaseId, at: u64) -> Result<Pu
     }
     if let Some((newest, secure_version)) = newer_than(connection, &found)? {
         return Ok(Published::NotNewer { newest, secure_version });
+    }
+    if let Some(number) = trust::refused_at(connection, id)? {
+        return Ok(Published::RefusedAt(number));
     }
     connection.execute("UPDATE firmware_release SET published_at = ?1 WHERE id = ?2", (rows::time(at)?, id.0))?;
     Ok(Published::Published)
@@ -544,5 +554,7 @@ mod tests {
         contract::survives_reopening(|| SqliteStore::open(&path, contract::signer()).unwrap());
         let path = directory.path().join("b.db");
         contract::rollouts_survive_reopening(|| SqliteStore::open(&path, contract::signer()).unwrap());
+        let path = directory.path().join("c.db");
+        contract::trust_survives_reopening(|| SqliteStore::open(&path, contract::signer()).unwrap());
     }
 }

@@ -50,7 +50,7 @@ impl Device {
             epoch: self.epoch,
             chip: Chip::Esp32C3,
             mac: [2, 0, 0, 0, 0, 1],
-            secure_boot: [0x5b; 32],
+            secure_boot: super::release::secure_boot_digest(),
             certificate: None,
         };
         enrolment.seal(key, &random(), &self.root, &mut [0; MAX_ENROLMENT]).unwrap().to_vec()

@@ -38,7 +38,7 @@ impl Signer {
         signature
     }
 
-    fn spki(&self) -> Vec<u8> {
+    pub fn spki(&self) -> Vec<u8> {
         self.0.public_key().as_der().unwrap().as_ref().to_vec()
     }
 
@@ -54,7 +54,16 @@ impl Signer {
     }
 
     fn manifest_signature(&self, body: &[u8]) -> ManifestSignature {
-        let bytes = self.sign(&signed_digest(body)).into_iter().collect();
+        self.signature(&signed_digest(body))
+    }
+
+    /// Over the body of a trust statement.
+    pub fn trust_signature(&self, body: &[u8]) -> ManifestSignature {
+        self.signature(&cotter_wire::trust::signed_digest(body))
+    }
+
+    fn signature(&self, digest: &[u8; 32]) -> ManifestSignature {
+        let bytes = self.sign(digest).into_iter().collect();
         let key = FirmwareKey::from_spki(&self.spki()).unwrap().id();
         ManifestSignature { key, algorithm: Algorithm::RsaPss2048, bytes }
     }
@@ -85,6 +94,11 @@ pub fn other_manifest_signer() -> &'static Signer {
     SIGNER.get_or_init(|| Signer::new(KeySize::Rsa2048))
 }
 
+/// What is burnt into the product's devices.
+pub fn secure_boot_digest() -> [u8; 32] {
+    secure_boot_signer().secure_boot_key().key_digest().unwrap()
+}
+
 impl Signers {
     pub fn new(directory: &Path) -> Self {
         manifest_signer().write_public(&directory.join("manifest.pem"));
@@ -92,7 +106,7 @@ impl Signers {
     }
 
     pub fn secure_boot_digest(&self) -> [u8; 32] {
-        secure_boot_signer().secure_boot_key().key_digest().unwrap()
+        secure_boot_digest()
     }
 }
 
@@ -117,13 +131,24 @@ pub fn image(version: &str) -> Vec<u8> {
 
 /// A committed image whose descriptor says another `secure_version`, whole in itself, unsigned.
 pub fn image_with_secure_version(version: &str, secure_version: u32) -> Vec<u8> {
-    // Header, segment header, magic of the descriptor; at the end the checksum and the SHA-256 over all before it.
-    const AT: std::ops::Range<usize> = 0x24..0x28;
-    let mut image = image(version);
+    // Header, segment header, magic of the descriptor.
+    changed(image(version), 0x24, &secure_version.to_le_bytes())
+}
+
+/// A committed image whose descriptor says this version.
+pub fn image_with_version(version: &str) -> Vec<u8> {
+    let mut field = [0; 32];
+    field[..version.len()].copy_from_slice(version.as_bytes());
+    changed(image("1.0.0"), 0x30, &field)
+}
+
+/// With other bytes in its descriptor; at the end are the checksum and the SHA-256 over all before it.
+fn changed(mut image: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
     let hash = image.len() - 32;
-    let before: Vec<u8> = image[AT].to_vec();
-    image[AT].copy_from_slice(&secure_version.to_le_bytes());
-    let changed = before.iter().chain(&image[AT]).fold(0, |sum, byte| sum ^ byte);
+    let place = at..at + bytes.len();
+    let before: Vec<u8> = image[place.clone()].to_vec();
+    image[place.clone()].copy_from_slice(bytes);
+    let changed = before.iter().chain(&image[place]).fold(0, |sum, byte| sum ^ byte);
     image[hash - 1] ^= changed;
     let digest = Sha256::digest(&image[..hash]);
     image[hash..].copy_from_slice(&digest);

@@ -1,6 +1,6 @@
 //! Lists: every device once, in order, however the pages are cut.
 
-use super::{enrolled, entry, id, release};
+use super::{enrolled, entry, id, release, signers};
 use crate::store::Store;
 use cotter_wire::ids::DeviceId;
 
@@ -27,7 +27,7 @@ pub(super) async fn pages_hold_every_device_once_in_order(store: impl Store) {
 
 pub(super) async fn lists_releases_newest_first(store: impl Store) {
     for (number, version) in [(1, (1, 9, 0)), (2, (1, 10, 0)), (3, (1, 2, 0))] {
-        store.add_release(release(number, version, 1), entry(1)).await.unwrap();
+        store.add_release(release(number, version, 1), signers(), entry(1)).await.unwrap();
     }
     let ids = |found: Vec<crate::store::ReleaseRecord>| found.iter().map(|release| release.id.0[0]).collect::<Vec<_>>();
     assert_eq!(ids(store.releases(10).await.unwrap()), [2, 1, 3]);

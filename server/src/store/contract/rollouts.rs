@@ -1,6 +1,6 @@
 //! Rollouts: who is offered what, what a report leads to, and that all of it is one transaction.
 
-use super::{enrolled, entry, id, release};
+use super::{enrolled, entry, id, release, signers};
 use crate::rollout::RolloutId;
 use crate::rollout::decision::{Act, State, Tally};
 use crate::rollout::plan::Plan;
@@ -9,6 +9,7 @@ use crate::store::rollouts::{Changed, NewRollout, Poll, Reported, RolloutAdded, 
 use crate::store::{ReleaseRecord, StatusRecord, Store};
 use cotter_wire::ids::{ReleaseId, SecureVersion};
 use cotter_wire::status::{Outcome, StatusReport};
+use cotter_wire::trust::TrustNumber;
 use cotter_wire::version::Version;
 use proptest::prelude::*;
 
@@ -235,7 +236,7 @@ async fn a_download_is_for_whom_it_is_offered_to_and_only_grows(store: impl Stor
 async fn a_newer_offer_supersedes_an_older_one(store: impl Store) {
     let first = two_stages(&store, "").await;
     poll(&store, "a", (1, 0, 0)).await;
-    store.add_release(release(2, (1, 2, 0), 1), entry(1)).await.unwrap();
+    store.add_release(release(2, (1, 2, 0), 1), signers(), entry(1)).await.unwrap();
     let second = added(&store, 2, r#"{"stages":[{"percent":100}]}"#).await;
     change(&store, second, Act::Start).await;
     assert_eq!(version(&poll(&store, "a", (1, 0, 0)).await), Some((1, 2, 0)));
@@ -252,7 +253,7 @@ async fn a_newer_offer_supersedes_an_older_one(store: impl Store) {
 
 async fn publishing_is_a_rollout_to_everybody(store: impl Store) {
     enrolled(&store, "a", 0).await;
-    store.add_release(release(1, (1, 1, 0), 1), entry(1)).await.unwrap();
+    store.add_release(release(1, (1, 1, 0), 1), signers(), entry(1)).await.unwrap();
     assert_eq!(store.rollouts(None, 10).await.unwrap(), []);
     store.publish_release(ReleaseId([1; 32]), 7, entry(1)).await.unwrap();
     store.publish_release(ReleaseId([1; 32]), 8, entry(1)).await.unwrap();
@@ -285,7 +286,7 @@ async fn refuses_what_makes_no_sense(store: impl Store) {
     let new = |number| NewRollout { release: ReleaseId([number; 32]), plan: plan.clone(), at: 1 };
     assert_eq!(store.add_rollout(new(1), entry(1)).await.unwrap(), RolloutAdded::UnknownRelease);
     for (number, version) in [(1, (1, 0, 0)), (2, (1, 1, 0)), (3, (1, 2, 0))] {
-        store.add_release(release(number, version, 1), entry(1)).await.unwrap();
+        store.add_release(release(number, version, 1), signers(), entry(1)).await.unwrap();
     }
     store.publish_release(ReleaseId([2; 32]), 1, entry(1)).await.unwrap();
     let older = store.add_rollout(new(1), entry(1)).await.unwrap();
@@ -359,7 +360,7 @@ async fn made(store: &impl Store, plan: &str) -> RolloutId {
         enrolled(store, device, 0).await;
     }
     tagged(store, "a").await;
-    store.add_release(release(1, (1, 1, 0), 1), entry(1)).await.unwrap();
+    store.add_release(release(1, (1, 1, 0), 1), signers(), entry(1)).await.unwrap();
     added(store, 1, plan).await
 }
 
@@ -383,7 +384,8 @@ async fn change(store: &impl Store, rollout: RolloutId, act: Act) {
 
 fn asks(device: &str, (major, minor, patch): (u16, u16, u16)) -> Poll {
     let version = Version::new(major, minor, patch);
-    Poll { device: id(device), project: "app".into(), version, secure_version: SecureVersion(0), at: 2 }
+    let (secure_version, trust) = (SecureVersion(0), TrustNumber::BEGINNING);
+    Poll { device: id(device), project: "app".into(), version, secure_version, trust, at: 2 }
 }
 
 async fn poll(store: &impl Store, device: &str, version: (u16, u16, u16)) -> Option<ReleaseRecord> {

@@ -1,7 +1,7 @@
 //! What devices do to rollouts, in SQLite: asking, fetching, reporting; and what follows from it.
 
 use super::rollouts::{SELECT, device_row, one, record, set};
-use super::{audit_log, newer_than, release, rows};
+use super::{audit_log, newer_than, release, rows, trust};
 use crate::rollout::RolloutId;
 use crate::rollout::decision::{Decision, State, Tally, after_failure, after_success};
 use crate::rollout::plan::{Candidate, OnFailure};
@@ -28,7 +28,9 @@ pub(super) fn look(connection: &Connection, poll: &Poll) -> Result<Seen, StoreEr
     let view = connection.unchecked_transaction()?;
     let Some(asking) = Asking::find(&view, poll)? else { return Ok(Seen { offer: None, is_news: false }) };
     let chosen = choose(&view, poll, &asking)?;
-    let is_news = asking.is_news(poll) || chosen.as_ref().is_some_and(|chosen| chosen.is_news);
+    let is_news = asking.is_news(poll)
+        || trust::is_news(&view, &poll.device, poll.trust, poll.at)?
+        || chosen.as_ref().is_some_and(|chosen| chosen.is_news);
     let offer = chosen.map(|chosen| release(&view, chosen.rollout.release)).transpose()?.flatten();
     Ok(Seen { offer, is_news })
 }
@@ -40,6 +42,9 @@ pub(super) fn note(connection: &Connection, poll: &Poll) -> Result<Polled, Store
     if asking.is_news(poll) {
         let (version, secure_version) = (poll.version, Some(poll.secure_version));
         polled.reported = says(connection, &mut asking, &poll.device, version, secure_version, poll.at)?;
+    }
+    if trust::is_news(connection, &poll.device, poll.trust, poll.at)? {
+        trust::says(connection, &poll.device, poll.trust, poll.at)?;
     }
     let Some(chosen) = choose(connection, poll, &asking)? else { return Ok(polled) };
     if chosen.is_news {
@@ -53,6 +58,8 @@ pub(super) fn note(connection: &Connection, poll: &Poll) -> Result<Polled, Store
 struct Asking {
     row: i64,
     chip: Chip,
+    /// The Secure Boot key that was burnt into it; zeros if none was.
+    secure_boot_digest: [u8; 32],
     tags: Vec<Tag>,
     /// What it said last that it runs.
     known: Option<(Version, SecureVersion)>,
@@ -67,7 +74,7 @@ impl Asking {
 
     fn of(connection: &Connection, device: &DeviceId) -> Result<Option<Self>, StoreError> {
         let mut find = connection.prepare_cached(
-            "SELECT row, chip, version, secure_version, rolled_back_at FROM device \
+            "SELECT row, chip, version, secure_version, rolled_back_at, secure_boot_digest FROM device \
              LEFT JOIN device_firmware ON device_firmware.device = device.row WHERE name = ?1",
         )?;
         let read = |row: &rusqlite::Row<'_>| {
@@ -79,8 +86,9 @@ impl Asking {
             let rolled_back_at: Option<i64> = row.get(4)?;
             let rolled_back_at =
                 rolled_back_at.map(u64::try_from).transpose().map_err(|_| rows::corrupt("rolled_back_at"))?;
+            let secure_boot_digest = row.get(5)?;
             let (row, chip) = (row.get(0)?, rows::chip(row, 1)?);
-            Ok::<_, StoreError>(Self { row, chip, tags: Vec::new(), known, rolled_back_at })
+            Ok::<_, StoreError>(Self { row, chip, secure_boot_digest, tags: Vec::new(), known, rolled_back_at })
         };
         let found = find.query_row([device.as_str()], |row| Ok(read(row))).optional()?.transpose()?;
         let Some(mut found) = found else { return Ok(None) };
@@ -107,6 +115,12 @@ fn choose(connection: &Connection, poll: &Poll, asking: &Asking) -> Result<Optio
     let mut find = connection.prepare_cached(&format!(
         "{SELECT} WHERE state IN ('running', 'finished') AND project = :project AND chip = :chip \
          AND version > :version AND secure_version >= :secure_version AND expires > :at \
+         AND EXISTS (SELECT 1 FROM release_trust AS believed WHERE believed.release = rollout.release \
+         AND believed.number = :trust) \
+         AND (:digest = zeroblob(32) \
+         OR NOT EXISTS (SELECT 1 FROM release_secure_boot AS signed WHERE signed.release = rollout.release) \
+         OR EXISTS (SELECT 1 FROM release_secure_boot AS signed WHERE signed.release = rollout.release \
+         AND signed.digest = :digest)) \
          ORDER BY version DESC, rollout.row DESC LIMIT {MOST_LOOKED_AT}"
     ))?;
     let mut found = find.query(named_params! {
@@ -115,6 +129,8 @@ fn choose(connection: &Connection, poll: &Poll, asking: &Asking) -> Result<Optio
         ":version": rows::version_number(poll.version),
         ":secure_version": poll.secure_version.0,
         ":at": rows::time(poll.at)?,
+        ":trust": poll.trust.0,
+        ":digest": asking.secure_boot_digest,
     })?;
     let candidate =
         Candidate { id: &poll.device, version: poll.version, secure_version: poll.secure_version, tags: &asking.tags };

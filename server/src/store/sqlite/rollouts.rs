@@ -1,6 +1,6 @@
 //! Rollouts in SQLite: made, listed, changed by hand. What devices do to them is in `offers`.
 
-use super::{SqliteStore, audit_log, newer_than, offers, release, rows};
+use super::{SqliteStore, audit_log, newer_than, offers, release, rows, trust};
 use crate::rollout::RolloutId;
 use crate::rollout::decision::{Act, State, Tally};
 use crate::rollout::plan::Plan;
@@ -139,6 +139,9 @@ fn add(connection: &Connection, new: &NewRollout, note: AuditEntry) -> Result<Ro
     {
         return Ok(RolloutAdded::NotNewer { newest, secure_version });
     }
+    if let Some(number) = trust::refused_at(connection, new.release)? {
+        return Ok(RolloutAdded::RefusedAt(number));
+    }
     let open = "SELECT count(*) FROM rollout WHERE state IN ('draft', 'running', 'paused')";
     if connection.query_row(open, [], |row| row.get::<_, i64>(0))? >= MOST_OPEN {
         return Ok(RolloutAdded::TooMany);
@@ -186,6 +189,11 @@ fn change(
     let stage = found.stage + usize::from(act == Act::Advance);
     if stage >= found.plan.stages.len() {
         return Ok(Changed::LastStage);
+    }
+    if matches!(act, Act::Start | Act::Resume)
+        && let Some(number) = trust::refused_at(connection, found.release)?
+    {
+        return Ok(Changed::RefusedAt(number));
     }
     let at = note.at;
     set(connection, id, state, stage, reason, at)?;
