@@ -12,11 +12,13 @@ use crate::firmware::artifact::Artifacts;
 use crate::firmware::{Firmware, Trust};
 use crate::http::artifact::Downloads;
 use crate::ingest::Ingest;
-use crate::key_age::KeyAges;
+use crate::key_age::{KeyAges, KeyInUse};
 use crate::key_file::{self, KeyFileError};
 use crate::keyring::Keyring;
 use crate::limits::budgets::Budgets;
+use crate::master::{self, MASTER, MasterError};
 use crate::metrics::Metrics;
+use crate::occupied::{Occupied, OccupiedError};
 use crate::recovery::Recoveries;
 use crate::registry::Registry;
 use crate::rollout::Rollouts;
@@ -40,6 +42,7 @@ pub(crate) struct App {
     pub(crate) audit: Arc<Audit>,
     pub(crate) alerts: Arc<Alerts>,
     pub(crate) key_ages: KeyAges,
+    pub(crate) keys_in_use: [KeyInUse; 3],
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) sessions: Arc<Sessions>,
@@ -58,6 +61,8 @@ pub(crate) struct App {
     /// Of each device, apart from its packets.
     pub(crate) requests: Budgets<DeviceId>,
     pub(crate) metrics: Arc<Metrics>,
+    /// As long as the server runs.
+    _occupied: Occupied,
 }
 
 impl App {
@@ -65,13 +70,19 @@ impl App {
     pub(crate) fn open(config: &Config) -> Result<Self, OpenError> {
         std::fs::create_dir_all(&config.data)
             .map_err(|source| OpenError::Data { path: config.data.clone(), source })?;
-        let master = MasterKey::new(&key_file::read(&config.keys.master)?);
+        let occupied = Occupied::among_others(&config.data)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let signer = NoteSigner::new(&key_file::read(&config.keys.audit)?).map_err(OpenError::AuditKey)?;
+        let audit_secret = key_file::read(&config.keys.audit)?;
+        let enrolment = key_file::read(&config.keys.enrolment)?;
+        let signer = NoteSigner::new(&audit_secret).map_err(OpenError::AuditKey)?;
         let audit_key = signer.key().clone();
         let store = SqliteStore::open(&config.data.join("cotter.db"), signer)?;
         let metrics = Arc::new(Metrics::new(store.commits().clone()));
         let store: Arc<dyn Store> = Arc::new(store);
+        let master = master::in_use(&config.keys, &*store)?;
+        let keys_in_use = [(MASTER, &master), ("enrolment", &enrolment), ("audit", &audit_secret)]
+            .map(|(name, key)| KeyInUse::of(name, key));
+        let master = MasterKey::new(&master);
         let alerts = Arc::new(Alerts::new(Arc::clone(&clock)));
         let audit = Arc::new(Audit::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&alerts)));
         let key_ages = KeyAges::new(
@@ -112,7 +123,7 @@ impl App {
             Arc::clone(&clock),
         );
         let registry = Registry {
-            enrolment_key: EnrolmentKey::new(key_file::read(&config.keys.enrolment)?),
+            enrolment_key: EnrolmentKey::new(enrolment),
             store: Arc::clone(&store),
             keyring: Arc::clone(&keyring),
             sessions: Arc::clone(&sessions),
@@ -150,6 +161,7 @@ impl App {
             audit,
             alerts,
             key_ages,
+            keys_in_use,
             clock,
             keyring,
             sessions,
@@ -167,6 +179,7 @@ impl App {
             limits,
             requests,
             metrics,
+            _occupied: occupied,
         })
     }
 }
@@ -209,6 +222,12 @@ pub enum OpenError {
     /// A key file cannot be used.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// There is no master key, or not the right one.
+    #[error(transparent)]
+    Master(#[from] MasterError),
+    /// The data directory is in other hands.
+    #[error(transparent)]
+    Occupied(#[from] OccupiedError),
     /// The key of the audit log is none.
     #[error("audit key: {0}")]
     AuditKey(#[source] NoteError),

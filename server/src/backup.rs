@@ -1,7 +1,7 @@
 //! A backup: everything that a server is, in one encrypted file, whose key is in the hands of custodians.
 //!
-//! Inside are the configuration, every secret file that it names, the database as it was at one moment, and the
-//! encrypted artifacts. Making one does not stop the server. Restoring one puts a whole directory in place, or nothing;
+//! Inside are the configuration, the master key (wherever it comes from), every secret file that the configuration names,
+//! the database as it was at one moment, and the encrypted artifacts. Making one does not stop the server. Restoring one puts a whole directory in place, or nothing;
 //! what it has put there it has checked: the database's structure, its audit log against the signed checkpoint, and
 //! that the master key opens every sealed key.
 //!
@@ -18,6 +18,8 @@ use crate::audit::note::NoteSigner;
 use crate::config::{Config, ConfigError};
 use crate::host::{self, HostError};
 use crate::key_file::{self, KeyFileError};
+use crate::master::{self, MasterError};
+use crate::occupied::{Occupied, OccupiedError};
 use crate::store::StoreError;
 use crate::store::sqlite::snapshot;
 use archive::Part;
@@ -66,6 +68,9 @@ pub fn make(
 ) -> Result<Made, BackupError> {
     let text = std::fs::read(config).map_err(BackupError::Read)?;
     let mut configuration = Config::read(config)?;
+    let _occupied = Occupied::among_others(&configuration.data)?;
+    let store = host::open(&configuration)?;
+    let master = key_file::spelled(&master::in_use(&configuration.keys, &store)?);
     let work = private_place(&configuration.data)?;
     let moment = work.path().join(DATABASE);
     snapshot::copy(&configuration.data.join(DATABASE), &moment)?;
@@ -78,6 +83,8 @@ pub fn make(
     let mut file = NamedTempFile::new_in(parent(to)).map_err(BackupError::Write)?;
     let mut sealer = Sealer::new(BufWriter::new(file.as_file_mut()), &header, &secret)?;
     archive::write(&mut sealer, &Part::Configuration, text.len() as u64, &mut &text[..])?;
+    // Wherever it comes from, so that custodians are enough: no token, and no environment that was lost with the host.
+    archive::write(&mut sealer, &Part::File(MASTER_KEY.to_owned()), master.len() as u64, &mut &master[..])?;
     for (key, path) in configuration.files() {
         write_file(&mut sealer, Part::File(key), path)?;
     }
@@ -91,7 +98,6 @@ pub fn make(
     keep(&shares)?;
     file.persist_noclobber(to).map_err(|refused| BackupError::Write(refused.error))?;
     sync(parent(to))?;
-    let store = host::open(&configuration)?;
     let detail = format!("any {} of {} custodians restore it", custodians.threshold(), custodians.count());
     host::append_audit(&store, "backup-made", header.id.to_string(), detail)?;
     Ok(Made { id: header.id, bytes, shares })
@@ -145,6 +151,9 @@ fn open(file: &Path, shares: &[Share], into: &Path) -> Result<Restored, BackupEr
     let text = String::from_utf8(text).map_err(|_| BackupError::Damaged)?;
     let mut table: toml::Table = toml::from_str(&text).map_err(|_| BackupError::Damaged)?;
     table.insert("data".into(), ".".into());
+    if let Some(keys) = table.get_mut("keys").and_then(toml::Value::as_table_mut) {
+        keys.remove("next_master");
+    }
 
     make_directory(&into.join(ARTIFACTS))?;
     let mut artifacts = 0;
@@ -173,7 +182,7 @@ fn open(file: &Path, shares: &[Share], into: &Path) -> Result<Restored, BackupEr
 
     // Nothing of it is believed to be a server before this.
     let configuration = Config::read(&config)?;
-    let master = MasterKey::new(&key_file::read(&configuration.keys.master)?);
+    let master = MasterKey::new(&configuration.keys.master.load()?);
     let audit = NoteSigner::new(&key_file::read(&configuration.keys.audit)?).map_err(HostError::AuditKey)?;
     let mut sealed_keys = 0;
     let (checkpoint, log) = snapshot::check(&into.join(DATABASE), |usage, subject, sealed| {
@@ -194,12 +203,15 @@ fn open(file: &Path, shares: &[Share], into: &Path) -> Result<Restored, BackupEr
 
 /// Sets a key such as `keys.master` or `firmware.manifest_keys.0`, which must be there.
 fn set(table: &mut toml::Table, key: &str, to: &str) -> Option<()> {
-    let (section, rest) = key.split_once('.')?;
-    let section = table.get_mut(section)?.as_table_mut()?;
-    let value = match rest.split_once('.') {
-        None => section.get_mut(rest)?,
-        Some((list, index)) => section.get_mut(list)?.as_array_mut()?.get_mut(index.parse::<usize>().ok()?)?,
-    };
+    let mut words = key.split('.');
+    let mut value = table.get_mut(words.next()?)?;
+    for word in words {
+        value = match value {
+            toml::Value::Table(table) => table.get_mut(word)?,
+            toml::Value::Array(list) => list.get_mut(word.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
+    }
     *value = to.into();
     Some(())
 }
@@ -258,6 +270,7 @@ fn sync(directory: &Path) -> Result<(), BackupError> {
 }
 
 const CONFIGURATION: &str = "cotter.toml";
+const MASTER_KEY: &str = "keys.master";
 const DATABASE: &str = "cotter.db";
 const ARTIFACTS: &str = "artifacts";
 const CHECKPOINT: &str = "audit.checkpoint";
@@ -272,6 +285,12 @@ pub enum BackupError {
     /// A secret file.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// The master key.
+    #[error(transparent)]
+    Master(#[from] MasterError),
+    /// The data directory is in other hands.
+    #[error(transparent)]
+    Occupied(#[from] OccupiedError),
     /// The audit log of the server.
     #[error(transparent)]
     Host(#[from] HostError),

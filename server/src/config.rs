@@ -1,5 +1,6 @@
 //! The configuration file: TOML, unknown fields refused, paths relative to the file itself.
 
+use crate::master::Source;
 use serde::Deserialize;
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,6 +13,12 @@ use std::time::Duration;
 pub struct Config {
     /// Address to listen on; port 0 lets the operating system choose.
     pub listen: SocketAddr,
+    /// Who is served there.
+    #[serde(default)]
+    pub serves: Serves,
+    /// More addresses to listen on.
+    #[serde(default)]
+    pub listeners: Vec<Listener>,
     /// Where database and artifacts live.
     #[serde(default = "here")]
     pub data: PathBuf,
@@ -44,14 +51,72 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Its private key, PEM (PKCS#8), mode 600.
     pub key: PathBuf,
+    /// Whether devices show certificates.
+    #[serde(default)]
+    pub client: Client,
+    /// Who issues the certificates of devices, PEM.
+    pub client_ca: Option<PathBuf>,
+    /// Certificate revocation lists, PEM.
+    #[serde(default)]
+    pub revoked: Vec<PathBuf>,
+    /// Devices whose certificates let nobody in.
+    #[serde(default)]
+    pub denied: Vec<String>,
 }
 
-/// Secret files, each mode 600.
+/// Whether a listener asks clients for certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Client {
+    /// No.
+    #[default]
+    Off,
+    /// Yes; who has none is served too.
+    Optional,
+    /// Yes, and who has none is not let in.
+    Required,
+}
+
+/// Who is served by a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Serves {
+    /// All routes.
+    #[default]
+    Everybody,
+    /// Not those of administrators.
+    Devices,
+    /// Not those of devices.
+    Administrators,
+}
+
+/// Another address to listen on, with the same certificate.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Port 0 lets the operating system choose.
+    pub listen: SocketAddr,
+    /// Who is served there.
+    #[serde(default)]
+    pub serves: Serves,
+    /// Whether clients show certificates.
+    #[serde(default)]
+    pub client: Client,
+    /// Who issues the certificates of administrators, PEM, where only these are served; others show those of `[tls]`.
+    pub client_ca: Option<PathBuf>,
+    /// Certificate revocation lists of that CA, PEM.
+    #[serde(default)]
+    pub revoked: Vec<PathBuf>,
+}
+
+/// Secrets; their files have mode 600.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Keys {
     /// Seals all other secrets at rest.
-    pub master: PathBuf,
+    pub master: Source,
+    /// What [`Self::master`] will be, while it is changed.
+    pub next_master: Option<Source>,
     /// Opens the records that the factory sends.
     pub enrolment: PathBuf,
     /// Signs the audit log.
@@ -226,24 +291,33 @@ impl Config {
         for (_, path) in config.files() {
             *path = base.join(&path);
         }
+        for source in [Some(&mut config.keys.master), config.keys.next_master.as_mut()].into_iter().flatten() {
+            source.rebase(base);
+        }
         Ok(config)
     }
 
-    /// Every file that the configuration names, by its key (`keys.master`, `firmware.manifest_keys.0`): what a backup
-    /// takes along.
+    /// Every file that the configuration names, by its key (`keys.audit`, `firmware.manifest_keys.0`), but for those of
+    /// the master key: what a backup takes along.
     pub fn files(&mut self) -> Vec<(String, &mut PathBuf)> {
-        let Self { tls, keys, firmware, .. } = self;
-        let Keys { master, enrolment, audit, .. } = keys;
+        let Self { tls, keys, firmware, listeners, .. } = self;
+        let Keys { enrolment, audit, .. } = keys;
         let named = [
             ("tls.certificate", &mut tls.certificate),
             ("tls.key", &mut tls.key),
-            ("keys.master", master),
             ("keys.enrolment", enrolment),
             ("keys.audit", audit),
         ];
-        let listed = firmware.manifest_keys.iter_mut().enumerate();
-        let listed = listed.map(|(index, path)| (format!("firmware.manifest_keys.{index}"), path));
-        named.into_iter().map(|(key, path)| (key.to_owned(), path)).chain(listed).collect()
+        let mut files: Vec<_> = named.into_iter().map(|(key, path)| (key.to_owned(), path)).collect();
+        files.extend(tls.client_ca.as_mut().map(|path| ("tls.client_ca".to_owned(), path)));
+        files.extend(numbered("tls.revoked", &mut tls.revoked));
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            let name = format!("listeners.{index}");
+            files.extend(listener.client_ca.as_mut().map(|path| (format!("{name}.client_ca"), path)));
+            files.extend(numbered(&format!("{name}.revoked"), &mut listener.revoked));
+        }
+        files.extend(numbered("firmware.manifest_keys", &mut firmware.manifest_keys));
+        files
     }
 }
 
@@ -287,6 +361,10 @@ impl Default for Limits {
             requests_per_device: Rate { burst: 2_000, per_second: 200 },
         }
     }
+}
+
+fn numbered<'a>(name: &str, paths: &'a mut [PathBuf]) -> impl Iterator<Item = (String, &'a mut PathBuf)> {
+    paths.iter_mut().enumerate().map(move |(index, path)| (format!("{name}.{index}"), path))
 }
 
 fn here() -> PathBuf {

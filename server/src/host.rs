@@ -67,7 +67,7 @@ fn note(event: &str, name: &AdminName, detail: String) -> AuditEntry {
 }
 
 /// The store's futures need a runtime; the host's commands have none.
-fn wait<T: Send>(pending: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, StoreError> {
+pub(crate) fn wait<T: Send>(pending: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, StoreError> {
     std::thread::scope(|scope| {
         let worker = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(StoreError::File)?;

@@ -3,7 +3,9 @@
 mod admin;
 mod answer;
 pub(crate) mod artifact;
+mod asked;
 mod body;
+pub(crate) mod certificate;
 mod command;
 mod device;
 pub(crate) mod ecowatt;
@@ -97,6 +99,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/healthz", get(health))
         .route("/openapi.json", get(openapi))
         .fallback(|| async { answer::refused(StatusCode::NOT_FOUND) })
+        .method_not_allowed_fallback(|| async { answer::refused(StatusCode::METHOD_NOT_ALLOWED) })
         .with_state(app)
 }
 

@@ -6,6 +6,7 @@ use crate::audit::note::{NoteError, NoteKey, NoteSigner};
 use crate::config::{Config, ConfigError};
 use crate::host::{self, HostError};
 use crate::key_file::{self, KeyFileError};
+use crate::master::{MasterError, Source};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -46,12 +47,26 @@ pub struct Initialised {
 /// # Errors
 /// [`InitError`].
 pub fn init(directory: &Path, options: &InitOptions) -> Result<Initialised, InitError> {
+    init_with(directory, options, &Source::File("master.key".into()))
+}
+
+/// As [`init`], with the master key elsewhere. It is made if it is not there; relative paths count from `directory`.
+///
+/// # Errors
+/// [`InitError`].
+pub fn init_with(directory: &Path, options: &InitOptions, master: &Source) -> Result<Initialised, InitError> {
     std::fs::create_dir_all(directory).map_err(|source| KeyFileError::Io { path: directory.into(), source })?;
     let config = directory.join("cotter.toml");
     let enrolment_key = directory.join("enrolment.key");
     // First what must not exist: a second `init` fails before it has made anything.
-    key_file::write_new(&config, config_text(options).as_bytes())?;
-    key_file::create(&directory.join("master.key"))?;
+    key_file::write_new(&config, config_text(options, master).as_bytes())?;
+    if let Err(refused) =
+        Config::read(&config).map_err(InitError::from).and_then(|made| Ok(made.keys.master.load_or_make()?))
+    {
+        // So that the same command can be given again once the token is there.
+        drop(std::fs::remove_file(&config));
+        return Err(refused);
+    }
     key_file::create(&enrolment_key)?;
     let audit_key = NoteSigner::new(&key_file::create(&directory.join("audit.key"))?)?.key().clone();
     let store = host::open(&Config::read(&config)?)?;
@@ -59,18 +74,19 @@ pub fn init(directory: &Path, options: &InitOptions) -> Result<Initialised, Init
     Ok(Initialised { config, enrolment_key, admin_token, audit_key })
 }
 
-fn config_text(options: &InitOptions) -> String {
+fn config_text(options: &InitOptions, master: &Source) -> String {
     let digests: Vec<String> = options.secure_boot_digests.iter().map(hex).collect();
     format!(
         "# Paths count from this file. Every key file has mode 600.\n\
          listen = {listen}\n\
          data = \".\"\n\n\
          [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\n\
-         [keys]\nmaster = \"master.key\"\nenrolment = \"enrolment.key\"\n\
+         [keys]\nmaster = {master}\nenrolment = \"enrolment.key\"\n\
          audit = \"audit.key\"\n\n\
          [firmware]\nproject = {project}\nmanifest_keys = {keys}\nmanifest_required = {required}\n\
          secure_boot_digests = {digests}\n",
         listen = toml_string(&options.listen.to_string()),
+        master = master.to_toml().map_or_else(String::new, |value| value.to_string()),
         project = toml_string(&options.project),
         keys = toml_strings(&options.manifest_keys),
         required = options.manifest_required,
@@ -103,9 +119,23 @@ pub enum InitError {
     /// The configuration that was just written.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The master key.
+    #[error(transparent)]
+    Master(#[from] MasterError),
     /// The first administrator.
     #[error(transparent)]
     Host(#[from] HostError),
+}
+
+impl InitError {
+    /// What to do next, if there is something to say.
+    #[must_use]
+    pub const fn next_step(&self) -> Option<&'static str> {
+        match self {
+            Self::Master(error) => error.next_step(),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -134,7 +164,7 @@ mod tests {
         assert_eq!((config.firmware.manifest_keys.len(), config.firmware.manifest_required), (2, 2));
         let tokens = host::tokens(&host::open(&config).unwrap()).unwrap();
         assert_eq!((tokens.len(), tokens[0].role, tokens[0].hash), (1, Role::Admin, made.admin_token.hash()));
-        assert!(!key_file::read(&config.keys.master).unwrap().ct_eq(&key_file::read(&made.enrolment_key).unwrap()));
+        assert!(!config.keys.master.load().unwrap().ct_eq(&key_file::read(&made.enrolment_key).unwrap()));
         for entry in std::fs::read_dir(directory.path()).unwrap() {
             assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }

@@ -5,10 +5,9 @@
 use crate::alerts::Alerts;
 use crate::audit::Audit;
 use crate::clock::Clock;
-use crate::config::Keys;
-use crate::key_file::{self, KeyFileError};
 use crate::store::keys::KeySeen;
 use crate::store::{Store, StoreError};
+use cotter_formats::secret::Secret;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -46,6 +45,30 @@ pub struct KeyAge {
     pub due: bool,
 }
 
+/// A key of the server as it is known again: by a hash of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyInUse {
+    /// `master`, `enrolment` or `audit`.
+    pub name: &'static str,
+    /// Tells keys apart and nothing else.
+    pub fingerprint: [u8; 16],
+}
+
+impl KeyInUse {
+    /// Of this key.
+    #[must_use]
+    pub fn of(name: &'static str, key: &Secret<32>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"cotter/key-in-use/v1\0");
+        hash.update(name);
+        hash.update(b"\0");
+        hash.update(key.expose());
+        let mut fingerprint = [0; 16];
+        fingerprint.copy_from_slice(&hash.finalize()[..16]);
+        Self { name, fingerprint }
+    }
+}
+
 impl KeyAges {
     /// Ages in `store`, by `clock`.
     #[must_use]
@@ -62,17 +85,9 @@ impl KeyAges {
     /// Notes which keys the server uses from now on; a key that replaces another one is in the audit log.
     ///
     /// # Errors
-    /// [`KeyAgeError`].
-    pub async fn note(&self, keys: &Keys) -> Result<(), KeyAgeError> {
-        for (name, path) in [("master", &keys.master), ("enrolment", &keys.enrolment), ("audit", &keys.audit)] {
-            let key = key_file::read(path)?;
-            let mut hash = Sha256::new();
-            hash.update(b"cotter/key-in-use/v1\0");
-            hash.update(name);
-            hash.update(b"\0");
-            hash.update(key.expose());
-            let mut fingerprint = [0; 16];
-            fingerprint.copy_from_slice(&hash.finalize()[..16]);
+    /// The store's.
+    pub async fn note(&self, keys: &[KeyInUse]) -> Result<(), StoreError> {
+        for &KeyInUse { name, fingerprint } in keys {
             let seen = KeySeen { name: name.to_owned(), fingerprint, since: self.clock.unix() };
             let replaced = self.audit.note(&"server", "key-replaced", name.to_owned(), String::new());
             self.store.use_key(seen, replaced).await?;
@@ -119,30 +134,19 @@ impl KeyAges {
 
 const DAY: u64 = 24 * 3600;
 
-/// Why the keys in use could not be noted.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyAgeError {
-    /// A key file.
-    #[error(transparent)]
-    KeyFile(#[from] KeyFileError),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::audit::note::NoteSigner;
     use crate::clock::tests::Hands;
     use crate::store::sqlite::SqliteStore;
-    use cotter_formats::secret::Secret;
     use std::path::Path;
     use std::sync::atomic::Ordering;
 
-    fn keys(directory: &Path) -> Keys {
-        let file = |name| directory.join(name);
-        Keys { master: file("master"), enrolment: file("enrolment"), audit: file("audit"), warn_days: 90 }
+    /// Master, enrolment and audit key.
+    fn keys(bytes: [u8; 3]) -> [KeyInUse; 3] {
+        let key = |name, byte| KeyInUse::of(name, &Secret::filled_by(|key| key.fill(byte)));
+        [key("master", bytes[0]), key("enrolment", bytes[1]), key("audit", bytes[2])]
     }
 
     fn ages(directory: &Path) -> (Arc<Hands>, Arc<Alerts>, Arc<dyn Store>, KeyAges) {
@@ -159,21 +163,15 @@ mod tests {
     #[tokio::test]
     async fn a_key_ages_until_another_takes_its_place() {
         let directory = tempfile::tempdir().unwrap();
-        let keys = keys(directory.path());
-        for path in [&keys.master, &keys.enrolment, &keys.audit] {
-            key_file::create(path).unwrap();
-        }
         let (clock, alerts, store, ages) = ages(directory.path());
-        ages.note(&keys).await.unwrap();
+        ages.note(&keys([1, 2, 3])).await.unwrap();
         clock.0.store(90 * DAY, Ordering::Relaxed);
-        ages.note(&keys).await.unwrap();
+        ages.note(&keys([1, 2, 3])).await.unwrap();
         ages.warn().await.unwrap();
         assert_eq!(alerts.current(), [], "90 days are not over 90 days");
 
         clock.0.store(90 * DAY + 1, Ordering::Relaxed);
-        std::fs::remove_file(&keys.enrolment).unwrap();
-        key_file::create(&keys.enrolment).unwrap();
-        ages.note(&keys).await.unwrap();
+        ages.note(&keys([1, 7, 3])).await.unwrap();
         ages.warn().await.unwrap();
         let due: Vec<_> = alerts.current().into_iter().map(|alert| (alert.alert, alert.subject)).collect();
         assert_eq!(due, [("key-age".to_owned(), "audit".to_owned()), ("key-age".to_owned(), "master".to_owned())]);
@@ -188,22 +186,10 @@ mod tests {
     #[tokio::test]
     async fn a_key_that_comes_back_is_as_old_as_it_is() {
         let directory = tempfile::tempdir().unwrap();
-        let keys = keys(directory.path());
-        for path in [&keys.master, &keys.enrolment, &keys.audit] {
-            key_file::create(path).unwrap();
-        }
         let (clock, _, _, ages) = ages(directory.path());
-        ages.note(&keys).await.unwrap();
-        let old = std::fs::read(&keys.audit).unwrap();
-        for (day, restored) in [(50, false), (100, true)] {
+        for (day, audit) in [(0, 3), (50, 8), (100, 3)] {
             clock.0.store(day * DAY, Ordering::Relaxed);
-            std::fs::remove_file(&keys.audit).unwrap();
-            if restored {
-                key_file::write_new(&keys.audit, &old).unwrap();
-            } else {
-                key_file::create(&keys.audit).unwrap();
-            }
-            ages.note(&keys).await.unwrap();
+            ages.note(&keys([1, 2, audit])).await.unwrap();
         }
         assert_eq!(ages.ages().await.unwrap().keys[0], KeyAge { key: "audit".into(), since: 0, days: 100, due: true });
     }

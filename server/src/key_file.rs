@@ -2,10 +2,11 @@
 
 use cotter_formats::secret::Secret;
 use cotter_wire::hex;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 /// Makes a new random key and writes it to `path` as 64 hexadecimal digits.
@@ -14,13 +15,19 @@ use zeroize::Zeroizing;
 /// [`KeyFileError::Io`], also if the file exists: a key is never overwritten.
 pub fn create(path: &Path) -> Result<Secret<32>, KeyFileError> {
     let key = random_key()?;
+    write_new(path, &spelled(&key)[..])?;
+    Ok(key)
+}
+
+/// A key as it stands in its file: 64 hexadecimal digits and the end of the line.
+#[must_use]
+pub fn spelled(key: &Secret<32>) -> Zeroizing<[u8; 65]> {
     let mut text = Zeroizing::new([0; 65]);
     let (digits, newline) = text.split_at_mut(64);
     let written = hex::encode(key.expose(), digits).is_some();
     newline[0] = b'\n';
     debug_assert!(written, "64 digits hold 32 bytes");
-    write_new(path, &text[..])?;
-    Ok(key)
+    text
 }
 
 /// Reads a key that [`create`] wrote (or a person, in the same form).
@@ -28,11 +35,7 @@ pub fn create(path: &Path) -> Result<Secret<32>, KeyFileError> {
 /// # Errors
 /// [`KeyFileError`]: unreadable, readable by others, or not 64 lower-case hexadecimal digits.
 pub fn read(path: &Path) -> Result<Secret<32>, KeyFileError> {
-    let mut file = File::open(path).map_err(|source| io(path, source))?;
-    let mode = file.metadata().map_err(|source| io(path, source))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(KeyFileError::Exposed { path: path.into(), mode: mode & 0o777 });
-    }
+    let mut file = open_private(path)?;
     let mut text = Zeroizing::new([0_u8; 67]);
     let mut length = 0;
     while length < text.len() {
@@ -46,15 +49,42 @@ pub fn read(path: &Path) -> Result<Secret<32>, KeyFileError> {
     Secret::try_filled_by(|key| if hex::decode_into(digits, key) { Ok(()) } else { Err(malformed()) })
 }
 
-/// Writes a file that only its owner may read, and that must not exist yet; durable when this returns.
+/// Reads a short file that only its owner may read: at most 4 KB of it.
+///
+/// # Errors
+/// [`KeyFileError::Io`], [`KeyFileError::Exposed`].
+pub fn read_private(path: &Path) -> Result<Vec<u8>, KeyFileError> {
+    let mut content = Vec::with_capacity(LONGEST_PRIVATE);
+    let file = open_private(path)?;
+    file.take(LONGEST_PRIVATE as u64).read_to_end(&mut content).map_err(|source| io(path, source))?;
+    Ok(content)
+}
+
+/// Writes a file that only its owner may read, and that must not exist yet; whole and durable when this returns, and not
+/// there if it was interrupted.
 ///
 /// # Errors
 /// [`KeyFileError::Io`].
 pub fn write_new(path: &Path, content: &[u8]) -> Result<(), KeyFileError> {
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|source| io(path, source))?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(|source| io(path, source))
+    let named = |source| io(path, source);
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Made with mode 600.
+    let mut file = NamedTempFile::new_in(directory).map_err(named)?;
+    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(named)?;
+    file.persist_noclobber(path).map_err(|refused| named(refused.error))?;
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(named)
 }
+
+fn open_private(path: &Path) -> Result<File, KeyFileError> {
+    let file = File::open(path).map_err(|source| io(path, source))?;
+    let mode = file.metadata().map_err(|source| io(path, source))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Exposed { path: path.into(), mode: mode & 0o777 });
+    }
+    Ok(file)
+}
+
+const LONGEST_PRIVATE: usize = 4096;
 
 /// 32 bytes from the operating system's generator.
 ///

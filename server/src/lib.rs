@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `config`, `init` | what an operator decides, and first steps on a host |
 //! | `key_file`, `at_rest` | secrets in files and in the database |
+//! | `master`, `reseal`, `occupied` | where the key comes from that seals them; another one; who works in the data directory |
 //! | `administrator`, `admin_token`, `host` | who may do what, by which token; first steps and help from the host itself |
 //! | `backup`, `backup_command` | everything that a server is, in one encrypted file, whose key custodians hold |
 //! | `keyring`, `lru` | the keys of devices, sealed in the store and derived in a bounded cache |
@@ -45,9 +46,12 @@ pub mod key_file;
 pub mod keyring;
 pub mod limits;
 mod lru;
+pub mod master;
 pub mod metrics;
+mod occupied;
 pub mod recovery;
 pub mod registry;
+pub mod reseal;
 pub mod rollout;
 pub mod server;
 pub mod sessions;
@@ -56,3 +60,4 @@ pub mod trust;
 
 pub use app::OpenError;
 pub use http::TlsError;
+pub use occupied::OccupiedError;

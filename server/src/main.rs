@@ -1,12 +1,14 @@
 //! The slim server binary: it links no signing code.
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use cotter_server::admin_token::TokenRecord;
 use cotter_server::administrator::{AdminName, Role};
 use cotter_server::backup_command::BackupCommand;
 use cotter_server::config::Config;
 use cotter_server::host;
-use cotter_server::init::{InitOptions, init};
+use cotter_server::init::{InitOptions, init_with};
+use cotter_server::master::{Pkcs11, Source};
+use cotter_server::reseal::{Resealed, reseal};
 use cotter_server::server::{ready_line, run};
 use cotter_wire::hex;
 use std::io::Write;
@@ -52,6 +54,19 @@ enum Command {
         /// Digest of a Secure Boot key that the fleet trusts (64 hexadecimal digits); repeat for more.
         #[arg(long = "secure-boot-digest", value_parser = digest)]
         secure_boot_digests: Vec<Digest>,
+        #[command(flatten)]
+        master: Box<MasterArgs>,
+    },
+    /// Seal every secret in the database anew under [keys] next_master; the server must not be running.
+    ///
+    /// The key is made if it is not there. If this is interrupted, give the command again; the server starts all the
+    /// same. Afterwards, let master name the new key and take next_master out of the configuration.
+    #[command(after_help = "Example:\n  echo 'next_master = \"master-2.key\"' goes below [keys] in cotter.toml\n  \
+        cotter-server reseal --config cotter.toml")]
+    Reseal {
+        /// The configuration file.
+        #[arg(long, default_value = "cotter.toml")]
+        config: PathBuf,
     },
     /// Make, list and revoke administrators' tokens, on the host itself; also while the server runs.
     Token {
@@ -66,6 +81,48 @@ enum Command {
         #[command(subcommand)]
         command: BackupCommand,
     },
+}
+
+/// Where the master key is; without any of these in the file master.key.
+#[derive(Args)]
+struct MasterArgs {
+    /// A variable of the environment holds the master key (64 hexadecimal digits), here and wherever the server runs.
+    #[arg(long, value_name = "NAME", conflicts_with = "module")]
+    master_env: Option<String>,
+    /// A PKCS#11 token wraps the master key: the library that speaks to the token.
+    #[arg(long = "master-pkcs11", value_name = "LIBRARY")]
+    module: Option<PathBuf>,
+    /// Label of the token.
+    #[arg(long = "master-token", value_name = "LABEL", requires = "module")]
+    token: Option<String>,
+    /// Serial number of the token.
+    #[arg(long = "master-serial", value_name = "SERIAL", requires = "module")]
+    serial: Option<String>,
+    /// Label of the AES-256 key on the token; made if it is not there.
+    #[arg(long = "master-key-label", value_name = "LABEL", requires = "module", default_value = "cotter-master")]
+    key: String,
+    /// File of mode 600 with the token's PIN.
+    #[arg(long = "master-pin-file", value_name = "FILE", requires = "module", conflicts_with = "pin_env")]
+    pin_file: Option<PathBuf>,
+    /// Variable of the environment with the token's PIN.
+    #[arg(long = "master-pin-env", value_name = "NAME", requires = "module")]
+    pin_env: Option<String>,
+}
+
+impl MasterArgs {
+    fn source(self) -> std::io::Result<Source> {
+        let Self { master_env, module, token, serial, key, pin_file, pin_env } = self;
+        Ok(match (master_env, module) {
+            (Some(name), _) => Source::Env(name),
+            (None, Some(module)) => {
+                // As the person means it: from here, not from the directory that is made.
+                let (module, pin_file) = (std::path::absolute(module)?, pin_file.map(std::path::absolute).transpose()?);
+                let wrapped = "master.wrapped".into();
+                Source::Pkcs11(Box::new(Pkcs11 { module, token, serial, key, pin_file, pin_env, wrapped }))
+            }
+            (None, None) => Source::File("master.key".into()),
+        })
+    }
 }
 
 #[derive(Subcommand)]
@@ -110,12 +167,23 @@ fn main() -> anyhow::Result<()> {
             let config = Config::read(&config)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             // If nobody reads stdout, the server serves all the same.
-            Ok(runtime.block_on(run(&config, |address| drop(say(&ready_line(address)))))?)
+            let ran = runtime.block_on(run(&config, |address| drop(say(&ready_line(address)))));
+            ran.map_err(|error| helped(error.next_step(), error))
         }
-        Command::Init { directory, listen, admin, project, manifest_keys, manifest_required, secure_boot_digests } => {
+        Command::Init {
+            directory,
+            listen,
+            admin,
+            project,
+            manifest_keys,
+            manifest_required,
+            secure_boot_digests,
+            master,
+        } => {
             let secure_boot_digests = secure_boot_digests.into_iter().map(|digest| digest.0).collect();
             let options = InitOptions { listen, admin, project, manifest_keys, manifest_required, secure_boot_digests };
-            let made = init(&directory, &options)?;
+            let made =
+                init_with(&directory, &options, &master.source()?).map_err(|error| helped(error.next_step(), error))?;
             let line = serde_json::json!({
                 "config": made.config,
                 "enrolment_key": made.enrolment_key,
@@ -124,8 +192,23 @@ fn main() -> anyhow::Result<()> {
             });
             Ok(say(&line.to_string())?)
         }
+        Command::Reseal { config } => {
+            let line = match reseal(&Config::read(&config)?).map_err(|error| helped(error.next_step(), error))? {
+                Resealed::Now(secrets) => serde_json::json!({ "result": "resealed", "secrets": secrets }),
+                Resealed::Before => serde_json::json!({ "result": "resealed-before" }),
+            };
+            Ok(say(&line.to_string())?)
+        }
         Command::Token { config, command } => token(&Config::read(&config)?, command),
         Command::Backup { command } => Ok(say(&serde_json::to_string(&command.run()?)?)?),
+    }
+}
+
+/// With the next step, where there is one.
+fn helped(next: Option<&'static str>, error: impl std::error::Error + Send + Sync + 'static) -> anyhow::Error {
+    match next {
+        Some(next) => anyhow::anyhow!("{error}\nhelp: {next}"),
+        None => error.into(),
     }
 }
 

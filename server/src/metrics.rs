@@ -1,5 +1,6 @@
 //! What the server counts, for Prometheus.
 
+use crate::ecowatt;
 use crate::ingest::Receipt;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -15,6 +16,7 @@ pub struct Metrics {
     registry: Registry,
     uploads: Family<UploadLabels, Counter>,
     latency: Histogram,
+    ecowatt_uploads: Family<EcowattLabels, Counter>,
     limited: Family<LimitLabels, Counter>,
     /// Open connections.
     pub connections: Gauge,
@@ -77,6 +79,19 @@ enum Outcome {
     Unavailable,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EcowattLabels {
+    outcome: EcowattOutcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum EcowattOutcome {
+    Accepted,
+    Malformed,
+    Refused,
+    Unavailable,
+}
+
 impl Default for Commits {
     fn default() -> Self {
         let doubling = (0..10).map(|power| f64::from(1_u32 << power));
@@ -93,16 +108,19 @@ impl Metrics {
             registry: Registry::with_prefix("cotter"),
             uploads: Family::default(),
             latency: Histogram::new(seconds),
+            ecowatt_uploads: Family::default(),
             limited: Family::default(),
             connections: Gauge::default(),
             devices_cached: Gauge::default(),
             audit_entries: Gauge::default(),
             commits,
         };
-        let Self { registry, uploads, latency, limited, connections, devices_cached, audit_entries, commits } =
+        let ecowatt = metrics.ecowatt_uploads.clone();
+        let Self { registry, uploads, latency, limited, connections, devices_cached, audit_entries, commits, .. } =
             &mut metrics;
         registry.register("uploads", "Packets received, by what became of them", uploads.clone());
         registry.register("upload_seconds", "From the whole packet to its answer", latency.clone());
+        registry.register("ecowatt_uploads", "Uploads of the EcoWatt profile, by what became of them", ecowatt);
         registry.register("limited", "Connections and requests refused by a limit", limited.clone());
         registry.register("connections", "Open connections", connections.clone());
         registry.register("devices_cached", "Devices whose keys are in memory", devices_cached.clone());
@@ -126,6 +144,17 @@ impl Metrics {
         };
         self.uploads.get_or_create(&UploadLabels { outcome }).inc();
         self.latency.observe(took.as_secs_f64());
+    }
+
+    /// An upload of the compatibility profile was answered.
+    pub fn ecowatt_uploaded(&self, receipt: &ecowatt::Receipt) {
+        let outcome = match receipt {
+            ecowatt::Receipt::Accepted { .. } => EcowattOutcome::Accepted,
+            ecowatt::Receipt::Malformed => EcowattOutcome::Malformed,
+            ecowatt::Receipt::Refused => EcowattOutcome::Refused,
+            ecowatt::Receipt::Unavailable => EcowattOutcome::Unavailable,
+        };
+        self.ecowatt_uploads.get_or_create(&EcowattLabels { outcome }).inc();
     }
 
     /// A limit refused somebody.

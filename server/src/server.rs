@@ -3,29 +3,41 @@
 use crate::app::{App, OpenError};
 use crate::audit::kept::{KeptCheckpoint, KeptError};
 use crate::clock::SteadyClock;
-use crate::config::{self, Config};
+use crate::config::{self, Client, Config, Listener, Serves, Tls};
+use crate::http::certificate::Door;
 use crate::http::gate::Gate;
 use crate::http::listener::House;
+use crate::http::tls::Clients;
 use crate::http::{self, TlsError, listener};
-use crate::key_age::KeyAgeError;
+use crate::store::StoreError;
 use crate::trust::chain::ChainBroken;
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 /// Listening, but not answering yet.
 pub struct Server {
-    listener: TcpListener,
+    // Of `listen`, and of `[[listeners]]` in their order; there is one at least.
+    listeners: Vec<Listening>,
     address: SocketAddr,
-    tls: TlsAcceptor,
     app: App,
     kept: KeptCheckpoint,
     metrics: Option<(TcpListener, SocketAddr)>,
     ecowatt: Option<Ecowatt>,
+}
+
+/// A listener over TLS.
+struct Listening {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: TlsAcceptor,
+    door: Door,
 }
 
 /// The listener of the compatibility profile.
@@ -42,15 +54,16 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn bind(config: &Config) -> Result<Self, StartError> {
-        let tls = http::tls::acceptor(&config.tls)?;
+        let plain = http::tls::acceptor(&config.tls, &Clients::OFF)?;
         let app = App::open(config)?;
         let kept = KeptCheckpoint::beside(&config.data);
         kept.resume(&*app.store, &app.audit_key).await?;
-        app.key_ages.note(&config.keys).await?;
+        app.key_ages.note(&app.keys_in_use).await?;
         app.firmware.chain().await?;
-        let (listener, address) = bind(config.listen).await?;
+        let listeners = Listening::bind_all(config).await?;
+        let address = listeners.first().map_or(config.listen, |first| first.address);
         let ecowatt = match &config.ecowatt {
-            Some(ecowatt) => Some(Ecowatt::bind(ecowatt, &tls).await?),
+            Some(ecowatt) => Some(Ecowatt::bind(ecowatt, &plain).await?),
             None => None,
         };
         let metrics = match config.metrics.map(|metrics| metrics.listen) {
@@ -58,7 +71,7 @@ impl Server {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        Ok(Self { listener, address, tls, app, kept, metrics, ecowatt })
+        Ok(Self { listeners, address, app, kept, metrics, ecowatt })
     }
 
     /// Where it serves its counters, if it does.
@@ -71,6 +84,12 @@ impl Server {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Every address where it listens over TLS to devices or administrators: [`Self::address`], then `[[listeners]]`.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|listening| listening.address).collect()
     }
 
     /// Where it listens to EcoWatt devices, if it does.
@@ -94,7 +113,7 @@ impl Server {
                 None => std::future::pending().await,
             }
         };
-        let (ending, mut ended) = watch::channel(false);
+        let (ending, ended) = watch::channel(false);
         let shutdown = async move {
             shutdown.await;
             // Fails only if nobody listens.
@@ -102,14 +121,20 @@ impl Server {
         };
         let (limits, gate) = (app.limits, Arc::new(Gate::new(&app)));
         let other = http::ecowatt::router(Arc::clone(&app));
+        let ends = |mut ended: watch::Receiver<bool>| async move { drop(ended.wait_for(|ended| *ended).await) };
         let ecowatt = async {
             let Some(Ecowatt { listener, tls, .. }) = self.ecowatt else { return };
-            let shutdown = async move { drop(ended.wait_for(|ended| *ended).await) };
+            let shutdown = ends(ended.clone());
             let house = House::with(other, &app, &gate, tls);
             listener::serve(listener, house, limits, shutdown).await;
         };
-        let served = listener::serve(self.listener, House::whole(&app, &gate, self.tls), limits, shutdown);
-        let served = async { tokio::join!(served, ecowatt) };
+        let mut served = JoinSet::new();
+        for Listening { listener, tls, door, .. } in self.listeners {
+            let (house, ended) = (House::whole(&app, &gate, tls, door), ended.clone());
+            served.spawn(listener::serve(listener, house, limits, ends(ended)));
+        }
+        let all = async { while served.join_next().await.is_some() {} };
+        let served = async { tokio::join!(shutdown, all, ecowatt) };
         let hourly = async {
             let mut steady = SteadyClock::started(&*app.clock);
             for hour in 0_u64.. {
@@ -131,6 +156,40 @@ impl Server {
             () = counters => {}
         }
         renew().await;
+    }
+}
+
+impl Listening {
+    async fn bind_all(config: &Config) -> Result<Vec<Self>, StartError> {
+        let Tls { client, client_ca, revoked, denied, .. } = &config.tls;
+        let names = denied.iter().map(|name| name.parse().map_err(|_| TlsError::Denied { name: name.clone() }));
+        let denied = Arc::new(names.collect::<Result<HashSet<_>, _>>()?);
+        let of_devices = |client| Clients { client, ca: client_ca.as_deref(), revoked };
+        let mut found = vec![(config.listen, config.serves, of_devices(*client))];
+        for Listener { listen, serves, client, client_ca, revoked } in &config.listeners {
+            let own = client_ca.is_some() || !revoked.is_empty();
+            let clients = match serves {
+                // A certificate of a device opens nothing here.
+                Serves::Administrators => Clients { client: *client, ca: client_ca.as_deref(), revoked },
+                _ if own => return Err(StartError::ClientCa { address: *listen }),
+                _ => of_devices(*client),
+            };
+            found.push((*listen, *serves, clients));
+        }
+        let mut listening = Vec::new();
+        for (address, serves, clients) in found {
+            if serves == Serves::Administrators && clients.client != Client::Off && clients.ca == client_ca.as_deref() {
+                return Err(StartError::ClientCa { address });
+            }
+            let tls = http::tls::acceptor(&config.tls, &clients)?;
+            let door = Door::new(serves, clients.client, Arc::clone(&denied));
+            let (listener, address) = bind(address).await?;
+            if !listening.is_empty() {
+                tracing::info!(%address, ?serves, client = ?clients.client, "listening");
+            }
+            listening.push(Self { listener, address, tls, door });
+        }
+        Ok(listening)
     }
 }
 
@@ -197,7 +256,7 @@ pub enum StartError {
     Open(#[from] OpenError),
     /// The keys in use.
     #[error(transparent)]
-    Keys(#[from] KeyAgeError),
+    Keys(#[from] StoreError),
     /// The audit log is not the one that was signed.
     #[error(transparent)]
     AuditLog(#[from] KeptError),
@@ -212,6 +271,15 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Devices would be taken for administrators, or the other way round.
+    #[error(
+        "listener {address}: certificates of devices are issued by tls.client_ca and those of administrators, on a \
+         listener that serves only these, by another client_ca of its own"
+    )]
+    ClientCa {
+        /// Which listener.
+        address: SocketAddr,
+    },
     /// Everybody on the network could read the counters.
     #[error("[metrics] listen = \"{address}\" is not a loopback address: the counters are served without a token")]
     MetricsExposed {
@@ -221,4 +289,15 @@ pub enum StartError {
     /// The signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signal(std::io::Error),
+}
+
+impl StartError {
+    /// What to do next, if there is something to say.
+    #[must_use]
+    pub const fn next_step(&self) -> Option<&'static str> {
+        match self {
+            Self::Open(OpenError::Master(error)) => error.next_step(),
+            _ => None,
+        }
+    }
 }

@@ -157,11 +157,14 @@ async fn a_flood_of_strangers_changes_no_byte_of_the_database() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counters_are_served_on_loopback_if_asked_for_and_nowhere_else() {
     let product = Product::with(
-        "\n[metrics]\nlisten = \"127.0.0.1:0\"\n[limits]\nuploads_per_device = { burst = 2, per_second = 1 }\n",
+        "\n[metrics]\nlisten = \"127.0.0.1:0\"\n[ecowatt]\nlisten = \"127.0.0.1:0\"\n[limits]\nuploads_per_device = { burst = 2, per_second = 1 }\n",
     );
     let server = Server::bind(&Config::read(&product.config).unwrap()).await.unwrap();
     let (address, metrics) = (server.address(), server.metrics_address().unwrap());
+    let ecowatt = server.ecowatt_address().unwrap();
     let running = tokio::spawn(server.run(std::future::pending()));
+    let stranger = product.connect(ecowatt).await.ask("POST", "/aggregated/ESP32_001", &[], b"{}".to_vec()).await;
+    assert_eq!(stranger.status, 400);
     let device = Device::enrolled(&product, address, "a").await;
     let mut client = product.connect(address).await;
     for (nonce, status) in [(1, 200), (1, 409), (2, 200), (3, 429)] {
@@ -182,6 +185,7 @@ async fn counters_are_served_on_loopback_if_asked_for_and_nowhere_else() {
         "cotter_uploads_total{outcome=\"Refused\"} 1",
         "cotter_uploads_total{outcome=\"TooMany\"} 1",
         "cotter_upload_seconds_count 5",
+        "cotter_ecowatt_uploads_total{outcome=\"Malformed\"} 1",
         "cotter_limited_total{limit=\"Uploads\"} 1",
         "cotter_connections 1",
         "cotter_devices_cached 1",

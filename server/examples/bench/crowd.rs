@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Through the store, as the server does, but without waiting for each.
 async fn enrol(store: &impl Store, config: &Config, devices: u32) -> Result<()> {
-    let master = MasterKey::new(&key_file::read(&config.keys.master)?);
+    let master = MasterKey::new(&config.keys.master.load()?);
     let mut pending = VecDeque::new();
     for number in 0..devices {
         if pending.len() >= IN_FLIGHT

@@ -120,26 +120,29 @@ fn whatever_byte_is_changed_nothing_is_restored() {
 }
 
 #[test]
-fn a_database_that_another_master_key_sealed_is_no_backup() {
+fn a_database_that_another_master_key_sealed_in_part_is_no_backup() {
     let (directory, config) = host();
     let configuration = Config::read(&config).unwrap();
     let store = host::open(&configuration).unwrap();
     let other = MasterKey::new(&key_file::random_key().unwrap());
-    let id: cotter_wire::ids::DeviceId = "a".parse().unwrap();
-    let record = crate::store::DeviceRecord {
-        id,
-        chip: cotter_formats::chip::Chip::Esp32C3,
-        mac: [0; 6],
-        epoch: cotter_wire::ids::KeyEpoch(1),
-        sealed_root_key: other.seal(crate::at_rest::Use::DeviceRootKey, id.as_bytes(), &[1; 32]).unwrap(),
-        nonce_floor: cotter_wire::ids::Nonce(0),
-        secure_boot_digest: [0; 32],
-        enrolled_at: 0,
-    };
-    let text = String::new;
-    let note = crate::store::AuditEntry { at: 0, by: text(), subject: text(), event: text(), detail: text() };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(crate::store::Store::enrol(&store, record, note)).unwrap();
+    let master = MasterKey::new(&configuration.keys.master.load().unwrap());
+    // The first one that is looked at opens.
+    for (name, key) in [("a", &master), ("b", &other)] {
+        let id: cotter_wire::ids::DeviceId = name.parse().unwrap();
+        let record = crate::store::DeviceRecord {
+            id,
+            chip: cotter_formats::chip::Chip::Esp32C3,
+            mac: [0; 6],
+            epoch: cotter_wire::ids::KeyEpoch(1),
+            sealed_root_key: key.seal(crate::at_rest::Use::DeviceRootKey, id.as_bytes(), &[1; 32]).unwrap(),
+            nonce_floor: cotter_wire::ids::Nonce(0),
+            secure_boot_digest: [0; 32],
+            enrolled_at: 0,
+        };
+        let text = String::new;
+        let note = crate::store::AuditEntry { at: 0, by: text(), subject: text(), event: text(), detail: text() };
+        host::wait(crate::store::Store::enrol(&store, record, note)).unwrap();
+    }
     let (file, shares) = made(directory.path(), &config, Custodians::ALONE);
     let refused = check(&file, &shares);
     assert!(matches!(refused, Err(BackupError::Store(StoreError::Corrupt { column: "sealed_root_key" }))));

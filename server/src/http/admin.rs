@@ -1,6 +1,7 @@
 //! Routes of administrators, behind a bearer token whose role is checked before the body is read.
 
 use super::answer;
+use super::asked::{Path, Query};
 use super::body::{self, AdminBody, UPLOAD_BODY};
 use super::rollout::AssignmentDocument;
 use crate::admin_token::{TokenHash, TokenRecord};
@@ -9,7 +10,7 @@ use crate::app::App;
 use crate::firmware::{Accepted, ReleaseRefusal};
 use crate::registry::Enrolment;
 use axum::Extension;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use cotter_wire::ids::{DeviceId, ReleaseId};

@@ -1,12 +1,13 @@
 //! The route of whole artifacts: one range, streamed piece by piece, to so many devices at once.
 
 use super::answer;
+use super::asked::Path;
 use super::device::known;
 use super::range::{Asked, ByteRange, asked};
 use crate::app::App;
 use crate::firmware::Firmware;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use cotter_wire::ids::{DeviceId, ReleaseId};
 use hyper::StatusCode;

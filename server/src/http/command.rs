@@ -2,6 +2,7 @@
 
 use super::admin::{not_done, refused_admin};
 use super::answer;
+use super::asked::Path;
 use super::body::AdminBody;
 use super::device::known;
 use crate::administrator::Administrator;
@@ -9,7 +10,7 @@ use crate::app::App;
 use crate::commands::Receipt;
 use crate::store::commands::{Cancelled, CommandState, StoredCommand};
 use axum::Extension;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use cotter_wire::command::{CommandCounter, Value};
 use cotter_wire::ids::{DeviceId, KeyEpoch};

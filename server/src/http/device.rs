@@ -1,15 +1,18 @@
 //! Routes of devices. A packet and a hello authenticate themselves; every other request belongs to a session.
 
 use super::answer;
+use super::asked::Path;
 use super::body::{self, DEVICE_BODY};
+use super::certificate::Certified;
 use crate::app::App;
 use crate::firmware::Offer;
 use crate::ingest::Receipt;
 use crate::keyring::KnownDevice;
 use crate::metrics::Limit;
+use crate::sessions::SessionRefusal;
 use crate::store::StatusRecord;
 use axum::body::Bytes;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use cotter_wire::api::{SESSION_HEADER, TELEMETRY};
 use cotter_wire::compact;
@@ -225,7 +228,8 @@ pub(super) fn number(text: &str) -> Option<u32> {
     if canonical { text.parse().ok() } else { None }
 }
 
-/// As [`read`], once the session header has shown that this device made this very request, now.
+/// As [`read`], once the session header has shown that this device made this very request, now; or, without one, once the
+/// certificate of the connection has.
 async fn authenticated(app: &App, id: &str, request: Request) -> Result<(DeviceId, Bytes), Response> {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     // Two headers are one too many: which of them would count?
@@ -234,11 +238,20 @@ async fn authenticated(app: &App, id: &str, request: Request) -> Result<(DeviceI
         (header, None) => header,
         (_, Some(_)) => return Err(answer::refused(StatusCode::BAD_REQUEST)),
     };
+    let certified = request.extensions().get::<Certified>().copied();
     let (id, body) = read(app, id, request).await?;
     let path = uri.path_and_query().map_or("", |path| path.as_str());
     let signed = session::Request { method: method.as_str(), path, body: &body };
     let header = header.as_ref().map(|header| header.as_bytes());
-    match app.sessions.check(header, &id, &signed, UnixTime(app.clock.unix())) {
+    let checked = match (header, certified) {
+        (None, Some(Certified(device))) if device == id => match app.keyring.device(id).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(SessionRefusal::NoHeader),
+            Err(error) => return Err(answer::unavailable(&error)),
+        },
+        (header, _) => app.sessions.check(header, &id, &signed, UnixTime(app.clock.unix())),
+    };
+    match checked {
         Ok(()) => match app.requests.take(id, Instant::now()) {
             Ok(()) => Ok((id, body)),
             Err(exhausted) => {

@@ -2,6 +2,7 @@
 
 use super::admin::refused_admin;
 use super::answer;
+use super::asked::Path;
 use super::body::{self, AdminBody};
 use crate::administrator::Administrator;
 use crate::app::App;
@@ -10,7 +11,7 @@ use crate::ecowatt::{EcowattName, Receipt, key, values};
 use crate::store::ecowatt::{EcowattAdded, EcowattArray, EcowattRecord};
 use axum::Extension;
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::post;
 use cotter_formats::secret::Secret;
@@ -40,7 +41,9 @@ async fn upload(State(app): State<Arc<App>>, Path(id): Path<String>, request: Re
         }
     };
     let refused = |status| said(status, false, serde_json::Map::new());
-    match app.ecowatt.receive(&id, &body).await {
+    let receipt = app.ecowatt.receive(&id, &body).await;
+    app.metrics.ecowatt_uploaded(&receipt);
+    match receipt {
         Receipt::Accepted { values, packets } => {
             let mut members = serde_json::Map::new();
             members.insert("device_id".into(), id.into());

@@ -1,11 +1,12 @@
 //! Routes that list devices and releases, for whoever may read.
 
 use super::answer;
+use super::asked::{Path, Query};
 use crate::app::App;
 use crate::firmware::fuses::Budget;
 use crate::rollout::tag::Tag;
 use crate::store::{ReleaseRecord, StoredDevice};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use cotter_wire::ids::{DeviceId, ReleaseId, SecureVersion};
 use hyper::StatusCode;

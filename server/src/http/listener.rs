@@ -5,6 +5,7 @@
 //! 3. HTTP/1.1 with bounded headers, a time for them, and no stalling (`stall`).
 //! 4. At shutdown: no new connection, running requests finish within their time.
 
+use super::certificate::{Certified, Door};
 use super::device;
 use super::gate::Gate;
 use super::stall::StallLimit;
@@ -90,27 +91,42 @@ pub(crate) struct House {
     tls: Option<TlsAcceptor>,
     // Where packets may come in, past the router.
     packets: Option<Arc<App>>,
+    // None: no certificates, all routes that there are.
+    door: Option<Door>,
 }
 
 impl House {
-    /// All routes, over TLS.
-    pub(crate) fn whole(app: &Arc<App>, gate: &Arc<Gate>, tls: TlsAcceptor) -> Self {
-        let packets = Some(Arc::clone(app));
-        Self { packets, ..Self::with(super::router(Arc::clone(app)), app, gate, Some(tls)) }
+    /// All routes that the door lets in, over TLS.
+    pub(crate) fn whole(app: &Arc<App>, gate: &Arc<Gate>, tls: TlsAcceptor, door: Door) -> Self {
+        let (packets, door) = (Some(Arc::clone(app)), Some(door));
+        Self { packets, door, ..Self::with(super::router(Arc::clone(app)), app, gate, Some(tls)) }
     }
 
     /// These routes and no others; without `tls` in plain HTTP.
     pub(crate) fn with(router: Router, app: &App, gate: &Arc<Gate>, tls: Option<TlsAcceptor>) -> Self {
-        Self { router, gate: Arc::clone(gate), metrics: Arc::clone(&app.metrics), tls, packets: None }
+        Self { router, gate: Arc::clone(gate), metrics: Arc::clone(&app.metrics), tls, packets: None, door: None }
     }
 }
 
 async fn attend(stream: TcpStream, address: IpAddr, house: House, limits: Limits, closed: watch::Receiver<bool>) {
     // Answers are small and each is waited for.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = house.tls.clone() else { return converse(stream, address, house, limits, closed).await };
+    let Some(tls) = house.tls.clone() else {
+        return converse(stream, address, house, None, limits, closed).await;
+    };
     match tokio::time::timeout(limits.handshake(), tls.accept(stream)).await {
-        Ok(Ok(stream)) => converse(stream, address, house, limits, closed).await,
+        Ok(Ok(stream)) => {
+            let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let certified = house.door.as_ref().map_or(Ok(None), |door| door.certified(certificate));
+            match certified {
+                Ok(certified) => converse(stream, address, house, certified, limits, closed).await,
+                Err(why) => {
+                    if let Some(app) = &house.packets {
+                        app.audit.stranger("certificate-refused", &address, &why);
+                    }
+                }
+            }
+        }
         Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
         Err(_) => tracing::debug!("handshake took too long"),
     }
@@ -120,18 +136,23 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     address: IpAddr,
     house: House,
+    certified: Option<Certified>,
     limits: Limits,
     mut closed: watch::Receiver<bool>,
 ) {
     let stream = StallLimit::new(stream, Duration::from_secs(limits.stall_seconds));
-    let House { router, gate, packets, .. } = house;
+    let House { router, gate, packets, door, .. } = house;
     let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         let (packets, gate, router) = (packets.clone(), Arc::clone(&gate), router.clone());
+        let shut = door.as_ref().and_then(|door| door.refusal(request.uri().path(), certified));
         async move {
-            if let Some(refused) = gate.refusal(address, request.headers()) {
+            if let Some(refused) = gate.refusal(address, request.headers()).or(shut) {
                 gate.leave(address, refused.status());
                 return Ok(refused);
+            }
+            if let Some(certified) = certified {
+                request.extensions_mut().insert(certified);
             }
             let response = match (packets, device::brings_packet(&request)) {
                 (Some(app), Some(id)) => device::receive(&app, id, request.map(Body::new)).await,

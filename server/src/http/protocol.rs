@@ -2,12 +2,13 @@
 
 use super::admin::refused_admin;
 use super::answer;
+use super::asked::Path;
 use super::body::AdminBody;
 use crate::administrator::Administrator;
 use crate::app::App;
 use crate::store::protocol::MinimumRaised;
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use cotter_wire::ids::{DeviceId, Protocol};
 use hyper::StatusCode;

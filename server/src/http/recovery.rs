@@ -1,10 +1,11 @@
 //! Routes of devices that lost their nonce counter. Both messages authenticate themselves.
 
 use super::answer;
+use super::asked::Path;
 use super::device::read;
 use crate::app::App;
 use crate::recovery::Refused;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use hyper::StatusCode;
 use std::sync::Arc;

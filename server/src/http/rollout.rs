@@ -2,6 +2,7 @@
 
 use super::admin::{not_done, refused_admin};
 use super::answer;
+use super::asked::{Path, Query};
 use super::body::AdminBody;
 use crate::administrator::Administrator;
 use crate::app::App;
@@ -11,7 +12,7 @@ use crate::rollout::tag::Tag;
 use crate::rollout::{Put, RolloutId, RolloutRefusal};
 use crate::store::rollouts::{Assignment, RolloutRecord};
 use axum::Extension;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use cotter_wire::ids::{DeviceId, ReleaseId};
 use hyper::StatusCode;

@@ -1,20 +1,68 @@
-//! TLS of the listener: one provider (aws-lc-rs), TLS 1.2 and 1.3, HTTP/1.1 only.
+//! TLS of a listener: one provider (aws-lc-rs), TLS 1.2 and 1.3, HTTP/1.1 only, with or without certificates of clients.
 
-use crate::config::Tls;
+use crate::config::{Client, Tls};
 use crate::key_file::KeyFileError;
-use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
-/// Reads certificate and key.
+/// Which certificates of clients a listener asks for.
+pub(crate) struct Clients<'a> {
+    pub(crate) client: Client,
+    /// Who issues them.
+    pub(crate) ca: Option<&'a Path>,
+    /// Lists of those that were revoked.
+    pub(crate) revoked: &'a [PathBuf],
+}
+
+impl Clients<'_> {
+    /// None are asked for.
+    pub(crate) const OFF: Self = Self { client: Client::Off, ca: None, revoked: &[] };
+
+    fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+        if self.client == Client::Off {
+            return Ok(None);
+        }
+        let path = self.ca.ok_or(TlsError::NoClientCa)?;
+        let unreadable = |path: &Path, source| TlsError::Pem { path: path.into(), source };
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(path).map_err(|source| unreadable(path, source))? {
+            roots.add(certificate.map_err(|source| unreadable(path, source))?)?;
+        }
+        let mut lists = Vec::new();
+        for path in self.revoked {
+            let found = CertificateRevocationListDer::pem_file_iter(path)
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                .map_err(|source| unreadable(path, source))?;
+            // A file without a list would revoke nothing, silently.
+            if found.is_empty() {
+                return Err(TlsError::NoRevocations { path: path.clone() });
+            }
+            lists.extend(found);
+        }
+        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        if !lists.is_empty() {
+            builder = builder.with_crls(lists).only_check_end_entity_revocation().allow_unknown_revocation_status();
+        }
+        if self.client == Client::Optional {
+            builder = builder.allow_unauthenticated();
+        }
+        Ok(Some(builder.build()?))
+    }
+}
+
+/// Reads certificate and key, and what the certificates of clients are verified with.
 ///
 /// # Errors
 /// [`TlsError`].
-pub(crate) fn acceptor(files: &Tls) -> Result<TlsAcceptor, TlsError> {
+pub(crate) fn acceptor(files: &Tls, clients: &Clients<'_>) -> Result<TlsAcceptor, TlsError> {
     let unreadable = |path: &Path, source| TlsError::Pem { path: path.into(), source };
     let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -29,12 +77,21 @@ pub(crate) fn acceptor(files: &Tls) -> Result<TlsAcceptor, TlsError> {
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| unreadable(&files.key, source))?;
     // The provider is named here and not taken from the process, so that nobody can install another one first.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+    let verifier = clients.verifier(Arc::clone(&provider))?;
+    let begun = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = match &verifier {
+        Some(verifier) => begun.with_client_cert_verifier(Arc::clone(verifier)),
+        None => begun.with_no_client_auth(),
+    }
+    .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+    if verifier.is_some() {
+        // A resumed session would not be held against time and revocation again.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    } else {
+        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+    }
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
@@ -52,6 +109,24 @@ pub enum TlsError {
     /// The private key is missing, or others may read it.
     #[error("TLS: {0}")]
     Key(#[from] KeyFileError),
+    /// Whose certificates?
+    #[error("TLS: certificates of clients are asked for, but client_ca does not say who issues them")]
+    NoClientCa,
+    /// A revocation list is none.
+    #[error("TLS: {path} holds no certificate revocation list", path = path.display())]
+    NoRevocations {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// `tls.denied` holds something else.
+    #[error("TLS: {name:?} in tls.denied is not the name of a device")]
+    Denied {
+        /// What it holds.
+        name: String,
+    },
+    /// The CA or a revocation list cannot be used.
+    #[error("TLS: certificates of clients: {0}")]
+    Clients(#[from] VerifierBuilderError),
     /// Certificate and key do not go together, or are of a kind that we do not speak.
     #[error("TLS: {0}")]
     Rustls(#[from] rustls::Error),

@@ -2,13 +2,14 @@
 
 use super::admin::refused_admin;
 use super::answer;
+use super::asked::Path;
 use super::body::AdminBody;
 use crate::admin_token::{AdminToken, TokenRecord};
 use crate::administrator::{AdminName, Administrator};
 use crate::app::App;
 use crate::store::{TokenAdded, TokenRevoked};
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};

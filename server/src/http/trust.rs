@@ -2,6 +2,7 @@
 
 use super::admin::{not_done, refused_admin};
 use super::answer;
+use super::asked::{Path, Query};
 use super::body::AdminBody;
 use super::device::{known, number};
 use crate::administrator::Administrator;
@@ -10,7 +11,7 @@ use crate::store::trust::StatementRecord;
 use crate::trust::operation::Act;
 use crate::trust::{Standing, Terms, TrustRefusal};
 use axum::Extension;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use cotter_wire::trust::TrustNumber;
 use hyper::StatusCode;

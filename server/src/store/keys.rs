@@ -1,6 +1,7 @@
 //! Which keys have been in use since when.
 
 use super::{AuditEntry, Pending};
+use crate::at_rest::Use;
 
 /// Remembers keys by fingerprint.
 pub trait KeysInUse {
@@ -10,6 +11,9 @@ pub trait KeysInUse {
 
     /// The key in use of each name, by name.
     fn keys_in_use(&self) -> Pending<'_, Vec<KeySeen>>;
+
+    /// Any secret that is sealed under the master key; `None` if there is none.
+    fn sealed_sample(&self) -> Pending<'_, Option<SealedSample>>;
 
     /// How many devices have had their keys since before this time.
     fn devices_with_keys_before(&self, at: u64) -> Pending<'_, u64>;
@@ -24,4 +28,15 @@ pub struct KeySeen {
     pub fingerprint: [u8; 16],
     /// When it was noted first, Unix seconds.
     pub since: u64,
+}
+
+/// A sealed secret, to try a key on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedSample {
+    /// What it is.
+    pub usage: Use,
+    /// Whose it is.
+    pub subject: Vec<u8>,
+    /// As [`crate::at_rest::MasterKey::seal`] made it.
+    pub sealed: Vec<u8>,
 }

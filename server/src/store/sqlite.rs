@@ -11,6 +11,7 @@ mod protocol;
 mod readers;
 mod rollouts;
 mod rows;
+pub(crate) mod sealed;
 pub mod snapshot;
 mod tokens;
 mod trust;

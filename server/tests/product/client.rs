@@ -4,7 +4,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -38,7 +38,16 @@ impl Answer {
 
 impl Client {
     pub async fn connect(address: SocketAddr, ca: &CertificateDer<'static>) -> std::io::Result<Self> {
-        let stream = tls(address, ca).await?;
+        Self::connect_with(address, ca, None).await
+    }
+
+    /// Shows a certificate, if it has one.
+    pub async fn connect_with(
+        address: SocketAddr,
+        ca: &CertificateDer<'static>,
+        shown: Option<Shown>,
+    ) -> std::io::Result<Self> {
+        let stream = tls_with(address, ca, shown).await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
         tokio::spawn(async move { drop(connection.await) });
         Ok(Self { sender })
@@ -69,14 +78,30 @@ impl Client {
 
 /// A TLS connection without HTTP.
 pub async fn tls(address: SocketAddr, ca: &CertificateDer<'static>) -> std::io::Result<TlsStream<TcpStream>> {
+    tls_with(address, ca, None).await
+}
+
+/// A certificate and its key (PKCS#8, DER).
+pub type Shown = (CertificateDer<'static>, Vec<u8>);
+
+async fn tls_with(
+    address: SocketAddr,
+    ca: &CertificateDer<'static>,
+    shown: Option<Shown>,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(ca.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match shown {
+        Some((certificate, key)) => {
+            config.with_client_auth_cert(vec![certificate], PrivatePkcs8KeyDer::from(key).into()).unwrap()
+        }
+        None => config.with_no_client_auth(),
+    };
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(SERVER_NAME).unwrap();

@@ -32,12 +32,14 @@ pub struct Product {
     pub admin_token: String,
     pub audit_key: NoteKey,
     pub ca: CertificateDer<'static>,
+    pub authority: Authority,
     pub signers: release::Signers,
 }
 
 /// A certificate authority.
 pub struct Authority {
     pub certificate: CertificateDer<'static>,
+    pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -46,8 +48,24 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = parameters.self_signed(&key).unwrap().der().clone();
-        Self { certificate, issuer: Issuer::new(parameters, key) }
+        let made = parameters.self_signed(&key).unwrap();
+        let (certificate, pem) = (made.der().clone(), made.pem());
+        Self { certificate, pem, issuer: Issuer::new(parameters, key) }
+    }
+
+    pub fn pem(&self) -> String {
+        self.pem.clone()
+    }
+
+    /// The certificate of a client with this common name, and its key.
+    pub fn client(&self, name: &str) -> client::Shown {
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+        parameters.distinguished_name = rcgen::DistinguishedName::new();
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+        parameters.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = parameters.signed_by(&key, &self.issuer).unwrap().der().clone();
+        (certificate, key.serialize_der())
     }
 
     fn issue(&self, directory: &Path) {
@@ -93,6 +111,7 @@ impl Product {
         .unwrap();
         let authority = Authority::new();
         authority.issue(directory.path());
+        std::fs::write(directory.path().join("ca.pem"), authority.pem()).unwrap();
         let mut text = std::fs::read_to_string(&made.config).unwrap();
         text.push_str(extra);
         std::fs::write(&made.config, text).unwrap();
@@ -101,7 +120,8 @@ impl Product {
             enrolment_key: made.enrolment_key,
             admin_token: made.admin_token.reveal().to_string(),
             audit_key: made.audit_key,
-            ca: authority.certificate,
+            ca: authority.certificate.clone(),
+            authority,
             signers,
             directory,
         }

@@ -1,7 +1,7 @@
 //! Keys in use, in SQLite.
 
-use super::{SqliteStore, audit_log, rows};
-use crate::store::keys::{KeySeen, KeysInUse};
+use super::{SqliteStore, audit_log, rows, sealed};
+use crate::store::keys::{KeySeen, KeysInUse, SealedSample};
 use crate::store::{AuditEntry, Pending, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -20,6 +20,10 @@ impl KeysInUse for SqliteStore {
         })
     }
 
+    fn sealed_sample(&self) -> Pending<'_, Option<SealedSample>> {
+        self.read(sealed::sample)
+    }
+
     fn devices_with_keys_before(&self, at: u64) -> Pending<'_, u64> {
         self.read(move |connection| {
             let count: i64 = connection
@@ -31,12 +35,20 @@ impl KeysInUse for SqliteStore {
 }
 
 fn use_key(connection: &Connection, key: &KeySeen, replaced: AuditEntry) -> Result<(), StoreError> {
+    if note(connection, key)? {
+        audit_log::append(connection, replaced)?;
+    }
+    Ok(())
+}
+
+/// Notes that this key is in use now; whether another one of that name was until now.
+pub(super) fn note(connection: &Connection, key: &KeySeen) -> Result<bool, StoreError> {
     let last: Option<[u8; 16]> = connection
         .prepare_cached("SELECT fingerprint FROM key_seen WHERE name = ?1 ORDER BY noted DESC LIMIT 1")?
         .query_row([&key.name], |row| row.get(0))
         .optional()?;
     if last == Some(key.fingerprint) {
-        return Ok(());
+        return Ok(false);
     }
     connection
         .prepare_cached(
@@ -45,10 +57,7 @@ fn use_key(connection: &Connection, key: &KeySeen, replaced: AuditEntry) -> Resu
              ON CONFLICT (name, fingerprint) DO UPDATE SET noted = excluded.noted",
         )?
         .execute((&key.name, key.fingerprint, rows::time(key.since)?))?;
-    if last.is_some() {
-        audit_log::append(connection, replaced)?;
-    }
-    Ok(())
+    Ok(last.is_some())
 }
 
 fn seen(row: &Row<'_>) -> Result<KeySeen, StoreError> {

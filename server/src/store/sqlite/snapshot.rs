@@ -1,6 +1,6 @@
 //! A copy of the database as it was at one moment, made while a server runs on it, and the look into such a copy.
 
-use super::audit_log;
+use super::{audit_log, sealed};
 use crate::at_rest::Use;
 use crate::audit::line::Line;
 use crate::audit::tree::Frontier;
@@ -25,31 +25,13 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// [`StoreError::Corrupt`], or whatever SQLite reports.
-pub fn check(path: &Path, mut each: impl FnMut(Use, &[u8], &[u8]) -> bool) -> Result<(String, Frontier), StoreError> {
+pub fn check(path: &Path, each: impl FnMut(Use, &[u8], &[u8]) -> bool) -> Result<(String, Frontier), StoreError> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let structure: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if structure != "ok" {
         return Err(StoreError::Corrupt { column: "integrity_check" });
     }
-    let sealed = [
-        (Use::DeviceRootKey, "sealed_root_key", "SELECT CAST(name AS BLOB), sealed_root_key FROM device"),
-        (Use::ReleaseContentKey, "sealed_content_key", "SELECT id, sealed_content_key FROM firmware_release"),
-        (
-            Use::EcowattKey,
-            "sealed_key",
-            "SELECT CAST(name AS BLOB), sealed_key FROM ecowatt_device WHERE sealed_key IS NOT NULL",
-        ),
-    ];
-    for (usage, column, query) in sealed {
-        let mut statement = connection.prepare(query)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let (subject, secret): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            if !each(usage, &subject, &secret) {
-                return Err(StoreError::Corrupt { column });
-            }
-        }
-    }
+    sealed::check(&connection, each)?;
     let mut log = Frontier::default();
     audit_log::lines(&connection, 0, usize::MAX, |line| {
         log.push(Line::leaf_of(&line));

@@ -1,0 +1,40 @@
+//! What a path and a query ask for. What does not read is refused: to an administrator with the reason, to a device without.
+
+use super::answer;
+use axum::extract::FromRequestParts;
+use axum::response::Response;
+use hyper::StatusCode;
+use hyper::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+/// The parameters behind the `?`.
+pub(super) struct Query<T>(pub(super) T);
+
+/// The parameters in the path.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let found = axum::extract::Query::from_request_parts(parts, state).await;
+        found.map(|found| Self(found.0)).map_err(|why| refused(parts, "query-malformed", &why.body_text()))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let found = axum::extract::Path::from_request_parts(parts, state).await;
+        found.map(|found| Self(found.0)).map_err(|why| refused(parts, "path-malformed", &why.body_text()))
+    }
+}
+
+fn refused(parts: &Parts, reason: &str, detail: &str) -> Response {
+    if parts.uri.path().starts_with("/admin/") {
+        answer::refused_because(StatusCode::BAD_REQUEST, reason, detail)
+    } else {
+        answer::refused(StatusCode::BAD_REQUEST)
+    }
+}
