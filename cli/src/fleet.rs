@@ -2,6 +2,7 @@
 
 mod command;
 mod device;
+mod ecowatt;
 mod simulate;
 mod tag;
 mod token;
@@ -32,6 +33,8 @@ enum Verb {
     Alerts,
     Device(device::One),
     Devices(device::Many),
+    #[command(subcommand)]
+    Ecowatt(ecowatt::Verb),
     Enrol(device::Enrol),
     History(device::History),
     /// Show since when the server's keys are in use, and how many devices have old ones
@@ -56,6 +59,7 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         Verb::Keys => watch::keys(&mut server.open()?, format),
         Verb::Device(args) => device::one(args, &mut server.open()?, format),
         Verb::Devices(args) => device::many(args, &mut server.open()?, format),
+        Verb::Ecowatt(verb) => ecowatt::run(verb, &mut server.open()?, format),
         Verb::Enrol(args) => device::enrol(args, &mut server.open()?, format),
         Verb::History(args) => device::history(args, &mut server.open()?, format),
         Verb::Readings(args) => device::readings(args, &mut server.open()?, format),

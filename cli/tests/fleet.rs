@@ -77,6 +77,42 @@ fn tokens_do_what_their_role_may_until_they_are_revoked() {
 }
 
 #[test]
+fn an_ecowatt_device_is_switched_on_with_a_key_that_is_written_once_and_off_for_good() {
+    let mut product = Product::new();
+    let off = product.refusal("fleet ecowatt add ESP32_001 -o ESP32_001.key");
+    assert!(off.contains("(ecowatt-off)"), "{off}");
+    assert!(!product.path("ESP32_001.key").exists());
+    let text = std::fs::read_to_string(&product.config).unwrap();
+    let section = "\n[ecowatt]\nlisten = \"127.0.0.1:0\"\nallow_plaintext = true\n";
+    std::fs::write(&product.config, text + section).unwrap();
+    product.kill_and_restart();
+
+    assert_eq!(product.stdout("fleet ecowatt list"), "the EcoWatt profile is on for no device\n");
+    let on = product.stdout("fleet ecowatt add ESP32_001 -o ESP32_001.key");
+    assert_eq!(on, "ESP32_001.key: the key of ESP32_001\nthe insecure EcoWatt profile is on for ESP32_001\n");
+    assert_eq!(std::fs::metadata(product.path("ESP32_001.key")).unwrap().permissions().mode() & 0o777, 0o600);
+    let exists = product.refusal("fleet ecowatt add ESP32_002 -o ESP32_001.key");
+    assert!(exists.contains("ESP32_001.key exists"), "{exists}");
+    let twice = product.refusal("fleet ecowatt add ESP32_001 -o again.key");
+    assert!(twice.contains("(ecowatt-already-on)") && !product.path("again.key").exists(), "{twice}");
+    let used = product.refusal("fleet ecowatt add ESP32_002 --key-file ESP32_001.key");
+    assert!(used.contains("(ecowatt-key-used)"), "{used}");
+    let own = "2f1c9a07d4e86b53908c7ae1f6425db0347981acbe05f2d36798c1e4ab5d7012";
+    cotter_server::key_file::write_new(&product.path("own.key"), own.as_bytes()).unwrap();
+    let brought = product.json("fleet ecowatt add ESP32_002 --key-file own.key --nonce-floor 70000");
+    assert_eq!(brought, serde_json::json!({ "name": "ESP32_002", "file": null }));
+    let listed = product.json("fleet ecowatt list");
+    let devices: Vec<_> = listed["ecowatt"].as_array().unwrap().iter().map(|device| &device["last_nonce"]).collect();
+    assert_eq!(devices, [10_000, 70_000]);
+
+    assert_eq!(product.stdout("fleet ecowatt remove ESP32_001"), "the EcoWatt profile is off for ESP32_001\n");
+    assert!(product.refusal("fleet ecowatt remove ESP32_001").contains("404"));
+    let old = product.refusal("fleet ecowatt add ESP32_001 --key-file ESP32_001.key");
+    assert!(old.contains("(ecowatt-key-used)"), "{old}");
+    assert_eq!(product.json("fleet ecowatt list")["ecowatt"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn a_release_is_signed_offline_uploaded_shown_and_published() {
     let product = Product::new();
     assert_eq!(product.stdout("release list"), "no releases\n");

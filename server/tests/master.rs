@@ -205,8 +205,8 @@ fn kill_minus_nine_at_any_moment_leaves_one_key_that_opens_everything() {
             .collect();
         std::fs::write(&product.config, text).unwrap();
         if round % 3 == 0 {
-            // A key that is yet to be made.
-            std::fs::remove_file(product.directory.path().join(to)).unwrap();
+            // A key that is yet to be made; it may have been interrupted before that already.
+            let _ = std::fs::remove_file(product.directory.path().join(to));
         }
         let ended = reseal_for(&product, Some(whole * (round + 1) / ROUNDS));
         let after = opened_by(&product, names);
