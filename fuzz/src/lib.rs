@@ -48,6 +48,7 @@
 //! | `secure_cert_csv` | factory `secure_cert::table` |
 //! | `serial_loader` | chip `loader` and `uart`: frames, commands, registers, streams |
 //! | `session` | wire `session`, both ends |
+//! | `trust` | wire `trust`: statements, their bodies, their keys |
 //! | `signature_block` | formats `secure_boot::v2` |
 //!
 //! `tests/parsers.rs` finds every public parser in the sources and holds it against these.
@@ -102,6 +103,7 @@ mod secure_cert_csv;
 mod serial_loader;
 mod session;
 mod signature_block;
+mod trust;
 
 pub use answer::answer;
 pub use atecc_commands::atecc_commands;
@@ -149,6 +151,7 @@ pub use secure_cert_csv::secure_cert_csv;
 pub use serial_loader::serial_loader;
 pub use session::session;
 pub use signature_block::signature_block;
+pub use trust::trust;
 
 /// A fuzz body.
 pub type Body = fn(&[u8]);
@@ -200,5 +203,6 @@ pub const BODIES: &[(&str, Body)] = &[
     ("secure_cert_csv", secure_cert_csv),
     ("serial_loader", serial_loader),
     ("session", session),
+    ("trust", trust),
     ("signature_block", signature_block),
 ];

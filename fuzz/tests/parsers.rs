@@ -86,6 +86,7 @@ const PARSERS: &[(&str, Fed)] = &[
     ("server/src/rollout/plan.rs", Body("rollout")),
     ("server/src/rollout/tag.rs", Body("rollout")),
     ("server/src/store/rollouts.rs", Not("one of a few words, or none")),
+    ("server/src/trust/operation.rs", Not("one of a few words, or none")),
     ("wire/src/answer.rs", Body("answer")),
     ("wire/src/canonical/scanner.rs", Body("answer")),
     ("wire/src/codec.rs", Body("reading")),
@@ -109,6 +110,7 @@ const PARSERS: &[(&str, Fed)] = &[
     ("wire/src/registers.rs", Body("register_map")),
     ("wire/src/session/server.rs", Body("session")),
     ("wire/src/status.rs", Body("answer")),
+    ("wire/src/trust.rs", Body("trust")),
     ("wire/src/version.rs", Body("names")),
 ];
 

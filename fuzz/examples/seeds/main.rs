@@ -75,6 +75,7 @@ fn main() -> Outcome {
     secure_cert_csv()?;
     chip::serial_loader()?;
     wire::session()?;
+    wire::trust()?;
     signature_block()
 }
 

@@ -16,13 +16,16 @@ use cotter_wire::enrolment::{Enrolment, MAX_ENROLMENT};
 use cotter_wire::firmware_key::{Algorithm, FirmwareKey};
 use cotter_wire::ids::{KeyEpoch, KeyId, Nonce, SecureVersion, Sequence, UnixTime};
 use cotter_wire::keys::{DeviceKeys, Direction, EcowattKey, EnrolmentKey, RecoveryKey, RootKey};
-use cotter_wire::manifest::{MAX_BODY, MAX_ENVELOPE, Manifest, ManifestSignature, Project, encode_envelope};
+use cotter_wire::manifest::{
+    MAX_BODY, MAX_ENVELOPE, Manifest, ManifestSignature, Project, VerifyPolicy, encode_envelope,
+};
 use cotter_wire::packet::{MAX_PACKET, seal};
 use cotter_wire::reading::Reading;
 use cotter_wire::recovery::{Ask, ClaimMessage, Recovery};
 use cotter_wire::registers::{ECOWATT, RegisterMap};
 use cotter_wire::session::{Greeting, Hello, MAX_HEADER, MAX_MESSAGE, Request, SessionId};
 use cotter_wire::status::{Outcome as UpdateOutcome, StatusReport};
+use cotter_wire::trust::{self, Statement, TrustNumber};
 use cotter_wire::version::Version;
 
 pub(crate) fn answer() -> Outcome {
@@ -202,6 +205,24 @@ pub(crate) fn manifest() -> Outcome {
     let upload = [&b"{}\n"[..], &[b'a'; 64], b"\nimage"].concat();
     seed("manifest", "upload", &upload)?;
     seed("manifest", "unsigned", encode_envelope(body, &[], None, &mut out)?)
+}
+
+pub(crate) fn trust() -> Outcome {
+    let trusted = FirmwareKey::from_spki(include_bytes!("../../corpus/manifest/key-p256.der"))?;
+    let id = trusted.id();
+    let statement = Statement {
+        project: Project::new("cotter-app").ok_or("a legal name")?,
+        number: TrustNumber(1),
+        policy: VerifyPolicy::new([trusted], 1)?,
+        secure_boot: [[0xAB; 32], [0xCD; 32]].into_iter().collect(),
+    };
+    let (mut body, mut out) = ([0; trust::MAX_BODY], [0; trust::MAX_STATEMENT]);
+    let body = statement.encode(&mut body)?;
+    seed("trust", "body", body)?;
+    let bytes = std::iter::repeat_n(0x11, 64).collect();
+    let signature = ManifestSignature { key: id, algorithm: Algorithm::Es256, bytes };
+    seed("trust", "statement", trust::encode_statement(body, &[signature], &mut out)?)?;
+    seed("trust", "unsigned", trust::encode_statement(body, &[], &mut out)?)
 }
 
 pub(crate) fn session() -> Outcome {
