@@ -13,6 +13,7 @@
 //! | `private_key` | private keys in PEM, and the blocks that they sign |
 //! | `encrypted_image` | images that a device decrypts while it downloads them |
 //! | `debug_certificate` | certificates that let one device be debugged once |
+//! | `trust` | statements about who signs firmware from now on |
 //! | `token` | private keys on a PKCS#11 token |
 //! | `signing` | private keys that sign images and manifests |
 //! | `pki` | certificate authorities, certificates, requests, chains |
@@ -52,4 +53,5 @@ pub mod second_stage;
 pub mod secure_cert;
 pub mod signing;
 pub mod token;
+pub mod trust;
 pub mod workpiece;
