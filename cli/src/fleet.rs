@@ -6,6 +6,7 @@ mod ecowatt;
 mod simulate;
 mod tag;
 mod token;
+mod trust;
 mod watch;
 
 use crate::output::Format;
@@ -48,6 +49,8 @@ enum Verb {
     Tag(tag::Verb),
     #[command(subcommand)]
     Token(token::Verb),
+    #[command(subcommand)]
+    Trust(trust::Verb),
 }
 
 pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
@@ -66,5 +69,6 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         Verb::Simulate(args) => simulate::run(args, server, format),
         Verb::Tag(verb) => tag::run(verb, &mut server.open()?, format),
         Verb::Token(verb) => token::run(verb, &mut server.open()?, format),
+        Verb::Trust(verb) => trust::run(verb, &mut server.open()?, format),
     }
 }

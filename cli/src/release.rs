@@ -2,6 +2,7 @@
 
 mod offer;
 mod sign;
+mod trust;
 
 pub(crate) use offer::find;
 
@@ -10,7 +11,7 @@ use crate::remote::Server;
 
 /// Sign releases offline, bring them to a server, and offer them.
 ///
-/// `sign` needs no server and makes one file; the others need a server, the CA that vouches for it, and a token: as
+/// `sign` and `trust` need no server; the others need a server, the CA that vouches for it, and a token: as
 /// options, or as COTTER_SERVER, COTTER_CA and COTTER_TOKEN_FILE. The server checks every signature again and holds no
 /// key that could make one.
 #[derive(clap::Args)]
@@ -27,6 +28,8 @@ enum Verb {
     Publish(offer::Publish),
     Show(offer::Show),
     Sign(sign::Args),
+    #[command(subcommand)]
+    Trust(trust::Verb),
     Upload(offer::Upload),
 }
 
@@ -36,6 +39,7 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         Verb::Publish(publish) => offer::publish(publish, &mut args.server.open()?, format),
         Verb::Show(show) => offer::show(show, &mut args.server.open()?, format),
         Verb::Sign(args) => sign::run(args, format),
+        Verb::Trust(verb) => trust::run(verb, format),
         Verb::Upload(upload) => offer::upload(upload, &mut args.server.open()?, format),
     }
 }
