@@ -133,9 +133,7 @@ impl Token {
             }
             Err(other) => return Err(other.into()),
         }
-        if !library.get_mechanism_list(slot)?.contains(&MechanismType::AES_GCM) {
-            return Err(TokenError::NoAesGcm);
-        }
+        offers(library, slot, MechanismType::AES_GCM)?;
         Ok(Self { library: library.clone(), slot, session, path: place.wrapped.clone() })
     }
 
@@ -178,9 +176,7 @@ impl Token {
     }
 
     fn generate(&self, label: &str) -> Result<ObjectHandle, TokenError> {
-        if !self.library.get_mechanism_list(self.slot)?.contains(&MechanismType::AES_KEY_GEN) {
-            return Err(TokenError::NoAesGcm);
-        }
+        offers(&self.library, self.slot, MechanismType::AES_KEY_GEN)?;
         let template = [
             Attribute::Class(ObjectClass::SECRET_KEY),
             Attribute::KeyType(KeyType::AES),
@@ -224,6 +220,15 @@ impl Token {
             )) => Err(refused()),
             Err(other) => Err(other.into()),
         }
+    }
+}
+
+/// Asks for this one: of a list, the library logs whatever it does not know as an error.
+fn offers(library: &Pkcs11, slot: Slot, mechanism: MechanismType) -> Result<(), TokenError> {
+    match library.get_mechanism_info(slot, mechanism) {
+        Ok(_) => Ok(()),
+        Err(CryptokiError::Pkcs11(RvError::MechanismInvalid, _)) => Err(TokenError::Mechanism(mechanism)),
+        Err(other) => Err(other.into()),
     }
 }
 
@@ -345,7 +350,10 @@ pub enum TokenError {
         label: String,
     },
     /// Not every token can.
-    #[error("the PKCS#11 token does not offer CKM_AES_GCM as we need it")]
+    #[error("the PKCS#11 token does not offer {0}")]
+    Mechanism(MechanismType),
+    /// A length that AES-GCM does not have.
+    #[error("what the PKCS#11 token has wrapped is not IV, ciphertext and tag")]
     NoAesGcm,
     /// Not a wrapped key.
     #[error("wrapped master key {path}: expected 120 lower-case hexadecimal digits", path = path.display())]
@@ -383,7 +391,7 @@ impl TokenError {
             Self::NoKey { .. } => "was it deleted, or is this another token? A backup restores without the token",
             Self::ManyKeys { .. } => "keep one key of that label on the token",
             Self::NotAes256 | Self::Extractable { .. } => "name another label; a new key is made with it",
-            Self::NoAesGcm => "this token cannot wrap a master key; use a file",
+            Self::Mechanism(_) | Self::NoAesGcm => "this token cannot wrap a master key; use a file",
             Self::Malformed { .. } | Self::WrongKey { .. } => {
                 "put the file and the token's key back that belong together; a backup restores without the token"
             }
