@@ -11,18 +11,23 @@
 //!
 //! `trust` (see [`crate::trust`]) takes the place of the last two once the device has followed a statement.
 //!
+//! A rotation of the root key puts the new one, with its epoch, into one item of its own ([`crate::rotation`]) and erases
+//! the factory's. Should both be there, the one of the higher epoch counts.
+//!
 //! Whoever can change these keys owns the device. NVS encryption keeps them from being read, and from being changed
 //! into something chosen.
 
 use crate::nvs::{Nvs, NvsError};
+use crate::rotation::{Item, ROTATED};
 use crate::trust;
 use cotter_formats::nvs::entry::Key;
 use cotter_formats::secret::Secret;
 use cotter_wire::compact::Channel;
 use cotter_wire::firmware_key::{FirmwareKey, KeyError};
 use cotter_wire::ids::{DeviceId, DeviceIdError, KeyEpoch};
-use cotter_wire::keys::{DeviceKeys, Direction, RecoveryKey, RootKey};
+use cotter_wire::keys::{ConfirmationKey, DeviceKeys, Direction, OfferKey, RecoveryKey, RootKey};
 use cotter_wire::manifest::{PolicyError, Project, VerifyPolicy};
+use cotter_wire::rotation::Ticket;
 use cotter_wire::trust::TrustNumber;
 use embedded_storage::nor_flash::NorFlash;
 use heapless::Vec;
@@ -51,6 +56,8 @@ pub struct Identity {
     /// The generation of its keys.
     pub epoch: KeyEpoch,
     root: RootKey,
+    /// The epoch that the root key was offered with, and its ticket; `None` if it is the factory's.
+    rotated: Option<(KeyEpoch, Ticket)>,
     project: Project,
     trust: TrustNumber,
     firmware_policy: VerifyPolicy,
@@ -65,12 +72,7 @@ impl Identity {
         let mut text = [0; 33];
         let device = store.string(&NAMESPACE, &DEVICE_ID, &mut text)?;
         let device = device.ok_or(IdentityError::Missing { key: DEVICE_ID })?.parse()?;
-        let epoch = store.u32(&NAMESPACE, &EPOCH)?.ok_or(IdentityError::Missing { key: EPOCH })?;
-        let root = RootKey::new(Secret::try_filled_by(|secret| match store.blob(&NAMESPACE, &ROOT_KEY, secret)? {
-            Some(32) => Ok(()),
-            Some(len) => Err(IdentityError::RootKey { len }),
-            None => Err(IdentityError::Missing { key: ROOT_KEY }),
-        })?);
+        let Present { epoch, root, rotated } = Present::load(store)?;
         let project = store.string(&NAMESPACE, &PROJECT, &mut text)?;
         let project = project.ok_or(IdentityError::Missing { key: PROJECT })?;
         let project = Project::new(project).ok_or(IdentityError::Project)?;
@@ -79,7 +81,7 @@ impl Identity {
             Some(statement) => (statement.number, statement.policy),
             None => (TrustNumber::BEGINNING, factory_policy(store)?),
         };
-        Ok(Self { device, epoch: KeyEpoch(epoch), root, project, trust, firmware_policy })
+        Ok(Self { device, epoch, root, rotated, project, trust, firmware_policy })
     }
 
     /// All keys of this device, derived anew; drop them soon.
@@ -92,6 +94,24 @@ impl Identity {
     #[must_use]
     pub fn recovery_key(&self) -> RecoveryKey {
         RecoveryKey::derive(&self.root, &self.device)
+    }
+
+    /// What a new root key is sealed with for it.
+    #[must_use]
+    pub fn offer_key(&self) -> OfferKey {
+        OfferKey::derive(&self.root, &self.device)
+    }
+
+    /// What it confirms its root key with.
+    #[must_use]
+    pub fn confirmation_key(&self) -> ConfirmationKey {
+        ConfirmationKey::derive(&self.root, &self.device)
+    }
+
+    /// The epoch that its root key was offered with, and the ticket for it; `None` for a key of the factory's.
+    #[must_use]
+    pub const fn rotated(&self) -> Option<(KeyEpoch, Ticket)> {
+        self.rotated
     }
 
     /// What its compact packets are sealed with.
@@ -131,6 +151,43 @@ fn factory_policy<F: NorFlash>(store: &mut Nvs<F>) -> Result<VerifyPolicy, Ident
     let required = store.u32(&NAMESPACE, &FIRMWARE_REQUIRED)?;
     let required = required.ok_or(IdentityError::Missing { key: FIRMWARE_REQUIRED })?;
     Ok(VerifyPolicy::new(firmware_keys, usize::try_from(required).unwrap_or(usize::MAX))?)
+}
+
+/// The root key in use.
+struct Present {
+    epoch: KeyEpoch,
+    root: RootKey,
+    rotated: Option<(KeyEpoch, Ticket)>,
+}
+
+impl Present {
+    fn load<F: NorFlash>(store: &mut Nvs<F>) -> Result<Self, IdentityError<F::Error>> {
+        if let Some(Item { epoch, offered_epoch, root, ticket }) = rotated(store)? {
+            return Ok(Self { epoch, root, rotated: Some((offered_epoch, ticket)) });
+        }
+        let epoch = store.u32(&NAMESPACE, &EPOCH)?.ok_or(IdentityError::Missing { key: EPOCH })?;
+        let root = RootKey::new(Secret::try_filled_by(|secret| match store.blob(&NAMESPACE, &ROOT_KEY, secret)? {
+            Some(32) => Ok(()),
+            Some(len) => Err(IdentityError::RootKey { len }),
+            None => Err(IdentityError::Missing { key: ROOT_KEY }),
+        })?);
+        Ok(Self { epoch: KeyEpoch(epoch), root, rotated: None })
+    }
+}
+
+/// Stores a higher epoch for the root key in use.
+pub(crate) fn raise_epoch<F: NorFlash>(store: &mut Nvs<F>, epoch: KeyEpoch) -> Result<(), NvsError<F::Error>> {
+    match rotated(store)? {
+        Some(item) => Item { epoch, ..item }.write(store, &ROTATED),
+        None => store.set_u32(&NAMESPACE, &EPOCH, epoch.0),
+    }
+}
+
+/// The rotated key, unless the factory has given the device a newer one since.
+fn rotated<F: NorFlash>(store: &mut Nvs<F>) -> Result<Option<Item>, NvsError<F::Error>> {
+    let Some(item) = Item::read(store, &ROTATED)? else { return Ok(None) };
+    let factory = store.u32(&NAMESPACE, &EPOCH)?;
+    Ok(Some(item).filter(|item| factory.is_none_or(|factory| item.epoch > KeyEpoch(factory))))
 }
 
 /// Why there is no identity.

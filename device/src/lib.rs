@@ -5,6 +5,7 @@
 //! | `nonces` | the packet nonce, persisted before it is used |
 //! | `sequences` | the numbers of compact packets, reserved before they are used |
 //! | `recovery` | a new key epoch when a counter was lost |
+//! | `rotation` | a new root key, never without one that counts |
 //! | `nvs` | the live key-value store |
 //! | `platform` | randomness, flash, and the window onto one partition |
 //! | `slots` | the app slots and otadata |
@@ -27,6 +28,7 @@ pub mod nvs;
 pub mod ota;
 pub mod platform;
 pub mod recovery;
+pub mod rotation;
 pub mod self_test;
 pub mod sequences;
 pub mod session;

@@ -77,7 +77,7 @@ impl Claiming {
 /// The epoch first. Once it is on flash, every number of the old epoch is history, and any counter will do; the other way
 /// round, a cut would leave a lowered counter in the old epoch.
 fn keep<F: NorFlash>(grant: &Grant, store: &mut Nvs<F>) -> Result<(), NvsError<F::Error>> {
-    store.set_u32(&identity::NAMESPACE, &identity::EPOCH, grant.epoch().0)?;
+    identity::raise_epoch(store, grant.epoch())?;
     // A mark tells that this device speaks version 2; without one, that goes on from the nonce.
     if store.u64(&sequences::NAMESPACE, &sequences::KEY)?.is_some() {
         return store.set_u64(&sequences::NAMESPACE, &sequences::KEY, grant.nonce().0.into());

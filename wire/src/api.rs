@@ -7,15 +7,17 @@
 //! | POST `/v1/devices/{id}/session` | a hello | a welcome |
 //! | POST `/v1/devices/{id}/recovery` | an ask | a challenge |
 //! | POST `/v1/devices/{id}/recovery/claim` | a claim | a grant |
+//! | POST `/v1/devices/{id}/key` | a confirmation | an acknowledgement |
 //! | GET `/v1/devices/{id}/trust/{number}` | | 200 the trust statement that follows that number, 204 there is none |
 //! | GET `/v1/devices/{id}/update?version=&secure_version=&trust=` | | 200 manifest envelope, 204 nothing newer |
+//! | GET `/v1/devices/{id}/key?nonce=` | | 200 a new root key, 204 none is due |
 //! | GET `/v1/devices/{id}/releases/{release}/chunks/{chunk}` | | 200 octets |
 //! | GET `/v1/devices/{id}/releases/{release}/artifact` | | 206 octets |
 //! | POST `/v1/devices/{id}/status` | a status | 204 |
 //! | GET `/v1/devices/{id}/commands` | | 200 a sealed command, 204 none waits |
 //! | POST `/v1/devices/{id}/commands/result` | a result | 204 |
 //!
-//! All but the first five carry a [`SESSION_HEADER`]. A path has one spelling: nothing in it ever needs escaping.
+//! All but the first six carry a [`SESSION_HEADER`]. A path has one spelling: nothing in it ever needs escaping.
 
 use crate::hex;
 use crate::ids::{DeviceId, ReleaseId, SecureVersion};
@@ -37,6 +39,8 @@ pub const RECOVERY: &str = "/v1/devices/{id}/recovery";
 pub const RECOVERY_CLAIM: &str = "/v1/devices/{id}/recovery/claim";
 /// Router template of [`trust`].
 pub const TRUST: &str = "/v1/devices/{id}/trust/{number}";
+/// Router template of [`key`] and [`next_key`].
+pub const KEY: &str = "/v1/devices/{id}/key";
 /// Router template of [`update`].
 pub const UPDATE: &str = "/v1/devices/{id}/update";
 /// Router template of [`chunk`].
@@ -93,6 +97,20 @@ pub fn recovery(device: &DeviceId) -> Path {
 #[must_use]
 pub fn recovery_claim(device: &DeviceId) -> Path {
     join(&["/v1/devices/", device.as_str(), "/recovery/claim"])
+}
+
+/// Where a device confirms a new root key.
+#[must_use]
+pub fn key(device: &DeviceId) -> Path {
+    join(&["/v1/devices/", device.as_str(), "/key"])
+}
+
+/// Where a device asks whether it gets a new root key, with 16 fresh random bytes.
+#[must_use]
+pub fn next_key(device: &DeviceId, nonce: &[u8; 16]) -> Path {
+    let mut digits = [0; 32];
+    let nonce = hex::encode(nonce, &mut digits).unwrap_or_default();
+    join(&["/v1/devices/", device.as_str(), "/key?nonce=", nonce])
 }
 
 /// Where a device that runs `version` asks for a newer one.
@@ -191,6 +209,8 @@ mod tests {
         assert_eq!(session(&id).as_str(), fill(SESSION, &device));
         assert_eq!(recovery(&id).as_str(), fill(RECOVERY, &device));
         assert_eq!(recovery_claim(&id).as_str(), fill(RECOVERY_CLAIM, &device));
+        assert_eq!(key(&id).as_str(), fill(KEY, &device));
+        assert_eq!(next_key(&id, &[0xab; 16]).as_str(), fill(KEY, &device) + "?nonce=" + &"ab".repeat(16));
         assert_eq!(status(&id).as_str(), fill(STATUS, &device));
         assert_eq!(commands(&id).as_str(), fill(COMMANDS, &device));
         assert_eq!(command_result(&id).as_str(), fill(COMMAND_RESULT, &device));

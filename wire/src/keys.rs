@@ -8,7 +8,8 @@
 //! `cotter/v2/` use `\0` direction (u8) epoch (u32, big-endian) length of the id (u8) id. The uses are `key` and `iv`.
 //!
 //! The recovery key stands alone: the salt is `cotter/recovery/v1`, and the info is `cotter/recovery/v1\0` length of the id
-//! (u8) id.
+//! (u8) id. So do the two keys of a rotation: the salt is `cotter/rotation/v1`, and the info is `cotter/rotation/v1/` use
+//! `\0` length of the id (u8) id. The uses are `offer` and `confirm`.
 
 use crate::ids::{DeviceId, KeyEpoch};
 use cotter_formats::secret::Secret;
@@ -56,6 +57,16 @@ key!(
 key!(
     /// HMAC-SHA256 key of the recovery of a lost nonce counter. It does not depend on the epoch.
     RecoveryKey,
+    32
+);
+key!(
+    /// AES-256-GCM key that seals a new root key under the present one. It does not depend on the epoch.
+    OfferKey,
+    32
+);
+key!(
+    /// HMAC-SHA256 key that a device confirms a new root key with. It does not depend on the epoch.
+    ConfirmationKey,
     32
 );
 key!(
@@ -167,6 +178,31 @@ impl RecoveryKey {
                 .expect("HKDF-SHA256 expands to at most 8160 bytes, and this has 32");
         }))
     }
+}
+
+impl OfferKey {
+    /// Derives it from the present root key; both ends do.
+    #[must_use]
+    pub fn derive(root: &RootKey, device: &DeviceId) -> Self {
+        Self(rotation(root, b"offer", device))
+    }
+}
+
+impl ConfirmationKey {
+    /// Derives it from the new root key; both ends do.
+    #[must_use]
+    pub fn derive(root: &RootKey, device: &DeviceId) -> Self {
+        Self(rotation(root, b"confirm", device))
+    }
+}
+
+fn rotation(root: &RootKey, usage: &[u8], device: &DeviceId) -> Secret<32> {
+    let extracted = Hkdf::<Sha256>::new(Some(b"cotter/rotation/v1"), root.expose());
+    Secret::filled_by(|key| {
+        extracted
+            .expand_multi_info(&[b"cotter/rotation/v1/", usage, b"\0", &[device.len_byte()], device.as_bytes()], key)
+            .expect("HKDF-SHA256 expands to at most 8160 bytes, and these have 32");
+    })
 }
 
 /// Which way a compact packet goes.

@@ -17,6 +17,7 @@
 //! | `command` | what one device shall do, and what came of it |
 //! | `session` | what proves a request, and the time |
 //! | `recovery` | a new key epoch for a device that lost its nonce counter |
+//! | `rotation` | a new root key for a device |
 //! | `manifest` | what a release is, signed |
 //! | `trust` | whose manifests count, changed by those whose manifests count |
 //! | `firmware_key` | public keys that manifests are verified with |
@@ -49,6 +50,7 @@ pub mod packet;
 pub mod reading;
 pub mod recovery;
 pub mod registers;
+pub mod rotation;
 pub mod session;
 pub mod status;
 pub mod trust;
