@@ -3,6 +3,7 @@
 mod command;
 mod device;
 mod ecowatt;
+mod rotate;
 mod simulate;
 mod tag;
 mod token;
@@ -44,6 +45,8 @@ enum Verb {
     Keys,
     MinimumProtocol(device::MinimumProtocol),
     Readings(device::Readings),
+    #[command(subcommand)]
+    Rotate(rotate::Verb),
     Simulate(simulate::Args),
     #[command(subcommand)]
     Tag(tag::Verb),
@@ -66,6 +69,7 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         Verb::Enrol(args) => device::enrol(args, &mut server.open()?, format),
         Verb::History(args) => device::history(args, &mut server.open()?, format),
         Verb::Readings(args) => device::readings(args, &mut server.open()?, format),
+        Verb::Rotate(verb) => rotate::run(verb, &mut server.open()?, format),
         Verb::Simulate(args) => simulate::run(args, server, format),
         Verb::Tag(verb) => tag::run(verb, &mut server.open()?, format),
         Verb::Token(verb) => token::run(verb, &mut server.open()?, format),

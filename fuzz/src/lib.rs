@@ -41,6 +41,7 @@
 //! | `pkcs11_uri` | factory `token::uri` |
 //! | `reading` | wire `reading` and `codec` |
 //! | `recovery` | wire `recovery`, both ends |
+//! | `rotation` | wire `rotation`, both ends; server `rotation` as text |
 //! | `product_policy` | factory `policy`, as far as a folder without files goes |
 //! | `register_map` | wire `registers`, the custom descriptor of an application image |
 //! | `secure_boot_v1` | formats `secure_boot::v1` |
@@ -97,6 +98,7 @@ mod reading;
 mod recovery;
 mod register_map;
 mod rollout;
+mod rotation;
 mod secure_boot_v1;
 mod secure_cert;
 mod secure_cert_csv;
@@ -145,6 +147,7 @@ pub use reading::reading;
 pub use recovery::recovery;
 pub use register_map::register_map;
 pub use rollout::rollout;
+pub use rotation::rotation;
 pub use secure_boot_v1::secure_boot_v1;
 pub use secure_cert::secure_cert;
 pub use secure_cert_csv::secure_cert_csv;
@@ -197,6 +200,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("product_policy", product_policy),
     ("rollout", rollout),
     ("recovery", recovery),
+    ("rotation", rotation),
     ("register_map", register_map),
     ("secure_boot_v1", secure_boot_v1),
     ("secure_cert", secure_cert),

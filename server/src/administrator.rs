@@ -36,6 +36,8 @@ pub enum Permission {
     Releases,
     /// Changes tokens.
     Tokens,
+    /// Rotates the keys of devices.
+    Keys,
 }
 
 impl Role {
@@ -125,12 +127,12 @@ mod tests {
 
     #[test]
     fn each_role_may_do_its_own_and_read() {
-        use Permission::{Devices, Read, Releases, Tokens};
-        let allowed = |role: Role| [Read, Devices, Releases, Tokens].map(|permission| role.may(permission));
-        assert_eq!(allowed(Role::Viewer), [true, false, false, false]);
-        assert_eq!(allowed(Role::Operator), [true, true, false, false]);
-        assert_eq!(allowed(Role::ReleaseManager), [true, false, true, false]);
-        assert_eq!(allowed(Role::Admin), [true, true, true, true]);
+        use Permission::{Devices, Keys, Read, Releases, Tokens};
+        let allowed = |role: Role| [Read, Devices, Releases, Tokens, Keys].map(|permission| role.may(permission));
+        assert_eq!(allowed(Role::Viewer), [true, false, false, false, false]);
+        assert_eq!(allowed(Role::Operator), [true, true, false, false, false]);
+        assert_eq!(allowed(Role::ReleaseManager), [true, false, true, false, false]);
+        assert_eq!(allowed(Role::Admin), [true, true, true, true, true]);
     }
 
     #[test]

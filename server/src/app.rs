@@ -22,6 +22,7 @@ use crate::occupied::{Occupied, OccupiedError};
 use crate::recovery::Recoveries;
 use crate::registry::Registry;
 use crate::rollout::Rollouts;
+use crate::rotation::Rotations;
 use crate::sessions::Sessions;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
@@ -47,6 +48,7 @@ pub(crate) struct App {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) recoveries: Recoveries,
+    pub(crate) rotations: Rotations,
     pub(crate) registry: Registry,
     pub(crate) firmware: Arc<Firmware>,
     pub(crate) rollouts: Rollouts,
@@ -122,6 +124,13 @@ impl App {
             Arc::clone(&audit),
             Arc::clone(&clock),
         );
+        let rotations = Rotations {
+            store: Arc::clone(&store),
+            keyring: Arc::clone(&keyring),
+            sessions: Arc::clone(&sessions),
+            audit: Arc::clone(&audit),
+            clock: Arc::clone(&clock),
+        };
         let registry = Registry {
             enrolment_key: EnrolmentKey::new(enrolment),
             store: Arc::clone(&store),
@@ -166,6 +175,7 @@ impl App {
             keyring,
             sessions,
             recoveries,
+            rotations,
             registry,
             firmware,
             rollouts,

@@ -16,6 +16,9 @@ pub struct MasterKey(LessSafeKey);
 pub enum Use {
     /// Root key of a device; the subject is its id.
     DeviceRootKey,
+    /// Root key that is offered to a device; the subject is its epoch (u32, big-endian), then the id. In this form the device
+    /// keeps it too: see [`cotter_wire::rotation::Ticket`].
+    OfferedRootKey,
     /// Content key of a release; the subject is the release id.
     ReleaseContentKey,
     /// Key of a device of the compatibility profile; the subject is its name.
@@ -66,6 +69,7 @@ impl MasterKey {
 fn associated(usage: Use, subject: &[u8]) -> Vec<u8> {
     let usage: &[u8] = match usage {
         Use::DeviceRootKey => b"device-root-key",
+        Use::OfferedRootKey => b"offered-root-key",
         Use::ReleaseContentKey => b"release-content-key",
         Use::EcowattKey => b"ecowatt-key",
     };

@@ -17,6 +17,7 @@ mod protocol;
 mod range;
 mod recovery;
 mod rollout;
+mod rotation;
 mod stall;
 pub(crate) mod tls;
 mod token;
@@ -48,6 +49,8 @@ fn router(app: Arc<App>) -> Router {
         .route(ROLLOUTS, get(rollout::list))
         .route(ROLLOUT, get(rollout::show))
         .route(ROLLOUT_DEVICES, get(rollout::devices))
+        .route(ROTATIONS, get(rotation::list))
+        .route(ROTATION, get(rotation::show))
         .route(ADMIN_HISTORY, get(admin::history))
         .route(ADMIN_COMMANDS, get(command::list))
         .route(ECOWATT, get(ecowatt::list))
@@ -79,6 +82,10 @@ fn router(app: Arc<App>) -> Router {
         .route(TOKENS, get(token::list).post(token::add))
         .route(TOKEN, delete(token::revoke))
         .route_layer(guard(Permission::Tokens));
+    let keys = Router::new()
+        .route(ROTATIONS, post(rotation::start))
+        .route(ROTATION_ACT, post(rotation::act))
+        .route_layer(guard(Permission::Keys));
     Router::new()
         .route(api::TELEMETRY, post(device::telemetry))
         .route(api::COMPACT_TELEMETRY, post(device::compact_telemetry))
@@ -86,6 +93,7 @@ fn router(app: Arc<App>) -> Router {
         .route(api::RECOVERY, post(recovery::ask))
         .route(api::RECOVERY_CLAIM, post(recovery::claim))
         .route(api::TRUST, get(trust::next))
+        .route(api::KEY, get(rotation::ask).post(rotation::confirm))
         .route(api::UPDATE, get(device::update))
         .route(api::CHUNK, get(device::chunk))
         .route(api::ARTIFACT, get(artifact::artifact))
@@ -96,6 +104,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(devices)
         .merge(releases)
         .merge(tokens)
+        .merge(keys)
         .route("/healthz", get(health))
         .route("/openapi.json", get(openapi))
         .fallback(|| async { answer::refused(StatusCode::NOT_FOUND) })
@@ -129,6 +138,15 @@ const ADMIN_TRUST: &str = "/admin/v1/trust";
 
 /// POST: start, retire, cancel.
 const ADMIN_TRUST_ACT: &str = "/admin/v1/trust/{act}";
+
+/// GET: rotations of root keys. POST: orders one.
+const ROTATIONS: &str = "/admin/v1/rotations";
+
+/// GET: how far it is.
+const ROTATION: &str = "/admin/v1/rotations/{rotation}";
+
+/// POST: pause, resume, cancel.
+const ROTATION_ACT: &str = "/admin/v1/rotations/{rotation}/{act}";
 
 /// GET: what a device has said about updates.
 const ADMIN_HISTORY: &str = "/admin/v1/devices/{id}/history";

@@ -2,12 +2,12 @@
 
 use crate::audit::Audit;
 use crate::clock::Clock;
-use crate::keyring::{Consumed, Keyring, KnownDevice};
+use crate::keyring::{Consumed, Keyring, KnownDevice, PreviousKeys};
 use crate::limits::budgets::{Budgets, Exhausted};
 use crate::store::{Acceptance, Store, Verdict};
 use cotter_wire::codec::MAX_READING;
 use cotter_wire::compact::{CompactPacket, MAX_PLAIN};
-use cotter_wire::ids::{DeviceId, Protocol, Sequence};
+use cotter_wire::ids::{DeviceId, KeyEpoch, Protocol, Sequence};
 use cotter_wire::packet::Packet;
 use cotter_wire::reading::Reading;
 use std::sync::Arc;
@@ -51,6 +51,7 @@ pub enum Receipt {
 /// An authentic packet: who it is from, and its place in the order.
 struct Authentic<'a> {
     device: &'a KnownDevice,
+    epoch: KeyEpoch,
     protocol: Protocol,
     nonce: Sequence,
     digest: [u8; 32],
@@ -77,16 +78,21 @@ impl Ingest {
             Ok(device) => device,
             Err(receipt) => return receipt,
         };
-        if packet.epoch() != device.epoch {
-            self.audit.stranger("packet-of-another-epoch", &path_device, &packet.epoch());
+        let epoch = packet.epoch();
+        let keys = if epoch == device.epoch {
+            &device.keys
+        } else if let Some(previous) = self.overlapping(&device).filter(|previous| previous.epoch == epoch) {
+            &previous.keys
+        } else {
+            self.audit.stranger("packet-of-another-epoch", &path_device, &epoch);
             return Receipt::Refused;
-        }
+        };
 
         // 3. A first look at the nonce. What it says is told only to who knows the key, so that it is no oracle.
         let consumed = device.consumed();
 
         // 4. The MAC, in constant time, before anything is decrypted.
-        let verified = match packet.verify(&device.keys.telemetry_mac) {
+        let verified = match packet.verify(&keys.telemetry_mac) {
             Ok(verified) => verified,
             Err(why) => {
                 self.audit.stranger("packet-forged", &path_device, &why);
@@ -94,14 +100,14 @@ impl Ingest {
             }
         };
         let (nonce, digest) = (verified.nonce().into(), verified.packet_digest());
-        let packet = Authentic { device: &device, protocol: Protocol::V1, nonce, digest };
+        let packet = Authentic { device: &device, epoch, protocol: Protocol::V1, nonce, digest };
         if let Some(receipt) = self.too_late(&packet, &consumed) {
             return receipt;
         }
 
         // 5. Decode, decrypt, decompress, all bounded; and the reading must be one. The nonce is not consumed if not.
         let mut buffer = [0; MAX_READING];
-        let reading = match verified.open(&device.keys.telemetry_cipher, &mut buffer) {
+        let reading = match verified.open(&keys.telemetry_cipher, &mut buffer) {
             Ok(reading) => reading,
             Err(why) => {
                 self.audit.device("packet-does-not-open", &path_device, &why);
@@ -135,9 +141,15 @@ impl Ingest {
         };
         // 3. A first look at the nonce, told only to who knows the key.
         let consumed = device.consumed();
-        // 4. The tag, in constant time. What it does not cover is never seen.
-        let mut buffer = [0; MAX_PLAIN];
-        let opened = match packet.open(&device.uplink, &mut buffer) {
+        // 4. The tag, in constant time. What it does not cover is never seen. It does not say under which key; so in an
+        //    overlap there are two to try.
+        let (mut buffer, mut other) = ([0; MAX_PLAIN], [0; MAX_PLAIN]);
+        let opened = packet.clone().open(&device.uplink, &mut buffer).map(|opened| (opened, device.epoch));
+        let opened = opened.or_else(|why| {
+            let previous = self.overlapping(&device).ok_or(why)?;
+            packet.open(&previous.uplink, &mut other).map(|opened| (opened, previous.epoch))
+        });
+        let (opened, epoch) = match opened {
             Ok(opened) => opened,
             Err(why) => {
                 self.audit.stranger("packet-forged", &path_device, &why);
@@ -145,7 +157,7 @@ impl Ingest {
             }
         };
         let (nonce, digest) = (opened.sequence(), opened.packet_digest());
-        let packet = Authentic { device: &device, protocol: Protocol::V2, nonce, digest };
+        let packet = Authentic { device: &device, epoch, protocol: Protocol::V2, nonce, digest };
         if let Some(receipt) = self.too_late(&packet, &consumed) {
             return receipt;
         }
@@ -161,6 +173,11 @@ impl Ingest {
         };
         // 6. One transaction.
         self.keep(packet, reading).await
+    }
+
+    /// The keys before the last rotation, while packets under them count.
+    fn overlapping<'d>(&self, device: &'d KnownDevice) -> Option<&'d PreviousKeys> {
+        device.previous.as_deref().filter(|previous| previous.until > self.clock.unix())
     }
 
     async fn device(&self, id: DeviceId) -> Result<Arc<KnownDevice>, Receipt> {
@@ -187,14 +204,14 @@ impl Ingest {
     }
 
     async fn keep(&self, packet: Authentic<'_>, reading: Vec<u8>) -> Receipt {
-        let Authentic { device, protocol, nonce, digest } = packet;
+        let Authentic { device, epoch, protocol, nonce, digest } = packet;
         // Not before: who replays what he recorded would use up the budget of the device.
         if let Err(Exhausted { retry_after }) = self.uploads.take(device.id, Instant::now()) {
             return Receipt::TooMany(retry_after);
         }
         let acceptance = Acceptance {
             device: device.id,
-            epoch: device.epoch,
+            epoch,
             protocol,
             nonce,
             packet_digest: digest,
@@ -205,6 +222,9 @@ impl Ingest {
         match self.store.accept_once(acceptance).await {
             Ok(Verdict::Accepted) => {
                 device.note(Consumed { nonce, digest: Some(digest), minimum: protocol });
+                if epoch == device.epoch && device.previous.is_some() {
+                    self.retire(device).await;
+                }
                 Receipt::Accepted(nonce)
             }
             Ok(Verdict::Duplicate) => self.out_of_order(&packet, nonce, true),
@@ -218,13 +238,24 @@ impl Ingest {
             Ok(Verdict::WrongEpoch { .. } | Verdict::UnknownDevice) => {
                 // The record changed under our hands.
                 self.keyring.forget(&device.id);
-                self.audit.stranger("packet-of-another-epoch", &device.id, &device.epoch);
+                self.audit.stranger("packet-of-another-epoch", &device.id, &epoch);
                 Receipt::Refused
             }
             Err(error) => {
                 tracing::error!(%error, device = %device.id, "reading not stored");
                 Receipt::Unavailable
             }
+        }
+    }
+
+    /// A packet under the new keys is stored: every earlier one, under the keys before, would come out of order.
+    async fn retire(&self, device: &KnownDevice) {
+        let detail = "a packet under the new keys came".to_owned();
+        let note = self.audit.note(&"server", "root-key-retired", device.id.to_string(), detail);
+        match self.store.retire_key(device.id, note).await {
+            Ok(_) => self.keyring.forget(&device.id),
+            // The next packet tries again, and so does the sweep.
+            Err(error) => tracing::error!(%error, device = %device.id, "the root key before is not deleted yet"),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::at_rest::{AtRestError, MasterKey, Use};
 use crate::lru::Lru;
-use crate::store::{Store, StoreError, StoredDevice};
+use crate::store::{DeviceRecord, Store, StoreError, StoredDevice};
 use cotter_formats::chip::Chip;
 use cotter_wire::compact::Channel;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Protocol, Sequence};
@@ -34,7 +34,22 @@ pub struct KnownDevice {
     pub uplink: Channel,
     /// What it proves itself with when its nonce counter is lost.
     pub recovery: RecoveryKey,
+    /// What packets from before the last rotation are opened with, while they count.
+    pub previous: Option<Box<PreviousKeys>>,
     consumed: Mutex<Consumed>,
+}
+
+/// Keys of packets that were sealed before the root key was rotated.
+#[derive(Debug)]
+pub struct PreviousKeys {
+    /// Their epoch.
+    pub epoch: KeyEpoch,
+    /// Until when, Unix seconds.
+    pub until: u64,
+    /// Everything derived from the root key before.
+    pub keys: DeviceKeys,
+    /// What compact packets are opened with.
+    pub uplink: Channel,
 }
 
 /// A nonce that is surely consumed; the store may already be further. Good for refusing early, never for accepting.
@@ -110,6 +125,30 @@ impl Keyring {
         self.master.seal(Use::DeviceRootKey, id.as_bytes(), key.expose())
     }
 
+    /// The root key of a device.
+    ///
+    /// # Errors
+    /// [`AtRestError::Sealed`].
+    pub fn root_key(&self, record: &DeviceRecord) -> Result<RootKey, AtRestError> {
+        self.master.open(Use::DeviceRootKey, record.id.as_bytes(), &record.sealed_root_key).map(RootKey::new)
+    }
+
+    /// Seals a root key that is offered to a device: as it is stored, and as the device's ticket.
+    ///
+    /// # Errors
+    /// [`AtRestError::NoRandomness`].
+    pub fn seal_offered(&self, id: &DeviceId, epoch: KeyEpoch, key: &RootKey) -> Result<Vec<u8>, AtRestError> {
+        self.master.seal(Use::OfferedRootKey, &offered(id, epoch), key.expose())
+    }
+
+    /// Opens what [`Self::seal_offered`] sealed for the same device and epoch.
+    ///
+    /// # Errors
+    /// [`AtRestError::Sealed`].
+    pub fn open_offered(&self, id: &DeviceId, epoch: KeyEpoch, sealed: &[u8]) -> Result<RootKey, AtRestError> {
+        self.master.open(Use::OfferedRootKey, &offered(id, epoch), sealed).map(RootKey::new)
+    }
+
     /// The key that seals content keys too.
     #[must_use]
     pub const fn master(&self) -> &MasterKey {
@@ -118,7 +157,18 @@ impl Keyring {
 
     fn open(&self, stored: &StoredDevice) -> Result<KnownDevice, AtRestError> {
         let record = &stored.record;
-        let root = RootKey::new(self.master.open(Use::DeviceRootKey, record.id.as_bytes(), &record.sealed_root_key)?);
+        let root = self.root_key(record)?;
+        let previous = stored.previous.as_ref().map(|previous| {
+            let (id, epoch) = (&record.id, previous.epoch);
+            let root = self.master.open(Use::DeviceRootKey, id.as_bytes(), &previous.sealed_root_key)?;
+            let root = RootKey::new(root);
+            Ok::<_, AtRestError>(Box::new(PreviousKeys {
+                epoch,
+                until: previous.until,
+                keys: DeviceKeys::derive(&root, id, epoch),
+                uplink: Channel::derive(&root, id, epoch, Direction::Up),
+            }))
+        });
         Ok(KnownDevice {
             id: record.id,
             chip: record.chip,
@@ -126,6 +176,7 @@ impl Keyring {
             keys: DeviceKeys::derive(&root, &record.id, record.epoch),
             uplink: Channel::derive(&root, &record.id, record.epoch, Direction::Up),
             recovery: RecoveryKey::derive(&root, &record.id),
+            previous: previous.transpose()?,
             consumed: Mutex::new(Consumed {
                 nonce: stored.last_nonce,
                 digest: stored.last_digest,
@@ -138,6 +189,11 @@ impl Keyring {
         // A panic elsewhere leaves at worst a missing entry, which is read again.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whose an offered key is.
+fn offered(id: &DeviceId, epoch: KeyEpoch) -> Vec<u8> {
+    [&epoch.0.to_be_bytes(), id.as_bytes()].concat()
 }
 
 /// Why keys could not be found.
@@ -172,6 +228,7 @@ pub(crate) mod tests {
             keys: DeviceKeys::derive(&root, &id, KeyEpoch(1)),
             uplink: Channel::derive(&root, &id, KeyEpoch(1), Direction::Up),
             recovery: RecoveryKey::derive(&root, &id),
+            previous: None,
             consumed: Mutex::new(Consumed { nonce: Nonce(0).into(), digest: None, minimum: Protocol::V1 }),
         }
     }

@@ -15,6 +15,7 @@
 //! | `commands` | what devices are told to do |
 //! | `ecowatt` | the compatibility profile: uploads as EcoWatt's firmware builds them |
 //! | `recovery` | new key epochs for devices that lost their nonce counter |
+//! | `rotation` | new root keys for devices, and the end of the old ones |
 //! | `registry` | which devices there are |
 //! | `firmware` | which releases are accepted, and what a device is offered |
 //! | `metrics` | what is counted for Prometheus |
@@ -53,6 +54,7 @@ pub mod recovery;
 pub mod registry;
 pub mod reseal;
 pub mod rollout;
+pub mod rotation;
 pub mod server;
 pub mod sessions;
 pub mod store;

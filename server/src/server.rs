@@ -150,9 +150,18 @@ impl Server {
                 }
             }
         };
+        let sweeps = async {
+            loop {
+                if let Err(error) = app.rotations.sweep().await {
+                    tracing::error!(%error, "root keys whose time is over are not deleted yet");
+                }
+                tokio::time::sleep(MINUTE).await;
+            }
+        };
         tokio::select! {
             _ = served => {}
             () = hourly => {}
+            () = sweeps => {}
             () = counters => {}
         }
         renew().await;
@@ -244,6 +253,7 @@ pub fn ready_line(address: SocketAddr) -> String {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]

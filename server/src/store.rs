@@ -10,6 +10,7 @@ pub mod inventory;
 pub mod keys;
 pub mod protocol;
 pub mod rollouts;
+pub mod rotations;
 pub mod sqlite;
 pub mod trust;
 
@@ -31,6 +32,7 @@ use inventory::Inventory;
 use keys::KeysInUse;
 use protocol::Protocols;
 use rollouts::{Reported, Rollouts};
+use rotations::{KeyRotations, PreviousKey};
 use std::future::Future;
 use std::pin::Pin;
 use trust::{Signers, Trusts};
@@ -46,7 +48,18 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 /// A writing method queues its work when it is called: dropping the future does not take it back, so a client that
 /// hangs up leaves the work done or not begun, never half done.
 pub trait Store:
-    CommandQueue + Epochs + EcowattDevices + Inventory + KeysInUse + Protocols + Rollouts + Trusts + Send + Sync + 'static
+    CommandQueue
+    + Epochs
+    + EcowattDevices
+    + Inventory
+    + KeyRotations
+    + KeysInUse
+    + Protocols
+    + Rollouts
+    + Trusts
+    + Send
+    + Sync
+    + 'static
 {
     /// Advances the nonce of a device and stores its reading, both or neither.
     /// Called after the packet's MAC has been verified: the store decides about order, not about authenticity.
@@ -150,7 +163,7 @@ pub enum Verdict {
         /// Highest nonce consumed so far.
         last: Sequence,
     },
-    /// The device has moved to another key epoch since the packet was checked.
+    /// The device has other keys now, and those of the packet do not count any more.
     WrongEpoch {
         /// The epoch that counts now.
         current: KeyEpoch,
@@ -196,6 +209,8 @@ pub struct StoredDevice {
     pub last_digest: Option<[u8; 32]>,
     /// The oldest protocol that its packets may speak. It only rises.
     pub minimum_protocol: Protocol,
+    /// The root key before the present one, as long as packets under it may count.
+    pub previous: Option<PreviousKey>,
 }
 
 /// What became of an enrolment.

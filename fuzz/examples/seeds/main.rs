@@ -38,6 +38,7 @@ fn main() -> Outcome {
     certificate()?;
     wire::compact()?;
     wire::recovery()?;
+    wire::rotation()?;
     wire::command()?;
     crt_bundle()?;
     debug_certificate()?;

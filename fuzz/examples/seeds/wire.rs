@@ -15,7 +15,9 @@ use cotter_wire::ecowatt::{History, Layout, MAX_BLOB, Method, encode, encode_sma
 use cotter_wire::enrolment::{Enrolment, MAX_ENROLMENT};
 use cotter_wire::firmware_key::{Algorithm, FirmwareKey};
 use cotter_wire::ids::{KeyEpoch, KeyId, Nonce, SecureVersion, Sequence, UnixTime};
-use cotter_wire::keys::{DeviceKeys, Direction, EcowattKey, EnrolmentKey, RecoveryKey, RootKey};
+use cotter_wire::keys::{
+    ConfirmationKey, DeviceKeys, Direction, EcowattKey, EnrolmentKey, OfferKey, RecoveryKey, RootKey,
+};
 use cotter_wire::manifest::{
     MAX_BODY, MAX_ENVELOPE, Manifest, ManifestSignature, Project, VerifyPolicy, encode_envelope,
 };
@@ -23,6 +25,7 @@ use cotter_wire::packet::{MAX_PACKET, seal};
 use cotter_wire::reading::Reading;
 use cotter_wire::recovery::{Ask, ClaimMessage, Recovery};
 use cotter_wire::registers::{ECOWATT, RegisterMap};
+use cotter_wire::rotation::{self, Asked, ConfirmMessage, Confirmation, Offered, Ticket};
 use cotter_wire::session::{Greeting, Hello, MAX_HEADER, MAX_MESSAGE, Request, SessionId};
 use cotter_wire::status::{Outcome as UpdateOutcome, StatusReport};
 use cotter_wire::trust::{self, Statement, TrustNumber};
@@ -139,6 +142,24 @@ pub(crate) fn recovery() -> Outcome {
         seed("recovery", name, &message)?;
     }
     Ok(())
+}
+
+/// Offer, confirmation and acknowledgement by the key that the body uses, of other nonces than the body's; an order.
+pub(crate) fn rotation() -> Outcome {
+    let device = "device-1".parse()?;
+    let root = || RootKey::new(Secret::filled_by(|key| key.fill(0x42)));
+    let (ticket, epoch) = (Ticket([0x33; Ticket::LEN]), KeyEpoch(2));
+    let mut out = [0; rotation::MAX_MESSAGE];
+    let asked = Asked { device: &device, epoch: KeyEpoch(1), device_nonce: &[0x11; 16] };
+    let offered = Offered { epoch, root: root(), ticket };
+    seed("rotation", "offer", asked.offer(&OfferKey::derive(&root(), &device), &offered, [0x22; 12], &mut out)?)?;
+    let key = ConfirmationKey::derive(&root(), &device);
+    let confirmation = Confirmation { device, epoch, device_nonce: [0x11; 16], ticket };
+    let confirm = confirmation.write(&key, &mut out)?.to_vec();
+    seed("rotation", "confirm", &confirm)?;
+    let message = ConfirmMessage::parse(&confirm)?;
+    seed("rotation", "ack", message.verify(&key)?.acknowledge(&key, &mut out)?)?;
+    seed("rotation", "scope", b"tag field.north")
 }
 
 pub(crate) fn reading() -> Outcome {

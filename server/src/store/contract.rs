@@ -13,6 +13,7 @@ mod keys;
 mod protocol;
 mod rollouts;
 mod trust;
+mod rotations;
 
 use super::trust::Signers;
 use super::{
@@ -70,6 +71,12 @@ pub(super) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
         protocol::counts_40_bits(open()).await;
         rollouts::all(&mut open).await;
         trust::all(&mut open).await;
+        rotations::offers_one_key_until_the_switch(open()).await;
+        rotations::an_order_is_for_whom_it_names_and_stops_when_told(open()).await;
+        rotations::the_key_before_counts_through_the_same_counter(open()).await;
+        rotations::keys_are_retired_in_time_and_orders_end(open()).await;
+        rotations::orders_are_bounded_and_listed_newest_first(open()).await;
+        rotations::a_rotation_resets_the_age_and_keeps_commands(open()).await;
         epoch::renews_an_epoch_upwards_only(open()).await;
         epoch::renews_a_few_times_a_day(open()).await;
     });
@@ -105,6 +112,11 @@ pub(super) fn rollouts_survive_reopening<S: Store>(open: impl Fn() -> S) {
 /// So does a change of keys.
 pub(super) fn trust_survives_reopening<S: Store>(open: impl Fn() -> S) {
     trust::survives_reopening(&runtime(), &open);
+}
+
+/// As [`rollouts_survive_reopening`], for a rotation.
+pub(super) fn rotations_survive_reopening<S: Store>(open: impl Fn() -> S) {
+    runtime().block_on(rotations::survives_reopening(&open));
 }
 
 async fn signs_the_log_with_each_entry(store: impl Store) {

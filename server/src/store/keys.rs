@@ -15,7 +15,7 @@ pub trait KeysInUse {
     /// Any secret that is sealed under the master key; `None` if there is none.
     fn sealed_sample(&self) -> Pending<'_, Option<SealedSample>>;
 
-    /// How many devices have had their keys since before this time.
+    /// How many devices have had their root keys since before this time. A new epoch of the same key does not count.
     fn devices_with_keys_before(&self, at: u64) -> Pending<'_, u64>;
 }
 

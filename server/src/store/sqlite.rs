@@ -10,6 +10,7 @@ mod offers;
 mod protocol;
 mod readers;
 mod rollouts;
+mod rotations;
 mod rows;
 pub(crate) mod sealed;
 pub mod snapshot;
@@ -268,7 +269,7 @@ fn accept_once(connection: &Connection, acceptance: &Acceptance) -> Result<Verdi
     };
     let counter = counter?;
 
-    if counter.epoch != acceptance.epoch {
+    if counter.epoch != acceptance.epoch && !rotations::overlaps(connection, &counter, acceptance)? {
         return Ok(Verdict::WrongEpoch { current: counter.epoch });
     }
     if acceptance.protocol < counter.minimum_protocol {
@@ -331,14 +332,15 @@ fn enrol(connection: &Connection, device: &DeviceRecord) -> Result<Enrolled, Sto
         Some(counter) => {
             connection.execute(
                 "UPDATE device SET chip = :chip, mac = :mac, sealed_root_key = :sealed_root_key, \
-                 nonce_floor = :nonce_floor, secure_boot_digest = :secure_boot_digest, enrolled_at = :enrolled_at \
-                 WHERE name = :name",
+                 nonce_floor = :nonce_floor, secure_boot_digest = :secure_boot_digest, enrolled_at = :enrolled_at, \
+                 rotated_at = NULL WHERE name = :name",
                 columns,
             )?;
             connection.execute(
                 "UPDATE counter SET epoch = ?1, last_nonce = ?2, last_digest = NULL WHERE device = ?3",
                 (device.epoch.0, device.nonce_floor.0, counter.device),
             )?;
+            rotations::end(connection, counter.device)?;
             Ok(Enrolled::NewEpoch)
         }
         None => {
@@ -476,6 +478,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // A root key that is deleted is overwritten.
+    connection.pragma_update(None, "secure_delete", true)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(connection)
 }
@@ -487,9 +491,11 @@ const CHECKPOINT_PAGES: i64 = 4096;
 /// Of each device.
 const MOST_REPORTS: u32 = 256;
 
-const SELECT_DEVICE: &str = "SELECT name, chip, mac, epoch, sealed_root_key, nonce_floor, secure_boot_digest, \
-                             enrolled_at, last_nonce, last_digest, minimum_protocol \
-                             FROM device JOIN counter ON counter.device = device.row";
+const SELECT_DEVICE: &str = "SELECT name, chip, mac, counter.epoch, sealed_root_key, nonce_floor, secure_boot_digest, \
+                             enrolled_at, last_nonce, last_digest, minimum_protocol, previous.epoch, \
+                             previous.sealed_key, previous.until FROM device \
+                             JOIN counter ON counter.device = device.row \
+                             LEFT JOIN previous_root_key AS previous ON previous.device = device.row";
 
 const SELECT_RELEASE: &str = "SELECT id, project, chip, version, secure_version, expires, encrypted_size, envelope, \
                               sealed_content_key, published_at FROM firmware_release";
@@ -557,5 +563,7 @@ mod tests {
         contract::rollouts_survive_reopening(|| SqliteStore::open(&path, contract::signer()).unwrap());
         let path = directory.path().join("c.db");
         contract::trust_survives_reopening(|| SqliteStore::open(&path, contract::signer()).unwrap());
+        let path = directory.path().join("d.db");
+        contract::rotations_survive_reopening(|| SqliteStore::open(&path, contract::signer()).unwrap());
     }
 }

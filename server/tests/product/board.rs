@@ -54,6 +54,11 @@ impl Board {
         Self { flash }
     }
 
+    /// The same device on another flash.
+    pub fn with_content(content: Vec<u8>) -> Self {
+        Self { flash: Flash::with_content(content, Fault::default()).unwrap() }
+    }
+
     /// What a boot does.
     pub fn boot(&self) -> (Nvs<Flash>, Identity) {
         let region = Region::new(self.flash.clone(), FlashAddr(0), LEN).unwrap();

@@ -129,11 +129,7 @@ impl Product {
 
     /// Starts the server in this process.
     pub async fn serve(&self) -> Running {
-        let server = Server::bind(&Config::read(&self.config).unwrap()).await.unwrap();
-        let (address, ecowatt) = (server.address(), server.ecowatt_address());
-        let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(server.run(async move { drop(stopped.await) }));
-        Running { address, ecowatt, stop, task }
+        Running::of(&self.config).await
     }
 
     /// Starts the server binary.
@@ -210,6 +206,15 @@ pub struct Running {
 }
 
 impl Running {
+    /// Starts a server in this process.
+    pub async fn of(config: &Path) -> Self {
+        let server = Server::bind(&Config::read(config).unwrap()).await.unwrap();
+        let (address, ecowatt) = (server.address(), server.ecowatt_address());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(server.run(async move { drop(stopped.await) }));
+        Self { address, ecowatt, stop, task }
+    }
+
     /// Stops it the orderly way.
     pub async fn stop(self) {
         drop(self.stop);

@@ -1,6 +1,6 @@
 //! Renewal of key epochs in SQLite.
 
-use super::{audit_log, rows};
+use super::{audit_log, rotations, rows};
 use crate::store::epoch::{Epochs, Renewal, Renewed};
 use crate::store::{AuditEntry, Pending, StoreError};
 use cotter_wire::ids::{KeyEpoch, Nonce};
@@ -30,6 +30,8 @@ fn renew(connection: &Connection, renewal: &Renewal, note: AuditEntry) -> Result
          WHERE device = ?5",
         (epoch, nonce, today, renewals + 1, device),
     )?;
+    // The counter starts anew: packets under a key before, which it has counted, would count again.
+    rotations::retire(connection, device)?;
     audit_log::append(connection, AuditEntry { detail: format!("key epoch {epoch}{}", note.detail), ..note })?;
     Ok(Renewed::Renewed { epoch: KeyEpoch(epoch), nonce: Nonce(nonce) })
 }

@@ -27,7 +27,7 @@ impl KeysInUse for SqliteStore {
     fn devices_with_keys_before(&self, at: u64) -> Pending<'_, u64> {
         self.read(move |connection| {
             let count: i64 = connection
-                .prepare_cached("SELECT COUNT(*) FROM device WHERE enrolled_at < ?1")?
+                .prepare_cached("SELECT COUNT(*) FROM device WHERE coalesce(rotated_at, enrolled_at) < ?1")?
                 .query_row([rows::time(at)?], |row| row.get(0))?;
             u64::try_from(count).map_err(|_| StoreError::Corrupt { column: "enrolled_at" })
         })

@@ -2,6 +2,7 @@
 
 use super::Counter;
 use crate::admin_token::{TokenHash, TokenRecord};
+use crate::store::rotations::PreviousKey;
 use crate::store::{AuditEntry, DeviceRecord, ReleaseRecord, StatusRecord, StoreError, StoredDevice, StoredReading};
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, Protocol, ReleaseId, SecureVersion, Sequence};
@@ -10,7 +11,7 @@ use cotter_wire::version::Version;
 use rusqlite::Row;
 
 /// Columns: name, chip, mac, epoch, `sealed_root_key`, `nonce_floor`, `secure_boot_digest`, `enrolled_at`, `last_nonce`,
-/// `last_digest`, `minimum_protocol`.
+/// `last_digest`, `minimum_protocol`; epoch, `sealed_key`, `until` of the key before.
 pub(super) fn device(row: &Row<'_>) -> Result<StoredDevice, StoreError> {
     let name: String = row.get(0)?;
     Ok(StoredDevice {
@@ -27,7 +28,13 @@ pub(super) fn device(row: &Row<'_>) -> Result<StoredDevice, StoreError> {
         last_nonce: sequence(row, 8)?,
         last_digest: row.get(9)?,
         minimum_protocol: protocol(row, 10)?,
+        previous: previous(row)?,
     })
+}
+
+fn previous(row: &Row<'_>) -> Result<Option<PreviousKey>, StoreError> {
+    let Some(epoch) = row.get::<_, Option<u32>>(11)? else { return Ok(None) };
+    Ok(Some(PreviousKey { epoch: KeyEpoch(epoch), sealed_root_key: row.get(12)?, until: unsigned(row, 13)? }))
 }
 
 /// Columns: device, epoch, `last_nonce`, `last_digest`, `last_reading`, `minimum_protocol`.

@@ -18,8 +18,20 @@ struct Place {
 }
 
 /// All of them. A secret that is missing here is lost with the next change of the master key.
-const PLACES: [Place; 3] = [
+const PLACES: [Place; 5] = [
     Place { usage: Use::DeviceRootKey, table: "device", column: "sealed_root_key", subject: "CAST(name AS BLOB)" },
+    Place {
+        usage: Use::DeviceRootKey,
+        table: "previous_root_key",
+        column: "sealed_key",
+        subject: "(SELECT CAST(name AS BLOB) FROM device WHERE row = device)",
+    },
+    Place {
+        usage: Use::OfferedRootKey,
+        table: "key_rotation_device",
+        column: "sealed_key",
+        subject: "(SELECT unhex(printf('%08X', epoch) || hex(name)) FROM device WHERE row = device)",
+    },
     Place { usage: Use::ReleaseContentKey, table: "firmware_release", column: "sealed_content_key", subject: "id" },
     Place { usage: Use::EcowattKey, table: "ecowatt_device", column: "sealed_key", subject: "CAST(name AS BLOB)" },
 ];
