@@ -208,7 +208,7 @@ fn due(connection: &Connection, device: &DeviceId, epoch: KeyEpoch) -> Result<Op
         .prepare_cached(&format!(
             "SELECT key_rotation.row FROM key_rotation JOIN device ON device.row = ?1 WHERE state = 'running' \
              AND {FOR_DEVICE} AND NOT EXISTS (SELECT 1 FROM key_rotation_device AS last WHERE last.device = device.row \
-             AND last.rotation = key_rotation.row AND last.switched_at IS NOT NULL) \
+             AND last.rotation >= key_rotation.row AND last.switched_at IS NOT NULL) \
              ORDER BY key_rotation.row LIMIT 1"
         ))?
         .query_row([row], |row| row.get(0))
@@ -362,6 +362,6 @@ const WAITING: &str = "FROM key_rotation JOIN device ON coalesce(device.rotated_
                        AND (scope = 'all' OR (scope = 'device' AND target = device.name) OR (scope = 'tag' AND EXISTS \
                        (SELECT 1 FROM device_tag WHERE device_tag.device = device.row AND tag = target))) \
                        WHERE key_rotation.row = ?1 AND NOT EXISTS (SELECT 1 FROM key_rotation_device AS last \
-                       WHERE last.device = device.row AND last.rotation = key_rotation.row)";
+                       WHERE last.device = device.row AND last.rotation >= key_rotation.row)";
 
 const MOST_RETIRED: i64 = 500;
