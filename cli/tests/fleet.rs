@@ -217,3 +217,43 @@ parameters = [{ name = "percent", type = "integer", min = 0, max = 100 },
     let again = product.refusal("fleet command cancel solar-1 1");
     assert!(again.contains("has ended or expired (command-over)"), "{again}");
 }
+
+#[test]
+fn a_rotation_is_ordered_watched_and_cancelled() {
+    let product = Product::new();
+    assert_eq!(product.stdout("fleet rotate list"), "no rotations\n");
+    for name in ["solar-1", "solar-2"] {
+        product.born(name);
+    }
+    product.stdout("fleet enrol solar-1.json solar-2.json");
+    let started = product.stdout("fleet rotate start --all --overlap 12h");
+    assert!(started.starts_with("rotation 1 of all devices, running, overlap 12h\nordered by alice 2"), "{started}");
+    let counts = "devices: 2 wait, 0 offered, 0 switched and in overlap, 0 done\n";
+    assert!(started.ends_with(counts) && product.stdout("fleet rotate show 1").ends_with(counts), "{started}");
+    let one = product.json("fleet rotate start --device solar-2");
+    assert_eq!((&one["rotation"], &one["target"], &one["waiting"]), (&2.into(), &"solar-2".into(), &1.into()));
+    assert_eq!(one["overlap_seconds"], 604_800);
+    assert_eq!(product.stdout("fleet rotate pause 2"), "rotation 2 is paused\n");
+    assert_eq!(product.stdout("fleet rotate resume 2"), "rotation 2 is running\n");
+    assert_eq!(product.stdout("fleet rotate cancel 2"), "rotation 2 is cancelled\n");
+    let over = product.refusal("fleet rotate resume 2");
+    assert!(over.contains("(rotation-state)") && over.contains("help: `cotter fleet rotate show`"), "{over}");
+    let listed = product.json("fleet rotate list");
+    let states: Vec<_> = listed["rotations"].as_array().unwrap().iter().map(|order| &order["state"]).collect();
+    assert_eq!(states, ["cancelled", "running"]);
+    let nobody = product.refusal("fleet rotate start --device nobody");
+    assert!(
+        nobody.contains("(rotation-unknown-device)") && nobody.contains("help: `cotter fleet devices`"),
+        "{nobody}"
+    );
+    assert!(product.refusal("fleet rotate show 9").contains("help: `cotter fleet rotate list`"));
+    let long = product.refusal("fleet rotate start --all --overlap 91d");
+    assert!(long.contains("(rotation-overlap)"), "{long}");
+    for nonsense in ["fleet rotate start", "fleet rotate start --all --tag x", "fleet rotate start --all --overlap 7"] {
+        product.run(nonsense).assert().code(2);
+    }
+    product.stdout("fleet token add olga --role operator -o olga.token");
+    let mut operator = product.run("fleet rotate start --all");
+    operator.env("COTTER_TOKEN_FILE", "olga.token");
+    assert!(refusal(operator).contains("403, the token's role may not do this"));
+}

@@ -34,6 +34,8 @@ pub struct KnownDevice {
     pub uplink: Channel,
     /// What it proves itself with when its nonce counter is lost.
     pub recovery: RecoveryKey,
+    /// When its root key was rotated last, Unix seconds.
+    pub rotated_at: Option<u64>,
     /// What packets from before the last rotation are opened with, while they count.
     pub previous: Option<Box<PreviousKeys>>,
     consumed: Mutex<Consumed>,
@@ -176,6 +178,7 @@ impl Keyring {
             keys: DeviceKeys::derive(&root, &record.id, record.epoch),
             uplink: Channel::derive(&root, &record.id, record.epoch, Direction::Up),
             recovery: RecoveryKey::derive(&root, &record.id),
+            rotated_at: stored.rotated_at,
             previous: previous.transpose()?,
             consumed: Mutex::new(Consumed {
                 nonce: stored.last_nonce,
@@ -228,6 +231,7 @@ pub(crate) mod tests {
             keys: DeviceKeys::derive(&root, &id, KeyEpoch(1)),
             uplink: Channel::derive(&root, &id, KeyEpoch(1), Direction::Up),
             recovery: RecoveryKey::derive(&root, &id),
+            rotated_at: None,
             previous: None,
             consumed: Mutex::new(Consumed { nonce: Nonce(0).into(), digest: None, minimum: Protocol::V1 }),
         }

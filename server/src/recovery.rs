@@ -72,7 +72,8 @@ impl Recoveries {
                 self.audit.alarm("epoch-exhausted", &path_device, &"there is no higher key epoch");
                 return Err(Refused::Claim);
             }
-            Renewed::UnknownDevice => return Err(Refused::Claim),
+            // Granted under the key before, the epoch would be that of the key before, on the device only.
+            Renewed::Overtaken | Renewed::UnknownDevice => return Err(Refused::Claim),
         };
         // 4. Whatever holds the old keys ends.
         self.keyring.forget(&path_device);
@@ -83,8 +84,13 @@ impl Recoveries {
     async fn renew(&self, device: &KnownDevice, claim: &VerifiedClaim) -> Result<Renewed, Refused> {
         let detail = format!(", asked for by the device in epoch {}", claim.epoch());
         let note = self.audit.note(&device.id, "epoch-renewed", device.id.to_string(), detail);
-        let renewal =
-            Renewal { device: device.id, known: claim.epoch(), at: self.clock.unix(), most_a_day: MOST_A_DAY };
+        let renewal = Renewal {
+            device: device.id,
+            known: claim.epoch(),
+            rotated_at: device.rotated_at,
+            at: self.clock.unix(),
+            most_a_day: MOST_A_DAY,
+        };
         Ok(self.store.renew_epoch(renewal, note).await?)
     }
 

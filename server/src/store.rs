@@ -209,6 +209,8 @@ pub struct StoredDevice {
     pub last_digest: Option<[u8; 32]>,
     /// The oldest protocol that its packets may speak. It only rises.
     pub minimum_protocol: Protocol,
+    /// When its root key was rotated last, Unix seconds; `None` since it was enrolled.
+    pub rotated_at: Option<u64>,
     /// The root key before the present one, as long as packets under it may count.
     pub previous: Option<PreviousKey>,
 }

@@ -17,6 +17,8 @@ pub struct Renewal {
     pub device: DeviceId,
     /// The epoch that the device knows. It is the higher one if the server was restored from a backup.
     pub known: KeyEpoch,
+    /// When the root key that it has proven was rotated last, Unix seconds.
+    pub rotated_at: Option<u64>,
     /// Unix seconds.
     pub at: u64,
     /// How many renewals a device gets on one day.
@@ -35,6 +37,8 @@ pub enum Renewed {
     },
     /// The device has had as many today as it gets.
     TooOften,
+    /// The device has another root key by now.
+    Overtaken,
     /// There is no higher epoch.
     Exhausted,
     /// No such device.

@@ -493,7 +493,7 @@ const MOST_REPORTS: u32 = 256;
 
 const SELECT_DEVICE: &str = "SELECT name, chip, mac, counter.epoch, sealed_root_key, nonce_floor, secure_boot_digest, \
                              enrolled_at, last_nonce, last_digest, minimum_protocol, previous.epoch, \
-                             previous.sealed_key, previous.until FROM device \
+                             previous.sealed_key, previous.until, rotated_at FROM device \
                              JOIN counter ON counter.device = device.row \
                              LEFT JOIN previous_root_key AS previous ON previous.device = device.row";
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 const DAY_S: u64 = 86_400;
 
 fn renewal(name: &str, known: u32, at: u64) -> Renewal {
-    Renewal { device: id(name), known: KeyEpoch(known), at, most_a_day: 3 }
+    Renewal { device: id(name), known: KeyEpoch(known), rotated_at: None, at, most_a_day: 3 }
 }
 
 fn granted(epoch: u32, nonce: u32) -> Renewed {

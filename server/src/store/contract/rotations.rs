@@ -3,7 +3,7 @@
 use super::{device, enrolled, entry, id, nth, packet};
 use crate::rotation::{Act, RotationId, Scope, State};
 use crate::store::commands::{NewCommand, Queued};
-use crate::store::epoch::Renewal;
+use crate::store::epoch::{Renewal, Renewed};
 use crate::store::rotations::{
     Due, MOST_ROTATIONS, NewOffer, NewRotation, OfferedKey, PreviousKey, RotationAdded, RotationChanged,
     RotationRecord, Switch, Switched,
@@ -69,7 +69,7 @@ pub(super) async fn offers_one_key_until_the_switch(store: impl Store) {
     assert_eq!(counted(&store, all).await, [2, 1, 0, 0]);
 
     // A recovery overtakes it: another key, of a higher epoch.
-    let renewal = Renewal { device: id("a"), known: KeyEpoch(1), at: NOW, most_a_day: 9 };
+    let renewal = Renewal { device: id("a"), known: KeyEpoch(1), rotated_at: None, at: NOW, most_a_day: 9 };
     store.renew_epoch(renewal, entry(2)).await.unwrap();
     assert_eq!(due(&store, "a", 2).await, Due::Wanted(all));
     assert_eq!(store.offer_key(offer("a", 2, 4)).await.unwrap(), Some(offer("a", 2, 4).key));
@@ -152,7 +152,11 @@ pub(super) async fn the_key_before_counts_through_the_same_counter(store: impl S
     store.offer_key(offer("b", 1, 1)).await.unwrap();
     store.switch_key(switch("b", 2, NOW), entry(3)).await.unwrap();
     assert_eq!(accept(Acceptance { received_at: NOW, ..packet("b", 20) }).await, Verdict::Accepted);
-    let renewal = Renewal { device: id("b"), known: KeyEpoch(2), at: NOW, most_a_day: 9 };
+    let renewal = Renewal { device: id("b"), known: KeyEpoch(2), rotated_at: Some(NOW), at: NOW, most_a_day: 9 };
+    for overtaken in [None, Some(NOW - 1)] {
+        let renewal = Renewal { rotated_at: overtaken, ..renewal };
+        assert_eq!(store.renew_epoch(renewal, entry(2)).await.unwrap(), Renewed::Overtaken, "proven by the key before");
+    }
     store.renew_epoch(renewal, entry(2)).await.unwrap();
     let again = Acceptance { received_at: NOW, ..packet("b", 20) };
     assert_eq!(accept(again).await, Verdict::WrongEpoch { current: KeyEpoch(3) });
@@ -230,7 +234,7 @@ pub(super) async fn a_rotation_resets_the_age_and_keeps_commands(store: impl Sto
     }
     store.cancel_command(id("a"), CommandCounter(1), NOW, entry(1)).await.unwrap();
     assert_eq!(store.devices_with_keys_before(NOW).await.unwrap(), 1);
-    let renewal = Renewal { device: id("a"), known: KeyEpoch(1), at: NOW, most_a_day: 9 };
+    let renewal = Renewal { device: id("a"), known: KeyEpoch(1), rotated_at: None, at: NOW, most_a_day: 9 };
     ordered(&store, Scope::All).await;
     store.offer_key(offer("a", 1, 1)).await.unwrap();
     store.switch_key(switch("a", 2, NOW), entry(3)).await.unwrap();
@@ -238,7 +242,10 @@ pub(super) async fn a_rotation_resets_the_age_and_keeps_commands(store: impl Sto
     assert_eq!((waiting.counter, waiting.epoch), (CommandCounter(2), KeyEpoch(2)));
     assert_eq!(store.devices_with_keys_before(NOW).await.unwrap(), 0);
     assert_eq!(store.devices_with_keys_before(NOW + 1).await.unwrap(), 1);
-    store.renew_epoch(Renewal { at: NOW + 500, known: KeyEpoch(2), ..renewal }, entry(2)).await.unwrap();
+    store
+        .renew_epoch(Renewal { at: NOW + 500, known: KeyEpoch(2), rotated_at: Some(NOW), ..renewal }, entry(2))
+        .await
+        .unwrap();
     assert_eq!(store.devices_with_keys_before(NOW + 1).await.unwrap(), 1, "the root key is as old as it was");
 }
 

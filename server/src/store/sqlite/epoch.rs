@@ -13,12 +13,17 @@ impl Epochs for super::SqliteStore {
 }
 
 fn renew(connection: &Connection, renewal: &Renewal, note: AuditEntry) -> Result<Renewed, StoreError> {
-    let find = "SELECT row, epoch, nonce_floor, renewal_day, renewals FROM device \
+    let find = "SELECT row, epoch, nonce_floor, renewal_day, renewals, rotated_at FROM device \
                 JOIN counter ON counter.device = device.row WHERE name = ?1";
     let found = connection.query_row(find, [renewal.device.as_str()], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get::<_, i64>(3)?, row.get::<_, u32>(4)?))
+        Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get::<_, i64>(3)?, row.get::<_, u32>(4)?, row.get(5)?))
     });
-    let Some((device, epoch, nonce, day, renewals)) = found.optional()? else { return Ok(Renewed::UnknownDevice) };
+    let Some((device, epoch, nonce, day, renewals, rotated_at)) = found.optional()? else {
+        return Ok(Renewed::UnknownDevice);
+    };
+    if renewal.rotated_at.map(rows::time).transpose()? != rotated_at {
+        return Ok(Renewed::Overtaken);
+    }
     let today = rows::time(renewal.at / DAY_S)?;
     let renewals = if day == today { renewals } else { 0 };
     if renewals >= renewal.most_a_day {

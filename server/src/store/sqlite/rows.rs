@@ -11,7 +11,8 @@ use cotter_wire::version::Version;
 use rusqlite::Row;
 
 /// Columns: name, chip, mac, epoch, `sealed_root_key`, `nonce_floor`, `secure_boot_digest`, `enrolled_at`, `last_nonce`,
-/// `last_digest`, `minimum_protocol`; epoch, `sealed_key`, `until` of the key before.
+/// `last_digest`, `minimum_protocol`; epoch, `sealed_key`, `until` of the key before;
+/// `rotated_at`.
 pub(super) fn device(row: &Row<'_>) -> Result<StoredDevice, StoreError> {
     let name: String = row.get(0)?;
     Ok(StoredDevice {
@@ -29,6 +30,7 @@ pub(super) fn device(row: &Row<'_>) -> Result<StoredDevice, StoreError> {
         last_digest: row.get(9)?,
         minimum_protocol: protocol(row, 10)?,
         previous: previous(row)?,
+        rotated_at: row.get::<_, Option<i64>>(14)?.map(u64::try_from).transpose().map_err(|_| corrupt("rotated_at"))?,
     })
 }
 
