@@ -12,8 +12,8 @@ mod inventory;
 mod keys;
 mod protocol;
 mod rollouts;
-mod trust;
 mod rotations;
+mod trust;
 
 use super::trust::Signers;
 use super::{
