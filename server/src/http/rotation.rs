@@ -2,6 +2,7 @@
 
 use super::admin::{not_done, refused_admin};
 use super::answer;
+use super::asked::{Path, Query};
 use super::body::AdminBody;
 use super::device::{known, read};
 use crate::administrator::Administrator;
@@ -9,7 +10,7 @@ use crate::app::App;
 use crate::rotation::{Act, Refused, RotationId, RotationRefusal, Scope};
 use crate::store::rotations::{RotationRecord, USUAL_OVERLAP_S};
 use axum::Extension;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use cotter_wire::hex;
 use hyper::StatusCode;
