@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Files that no source names, and why they are there.
-const UNNAMED: [(&str, &str); 2] = [
+const UNNAMED: [(&str, &str); 3] = [
     ("protocol/", "captured by the loader's tests, which name those that they replay"),
+    ("wire/vectors.py", "makes the files beside it"),
     ("rom/", "named by cases.json, which the ROM's tests read"),
 ];
 
