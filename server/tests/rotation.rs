@@ -109,7 +109,8 @@ impl Field {
     /// What a device does after a reset, until there is no new key for it: confirms what is pending, asks; if it is refused,
     /// confirms what is present, and recovers.
     async fn follow(&mut self) -> Result<Identity, Cut> {
-        for _ in 0..20 {
+        // Orders of one second are followed one by one, each in two rounds.
+        for _ in 0..4 * RUNS {
             let (mut store, identity) = self.board.boot();
             if let Some(confirming) = Confirming::pending(&identity, &mut store, &mut HostRandom).unwrap()
                 && self.confirm(confirming, identity, &mut store).await?.is_some()
