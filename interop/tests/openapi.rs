@@ -2,7 +2,7 @@
 //! administrator: every answer is one that the document names, and the server is never at fault.
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use cotter_interop::{Generator, temp_dir, tools};
+use cotter_interop::{temp_dir, tools};
 use cotter_server::config::Config;
 use cotter_server::init::{InitOptions, init};
 use cotter_server::server::Server;
@@ -39,7 +39,8 @@ async fn schemathesis_finds_no_answer_that_the_document_does_not_name() {
     let document = format!("https://{}/openapi.json", server.address());
     tokio::spawn(server.run(std::future::pending()));
 
-    let seed = Generator::seeded().next_u32().to_string();
+    // The same requests each time, so that a change of the server is what fails; another seed looks for more.
+    let seed = std::env::var("SCHEMATHESIS_SEED").unwrap_or_else(|_| "20261122".to_owned());
     let checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
     for authorization in [None, Some(format!("Authorization: Bearer {}", *made.admin_token.reveal()))] {
         let mut arguments = vec!["run", &document, "--tls-verify", &certificate, "--seed", &seed, "--checks", checks];
