@@ -2,6 +2,7 @@
 //!
 //! | file | noun |
 //! |---|---|
+//! | `at` | the AT link: a module, and what may lie between it and its host |
 //! | `twin` | the whole device: power it on and let it live |
 //! | `firmware` | the application while it runs |
 //! | `net` | HTTPS to one server, trusting one CA |
@@ -9,6 +10,7 @@
 //! | `serial_port` | a chip's serial line as a TCP port or a pseudo-terminal |
 //! | `random` | the host's CSPRNG as the device's |
 
+pub mod at;
 pub mod element_port;
 pub mod firmware;
 pub mod net;
