@@ -16,6 +16,7 @@
 //! | `ota` | firmware over the air |
 //! | `trust` | whose firmware it takes, after the factory |
 //! | `command` | commands from the server, executed at most once |
+//! | `link` | an end of the serial line between an ESP-AT module and its host |
 //! | `telemetry` | a reading on its way to the server |
 
 #![no_std]
@@ -23,6 +24,7 @@
 pub mod command;
 pub mod identity;
 pub mod label;
+pub mod link;
 pub mod nonces;
 pub mod nvs;
 pub mod ota;

@@ -104,6 +104,7 @@ const PARSERS: &[(&str, Fed)] = &[
     ("wire/src/firmware_key.rs", Body("manifest")),
     ("wire/src/hex.rs", Body("names")),
     ("wire/src/ids.rs", Body("names")),
+    ("wire/src/link/compat.rs", Not("one of a few words, or none")),
     ("wire/src/manifest.rs", Body("manifest")),
     ("wire/src/manifest/envelope.rs", Body("manifest")),
     ("wire/src/packet.rs", Body("packet")),

@@ -7,6 +7,7 @@
 //! | `hex` | lower-case hexadecimal |
 //! | `keys` | keys typed by use, derived from one root key per device |
 //! | `canonical` | JSON with exactly one spelling |
+//! | `link` | the serial line between an ESP-AT module and its host |
 //! | `codec` | bounded compression |
 //! | `reading` | what a device measured |
 //! | `packet` | a reading on its way (v1): encrypted, then authenticated |
@@ -45,6 +46,7 @@ pub mod firmware_key;
 pub mod hex;
 pub mod ids;
 pub mod keys;
+pub mod link;
 pub mod manifest;
 pub mod packet;
 pub mod reading;
