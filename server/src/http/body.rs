@@ -1,11 +1,16 @@
 //! Request bodies: so many bytes, within so much time.
 
+use super::admin::refused_admin;
 use super::answer;
+use crate::administrator::Administrator;
 use crate::app::App;
+use axum::Extension;
+use axum::RequestExt;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +42,28 @@ impl FromRequest<Arc<App>> for AdminBody {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
         read(request.into_body(), ADMIN_BODY, app.limits.body()).await.map(Self).map_err(answer::body_refused)
+    }
+}
+
+/// The body of an administrator's request, as JSON. One that does not read is refused, and noted in the audit log.
+pub(super) struct AdminJson<T>(pub(super) T);
+
+/// What an administrator may ask for in JSON.
+pub(super) trait AdminWish: DeserializeOwned + Send {
+    /// The reason by which one that does not read is refused.
+    const MALFORMED: &'static str;
+}
+
+impl<T: AdminWish> FromRequest<Arc<App>> for AdminJson<T> {
+    type Rejection = Response;
+
+    async fn from_request(mut request: Request, app: &Arc<App>) -> Result<Self, Response> {
+        let by: Extension<Administrator> = request.extract_parts().await.map_err(IntoResponse::into_response)?;
+        let AdminBody(body) = AdminBody::from_request(request, app).await?;
+        match serde_json::from_slice(&body) {
+            Ok(wish) => Ok(Self(wish)),
+            Err(error) => Err(refused_admin(app, &by, T::MALFORMED, error.to_string()).await),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::admin::{not_done, refused_admin};
 use super::answer;
 use super::asked::Path;
-use super::body::AdminBody;
+use super::body::{AdminJson, AdminWish};
 use super::device::known;
 use crate::administrator::Administrator;
 use crate::app::App;
@@ -52,13 +52,9 @@ pub(super) async fn send(
     State(app): State<Arc<App>>,
     by: Extension<Administrator>,
     Path(id): Path<String>,
-    AdminBody(body): AdminBody,
+    AdminJson(wish): AdminJson<Wish>,
 ) -> Response {
     let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
-    let wish: Wish = match serde_json::from_slice(&body) {
-        Ok(wish) => wish,
-        Err(error) => return refused_admin(&app, &by, "command-malformed", error.to_string()).await,
-    };
     let seconds = wish.seconds.unwrap_or(USUAL_LIFE_S);
     match app.commands.queue(id, &by, &wish.name, &wish.values, seconds).await {
         Ok(counter) => answer::document(
@@ -136,11 +132,15 @@ fn document(command: &StoredCommand, epoch: KeyEpoch, now: u64) -> serde_json::V
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+pub(super) struct Wish {
     name: String,
     #[serde(default)]
     values: serde_json::Map<String, serde_json::Value>,
     seconds: Option<u64>,
+}
+
+impl AdminWish for Wish {
+    const MALFORMED: &'static str = "command-malformed";
 }
 
 const USUAL_LIFE_S: u64 = 3600;

@@ -1,7 +1,7 @@
 //! Routes that list devices and releases, for whoever may read.
 
 use super::answer;
-use super::asked::{Path, Query};
+use super::asked::{ByName, Path, Query, next};
 use crate::app::App;
 use crate::firmware::fuses::Budget;
 use crate::rollout::tag::Tag;
@@ -10,19 +10,19 @@ use axum::extract::State;
 use axum::response::Response;
 use cotter_wire::ids::{DeviceId, ReleaseId, SecureVersion};
 use hyper::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::sync::Arc;
 
 /// GET `?after=ID&limit=N`: devices by name. `next` is what to ask for `after` next, or null at the end.
-pub(super) async fn devices(State(app): State<Arc<App>>, Query(page): Query<Page>) -> Response {
+pub(super) async fn devices(State(app): State<Arc<App>>, Query(page): Query<ByName>) -> Response {
     let after = match page.after.as_deref().map(str::parse::<DeviceId>).transpose() {
         Ok(after) => after,
         Err(why) => return answer::refused_because(StatusCode::BAD_REQUEST, "page-malformed", &why.to_string()),
     };
-    let limit = page.limit.clamp(1, MOST_ROWS);
+    let limit = page.limit(MOST_ROWS);
     match app.store.devices(after, limit).await {
         Ok(found) => {
-            let next = found.last().filter(|_| found.len() == limit).map(|last| last.record.id.to_string());
+            let next = next(&found, limit, |last| last.record.id.to_string());
             let devices: Vec<_> = found.iter().map(DeviceDocument::of).collect();
             answer::document(StatusCode::OK, &serde_json::json!({ "devices": devices, "next": next }))
         }
@@ -92,20 +92,6 @@ pub(super) async fn release(State(app): State<Arc<App>>, Path(id): Path<String>)
         },
         Ok(None) => answer::refused(StatusCode::NOT_FOUND),
         Err(error) => answer::unavailable(&error),
-    }
-}
-
-/// Which part of a list.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Page {
-    after: Option<String>,
-    limit: usize,
-}
-
-impl Default for Page {
-    fn default() -> Self {
-        Self { after: None, limit: MOST_ROWS }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::admin::refused_admin;
 use super::answer;
 use super::asked::Path;
-use super::body::AdminBody;
+use super::body::{AdminJson, AdminWish};
 use crate::administrator::Administrator;
 use crate::app::App;
 use crate::store::protocol::MinimumRaised;
@@ -20,16 +20,12 @@ pub(super) async fn raise_minimum(
     State(app): State<Arc<App>>,
     by: Extension<Administrator>,
     Path(id): Path<String>,
-    AdminBody(body): AdminBody,
+    AdminJson(wish): AdminJson<Wish>,
 ) -> Response {
     let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
-    let minimum = match serde_json::from_slice::<Wish>(&body) {
-        Ok(wish) => Protocol::new(wish.protocol).ok_or_else(|| format!("there is no protocol {}", wish.protocol)),
-        Err(error) => Err(error.to_string()),
-    };
-    let minimum = match minimum {
-        Ok(minimum) => minimum,
-        Err(why) => return refused_admin(&app, &by, "protocol-malformed", why).await,
+    let Some(minimum) = Protocol::new(wish.protocol) else {
+        let why = format!("there is no protocol {}", wish.protocol);
+        return refused_admin(&app, &by, Wish::MALFORMED, why).await;
     };
     match app.registry.raise_minimum_protocol(id, minimum, &by).await {
         Ok(MinimumRaised::Raised | MinimumRaised::AlreadyThere) => answer::document(
@@ -47,6 +43,10 @@ pub(super) async fn raise_minimum(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+pub(super) struct Wish {
     protocol: u8,
+}
+
+impl AdminWish for Wish {
+    const MALFORMED: &'static str = "protocol-malformed";
 }

@@ -2,8 +2,8 @@
 
 use super::admin::{not_done, refused_admin};
 use super::answer;
-use super::asked::{Path, Query};
-use super::body::AdminBody;
+use super::asked::{ByName, NewestFirst, Path, Query, next};
+use super::body::{AdminJson, AdminWish};
 use crate::administrator::Administrator;
 use crate::app::App;
 use crate::rollout::decision::{Act, Tally};
@@ -24,18 +24,14 @@ use std::sync::Arc;
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     by: Extension<Administrator>,
-    AdminBody(body): AdminBody,
+    AdminJson(wish): AdminJson<Wish>,
 ) -> Response {
-    let wish: Wish<'_> = match serde_json::from_slice(&body) {
-        Ok(wish) => wish,
-        Err(error) => return refused_admin(&app, &by, "rollout-malformed", error.to_string()).await,
-    };
     let plan = match Plan::parse(wish.plan.get().as_bytes()) {
         Ok(plan) => plan,
-        Err(error) => return refused_admin(&app, &by, "rollout-malformed", error.to_string()).await,
+        Err(error) => return refused_admin(&app, &by, Wish::MALFORMED, error.to_string()).await,
     };
     let Ok(release) = wish.release.parse::<ReleaseId>() else {
-        return refused_admin(&app, &by, "rollout-malformed", "release: expected 64 digits".to_owned()).await;
+        return refused_admin(&app, &by, Wish::MALFORMED, "release: expected 64 digits".to_owned()).await;
     };
     match app.rollouts.create(release, plan, &by).await {
         Ok(id) => answer::document(StatusCode::CREATED, &serde_json::json!({ "rollout": id.0 })),
@@ -44,11 +40,11 @@ pub(super) async fn create(
 }
 
 /// GET `?before=N&limit=N`: rollouts, newest first.
-pub(super) async fn list(State(app): State<Arc<App>>, Query(page): Query<Page>) -> Response {
-    let limit = page.limit.clamp(1, MOST_ROLLOUTS);
+pub(super) async fn list(State(app): State<Arc<App>>, Query(page): Query<NewestFirst>) -> Response {
+    let limit = page.limit(MOST_ROLLOUTS);
     match app.store.rollouts(page.before.map(RolloutId), limit).await {
         Ok(found) => {
-            let next = found.last().filter(|_| found.len() == limit).map(|last| last.id.0);
+            let next = next(&found, limit, |last| last.id.0);
             let rollouts: Vec<_> = found.iter().map(Document::of).collect();
             answer::document(StatusCode::OK, &serde_json::json!({ "rollouts": rollouts, "next": next }))
         }
@@ -70,15 +66,15 @@ pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) ->
 pub(super) async fn devices(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Query(page): Query<DevicePage>,
+    Query(page): Query<ByName>,
 ) -> Response {
-    let (Ok(id), Ok(after)) = (id.parse::<RolloutId>(), page.after.map(|after| after.parse()).transpose()) else {
+    let (Ok(id), Ok(after)) = (id.parse::<RolloutId>(), page.after.as_deref().map(str::parse).transpose()) else {
         return answer::refused(StatusCode::NOT_FOUND);
     };
-    let limit = page.limit.clamp(1, MOST_ROWS);
+    let limit = page.limit(MOST_ROWS);
     match app.store.rollout_devices(id, after, limit).await {
         Ok(found) => {
-            let next = found.last().filter(|_| found.len() == limit).map(|(last, _)| last.to_string());
+            let next = next(&found, limit, |(last, _)| last.to_string());
             let devices: Vec<_> = found.iter().map(|(id, found)| AssignmentDocument::of(Some(id), found)).collect();
             answer::document(StatusCode::OK, &serde_json::json!({ "devices": devices, "next": next }))
         }
@@ -151,38 +147,13 @@ async fn refused(app: &App, by: &Administrator, error: RolloutRefusal) -> Respon
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wish<'a> {
+pub(super) struct Wish {
     release: String,
-    #[serde(borrow)]
-    plan: &'a RawValue,
+    plan: Box<RawValue>,
 }
 
-/// Which part of the list of rollouts.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Page {
-    before: Option<u32>,
-    limit: usize,
-}
-
-impl Default for Page {
-    fn default() -> Self {
-        Self { before: None, limit: MOST_ROLLOUTS }
-    }
-}
-
-/// Which part of the list of devices.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct DevicePage {
-    after: Option<String>,
-    limit: usize,
-}
-
-impl Default for DevicePage {
-    fn default() -> Self {
-        Self { after: None, limit: MOST_ROWS }
-    }
+impl AdminWish for Wish {
+    const MALFORMED: &'static str = "rollout-malformed";
 }
 
 /// Which device to try again with; all of them without it.

@@ -2,8 +2,8 @@
 
 use super::admin::{not_done, refused_admin};
 use super::answer;
-use super::asked::{Path, Query};
-use super::body::AdminBody;
+use super::asked::{NewestFirst, Path, Query, next};
+use super::body::{AdminJson, AdminWish};
 use super::device::{known, read};
 use crate::administrator::Administrator;
 use crate::app::App;
@@ -58,15 +58,11 @@ pub(super) async fn confirm(State(app): State<Arc<App>>, Path(id): Path<String>,
 pub(super) async fn start(
     State(app): State<Arc<App>>,
     by: Extension<Administrator>,
-    AdminBody(body): AdminBody,
+    AdminJson(wish): AdminJson<Wish>,
 ) -> Response {
-    let wish: Wish = match serde_json::from_slice(&body) {
-        Ok(wish) => wish,
-        Err(error) => return refused_admin(&app, &by, "rotation-malformed", error.to_string()).await,
-    };
     let Some(scope) = Scope::new(&wish.scope, &wish.target) else {
         let why = "scope: expected all without a target, tag with a tag, or device with a device's name".to_owned();
-        return refused_admin(&app, &by, "rotation-malformed", why).await;
+        return refused_admin(&app, &by, Wish::MALFORMED, why).await;
     };
     match app.rotations.start(scope, wish.overlap_seconds, &by).await {
         Ok(id) => answer::document(StatusCode::CREATED, &serde_json::json!({ "rotation": id.0 })),
@@ -75,11 +71,11 @@ pub(super) async fn start(
 }
 
 /// GET `?before=N&limit=N`: orders, newest first.
-pub(super) async fn list(State(app): State<Arc<App>>, Query(page): Query<Page>) -> Response {
-    let limit = page.limit.clamp(1, MOST_ROWS);
+pub(super) async fn list(State(app): State<Arc<App>>, Query(page): Query<NewestFirst>) -> Response {
+    let limit = page.limit(MOST_ROWS);
     match app.store.rotations(page.before.map(RotationId), limit).await {
         Ok(found) => {
-            let next = found.last().filter(|_| found.len() == limit).map(|last| last.id.0);
+            let next = next(&found, limit, |last| last.id.0);
             let rotations: Vec<_> = found.iter().map(|found| Document::of(found, None)).collect();
             answer::document(StatusCode::OK, &serde_json::json!({ "rotations": rotations, "next": next }))
         }
@@ -123,7 +119,7 @@ async fn refused(app: &App, by: &Administrator, error: RotationRefusal) -> Respo
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+pub(super) struct Wish {
     scope: String,
     #[serde(default)]
     target: String,
@@ -131,22 +127,12 @@ struct Wish {
     overlap_seconds: u32,
 }
 
+impl AdminWish for Wish {
+    const MALFORMED: &'static str = "rotation-malformed";
+}
+
 const fn usual_overlap() -> u32 {
     USUAL_OVERLAP_S
-}
-
-/// Which part of the list.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Page {
-    before: Option<u32>,
-    limit: usize,
-}
-
-impl Default for Page {
-    fn default() -> Self {
-        Self { before: None, limit: MOST_ROWS }
-    }
 }
 
 #[derive(Serialize)]

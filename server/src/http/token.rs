@@ -3,7 +3,7 @@
 use super::admin::refused_admin;
 use super::answer;
 use super::asked::Path;
-use super::body::AdminBody;
+use super::body::{AdminJson, AdminWish};
 use crate::admin_token::{AdminToken, TokenRecord};
 use crate::administrator::{AdminName, Administrator};
 use crate::app::App;
@@ -30,16 +30,12 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Response {
 pub(super) async fn add(
     State(app): State<Arc<App>>,
     by: Extension<Administrator>,
-    AdminBody(body): AdminBody,
+    AdminJson(wish): AdminJson<Wish>,
 ) -> Response {
-    let wish: Wish = match serde_json::from_slice(&body) {
-        Ok(wish) => wish,
-        Err(error) => return refused_admin(&app, &by, "token-malformed", error.to_string()).await,
-    };
     let (name, role) = match (wish.name.parse::<AdminName>(), wish.role.parse()) {
         (Ok(name), Ok(role)) => (name, role),
         (Err(error), _) | (_, Err(error)) => {
-            return refused_admin(&app, &by, "token-malformed", error.to_string()).await;
+            return refused_admin(&app, &by, Wish::MALFORMED, error.to_string()).await;
         }
     };
     let (token, record) = match AdminToken::issue(name.clone(), role, app.clock.unix(), wish.days) {
@@ -82,10 +78,14 @@ pub(super) async fn revoke(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+pub(super) struct Wish {
     name: String,
     role: String,
     days: Option<u32>,
+}
+
+impl AdminWish for Wish {
+    const MALFORMED: &'static str = "token-malformed";
 }
 
 #[derive(Serialize)]
