@@ -215,12 +215,14 @@ pub(super) async fn orders_are_bounded_and_listed_newest_first(store: impl Store
     made.reverse();
     assert_eq!(listed(None, 100).await, made);
     assert_eq!(listed(Some(made[1]), 2).await, made[2..4]);
-    // A device follows the oldest order that is for it, and then the others want nothing of it.
-    let oldest = *made.last().unwrap();
-    assert_eq!(due(&store, "a", 1).await, Due::Wanted(oldest));
+    // A device follows the newest order that is for it, and then the others want nothing of it, even within the second.
+    assert_eq!(due(&store, "a", 1).await, Due::Wanted(made[0]));
     store.offer_key(offer("a", 1, 1)).await.unwrap();
-    store.switch_key(switch("a", 2, NOW + 1), entry(3)).await.unwrap();
+    store.switch_key(switch("a", 2, NOW), entry(3)).await.unwrap();
     assert_eq!(due(&store, "a", 2).await, Due::Nothing);
+    for order in &made {
+        assert_eq!(counted(&store, *order).await[0], 0, "{order:?}");
+    }
 }
 
 pub(super) async fn a_rotation_resets_the_age_and_keeps_commands(store: impl Store) {

@@ -209,7 +209,7 @@ fn due(connection: &Connection, device: &DeviceId, epoch: KeyEpoch) -> Result<Op
             "SELECT key_rotation.row FROM key_rotation JOIN device ON device.row = ?1 WHERE state = 'running' \
              AND {FOR_DEVICE} AND NOT EXISTS (SELECT 1 FROM key_rotation_device AS last WHERE last.device = device.row \
              AND last.rotation >= key_rotation.row AND last.switched_at IS NOT NULL) \
-             ORDER BY key_rotation.row LIMIT 1"
+             ORDER BY key_rotation.row DESC LIMIT 1"
         ))?
         .query_row([row], |row| row.get(0))
         .optional()?;
