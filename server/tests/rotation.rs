@@ -4,30 +4,20 @@
 
 mod product;
 
-use cotter_chip::flash::Flash;
 use cotter_device::command::{Commands, Received};
-use cotter_device::identity::Identity;
-use cotter_device::nonces::NonceCounter;
-use cotter_device::nvs::Nvs;
-use cotter_device::recovery::Recovery;
 use cotter_device::rotation::{Confirming, Rotation};
-use cotter_device::session::{Opening, Session};
-use cotter_device::telemetry::{CompactTelemetry, Telemetry};
 use cotter_server::backup;
 use cotter_server::backup::custodian::Custodians;
+use cotter_wire::api;
 use cotter_wire::command::{MAX_RESULT, Outcome};
-use cotter_wire::compact::{CONTENT_TYPE, MAX_COMPACT};
 use cotter_wire::content::decrypt_chunk;
-use cotter_wire::ids::{KeyEpoch, Nonce, ReleaseId, SecureVersion};
+use cotter_wire::ids::{KeyEpoch, ReleaseId, SecureVersion};
 use cotter_wire::manifest::Envelope;
-use cotter_wire::packet::MAX_PACKET;
 use cotter_wire::rotation::MAX_MESSAGE;
-use cotter_wire::session::{MAX_HEADER, Request};
 use cotter_wire::version::Version;
-use cotter_wire::{api, session};
-use product::board::{Board, FIRMWARE, FLOOR, HostRandom, VALUES};
+use product::board::{Board, FLOOR, HostRandom};
 use product::client::{Answer, Client};
-use product::device::Device;
+use product::field::{Fetched, Field, REFUSED};
 use product::{Product, Running, release};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -36,159 +26,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-const REFUSED: &str = "{\"result\":\"refused\"}";
 const CONFIG: &str = "\n[ingest]\nnonce_floor = 10000\n\n[[commands]]\nname = \"reboot\"\n";
-const COUNTER: NonceCounter = NonceCounter::new(Nonce(0));
 const WEEK: u32 = 7 * 24 * 3600;
 const ROTATIONS: &str = "/admin/v1/rotations";
-
-/// A device in the field.
-struct Field {
-    board: Board,
-    client: Client,
-}
-
-/// No answer: the server is gone.
-type Cut = hyper::Error;
-
-impl Field {
-    async fn of(product: &Product, address: SocketAddr, name: &str) -> Self {
-        let device = Device::enrolled(product, address, name).await;
-        Self { board: Board::new(product, &device), client: product.connect(address).await }
-    }
-
-    /// Opens a session; `None` if the server refuses the keys.
-    async fn greet(&mut self, identity: &Identity, store: &mut Nvs<Flash>) -> Result<Option<Session>, Cut> {
-        let opening = Opening::new(identity, &mut HostRandom);
-        let hello = opening.hello(&mut [0; session::MAX_MESSAGE]).to_vec();
-        let answer = self.client.try_ask("POST", &api::session(&identity.device), &[], hello).await?;
-        match answer.status {
-            200 => Ok(Some(opening.accept(&answer.body, 0, store).unwrap())),
-            _ => {
-                assert_eq!(answer.is(), (401, REFUSED));
-                Ok(None)
-            }
-        }
-    }
-
-    async fn ask(&mut self, session: &mut Session, method: &str, path: &str, body: Vec<u8>) -> Result<Answer, Cut> {
-        let mut out = [0; MAX_HEADER];
-        let header = session.sign(&Request { method, path, body: &body }, &mut out).unwrap();
-        self.client.try_ask(method, path, &[(api::SESSION_HEADER, header)], body).await
-    }
-
-    /// Asks for a new key, in a new session.
-    async fn fetch(&mut self, identity: &Identity, store: &mut Nvs<Flash>) -> Result<Fetched, Cut> {
-        let Some(mut session) = self.greet(identity, store).await? else { return Ok(Fetched::Refused) };
-        let rotation = Rotation::begin(identity, &mut HostRandom);
-        let answer = self.ask(&mut session, "GET", &rotation.path(), Vec::new()).await?;
-        if answer.status == 204 {
-            return Ok(Fetched::Nothing);
-        }
-        assert_eq!(answer.status, 200, "{answer:?}");
-        rotation.offered(&answer.body, store).unwrap();
-        Ok(Fetched::Pending)
-    }
-
-    /// The identity after the acknowledgement; `None` if the server refuses.
-    async fn confirm(
-        &mut self,
-        confirming: Confirming,
-        identity: Identity,
-        store: &mut Nvs<Flash>,
-    ) -> Result<Option<Identity>, Cut> {
-        let message = confirming.message(&mut [0; MAX_MESSAGE]).to_vec();
-        let answer = self.client.try_ask("POST", &api::key(&identity.device), &[], message).await?;
-        if answer.status == 401 {
-            return Ok(None);
-        }
-        assert_eq!(answer.status, 200, "{answer:?}");
-        Ok(Some(confirming.acknowledged(identity, &answer.body, store).unwrap()))
-    }
-
-    /// What a device does after a reset, until there is no new key for it: confirms what is pending, asks; if it is refused,
-    /// confirms what is present, and recovers.
-    async fn follow(&mut self) -> Result<Identity, Cut> {
-        // Orders of one second are followed one by one, each in two rounds.
-        for _ in 0..4 * RUNS {
-            let (mut store, identity) = self.board.boot();
-            if let Some(confirming) = Confirming::pending(&identity, &mut store, &mut HostRandom).unwrap()
-                && self.confirm(confirming, identity, &mut store).await?.is_some()
-            {
-                continue;
-            }
-            let (_, identity) = self.board.boot();
-            match self.fetch(&identity, &mut store).await? {
-                Fetched::Nothing => return Ok(identity),
-                Fetched::Pending => {}
-                Fetched::Refused => {
-                    if let Some(confirming) = Confirming::present(&identity, &mut HostRandom) {
-                        self.confirm(confirming, identity, &mut store).await?.expect("not stranded");
-                    }
-                    let (_, identity) = self.board.boot();
-                    if self.greet(&identity, &mut store).await?.is_none() {
-                        self.recover(identity, &mut store).await;
-                    }
-                }
-            }
-        }
-        panic!("it does not come to an end");
-    }
-
-    async fn recover(&mut self, identity: Identity, store: &mut Nvs<Flash>) -> Identity {
-        let device = identity.device;
-        let recovery = Recovery::begin(identity, &mut HostRandom);
-        let ask = recovery.ask(&mut [0; cotter_wire::recovery::MAX_MESSAGE]).to_vec();
-        let answer = self.client.ask("POST", &api::recovery(&device), &[], ask).await;
-        assert_eq!(answer.status, 200, "stranded: {answer:?}");
-        let claiming = recovery.challenged(&answer.body).unwrap();
-        let claim = claiming.claim(&mut [0; cotter_wire::recovery::MAX_MESSAGE]).to_vec();
-        let answer = self.client.ask("POST", &api::recovery_claim(&device), &[], claim).await;
-        claiming.granted(&answer.body, store).unwrap()
-    }
-
-    async fn upload(&mut self, packet: Vec<u8>) -> Answer {
-        let (_, identity) = self.board.boot();
-        self.client.ask("POST", &api::telemetry(&identity.device), &[], packet).await
-    }
-
-    async fn upload_compact(&mut self, packet: Vec<u8>) -> Answer {
-        let (_, identity) = self.board.boot();
-        let path = api::compact_telemetry(&identity.device);
-        self.client.ask("POST", &path, &[("content-type", CONTENT_TYPE)], packet).await
-    }
-
-    /// A packet of version 1 under the present keys, not sent.
-    fn sealed(&self) -> Vec<u8> {
-        let (mut store, identity) = self.board.boot();
-        let telemetry = Telemetry::start(&identity, COUNTER, &mut store).unwrap();
-        let reading = telemetry.reading(60, FIRMWARE, VALUES).unwrap();
-        let mut out = [0; MAX_PACKET];
-        telemetry.seal(&reading, &mut store, &mut HostRandom, &mut out).unwrap().packet().to_vec()
-    }
-
-    /// So many of version 2.
-    fn compact(&self, count: usize) -> Vec<Vec<u8>> {
-        let (mut store, identity) = self.board.boot();
-        let mut telemetry = CompactTelemetry::start(&identity, &mut store).unwrap();
-        let reading = Telemetry::start(&identity, COUNTER, &mut store).unwrap().reading(60, FIRMWARE, VALUES).unwrap();
-        let mut seal = || {
-            let mut out = [0; MAX_COMPACT];
-            telemetry.seal(&reading, &mut store, &mut out).unwrap().packet().to_vec()
-        };
-        (0..count).map(|_| seal()).collect()
-    }
-}
-
-/// What came of an ask.
-enum Fetched {
-    /// A key is pending now.
-    Pending,
-    /// There is none.
-    Nothing,
-    /// The server does not know the keys.
-    Refused,
-}
 
 async fn order(product: &Product, server: SocketAddr, wish: Value) -> u64 {
     let answer = product.admin(server, "POST", ROTATIONS, wish.to_string().into_bytes()).await;

@@ -5,6 +5,7 @@ pub mod board;
 pub mod client;
 pub mod device;
 pub mod evil;
+pub mod field;
 pub mod release;
 
 use client::{Answer, Client};
