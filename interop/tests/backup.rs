@@ -1,10 +1,10 @@
 //! Python restores a backup by the letter of its format: Shamir's secret sharing over GF(256), HKDF, AES-256-GCM.
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use cotter_interop::{Generator, temp_dir, tools};
+use cotter_interop::{Generator, server_options, temp_dir, tools};
 use cotter_server::backup;
 use cotter_server::backup::custodian::Custodians;
-use cotter_server::init::{InitOptions, init};
+use cotter_server::init::init;
 use cotter_wire::ids::ReleaseId;
 
 /// Prints the SHA-256 of each part.
@@ -64,16 +64,8 @@ fn python_restores_every_part_with_any_enough_custodians() {
     let mut random = Generator::seeded();
     let folder = temp_dir();
     let server = folder.path().join("server");
-    let options = InitOptions {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        admin: "first".parse().unwrap(),
-        project: "app".into(),
-        manifest_keys: vec!["a.pem".into()],
-        manifest_required: 1,
-        secure_boot_digests: vec![[0xab; 32]],
-    };
-    let made = init(&server, &options).unwrap();
-    for name in ["a.pem", "server.pem", "server.key"] {
+    let made = init(&server, &server_options()).unwrap();
+    for name in ["manifest.pem", "server.pem", "server.key"] {
         std::fs::write(server.join(name), random.bytes(300)).unwrap();
     }
     let release = ReleaseId(random.array());
@@ -100,7 +92,7 @@ fn python_restores_every_part_with_any_enough_custodians() {
             ("keys.master", "master.key"),
             ("keys.enrolment", "enrolment.key"),
             ("keys.audit", "audit.key"),
-            ("firmware.manifest_keys.0", "a.pem"),
+            ("firmware.manifest_keys.0", "manifest.pem"),
         ];
         expected.extend(named.map(|(key, name)| (format!("file {key}"), server.join(name))));
         expected.push((format!("artifact {release}"), server.join(format!("artifacts/{release}.bin"))));

@@ -8,9 +8,9 @@ use cotter_factory::private_key::PrivateKey;
 use cotter_factory::public_key::KeyKind;
 use cotter_formats::chip::Chip;
 use cotter_formats::secure_boot::v2::Curve;
-use cotter_interop::{temp_dir, tools};
+use cotter_interop::{server_options, temp_dir, tools};
 use cotter_server::config::Config;
-use cotter_server::init::{InitOptions, init};
+use cotter_server::init::init;
 use cotter_server::key_file;
 use cotter_server::server::Server;
 use cotter_wire::keys::EnrolmentKey;
@@ -85,15 +85,7 @@ fn configure(config: &Path, tls: &str) {
 fn python_gets_in_with_the_factory_s_certificates_and_only_with_good_ones() {
     let home = temp_dir();
     let path = |name: &str| home.path().join(name).display().to_string();
-    let options = InitOptions {
-        admin: "admin".parse().unwrap(),
-        listen: ([127, 0, 0, 1], 0).into(),
-        project: "app".into(),
-        manifest_keys: vec!["manifest.pem".into()],
-        manifest_required: 1,
-        secure_boot_digests: vec![[0; 32]],
-    };
-    let made = init(home.path(), &options).unwrap();
+    let made = init(home.path(), &server_options()).unwrap();
     let token = made.admin_token.reveal();
     let ca = ProductCa::generate("product CA").unwrap();
     ca.save(home.path()).unwrap();

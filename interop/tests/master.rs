@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
 use cotter_formats::chip::Chip;
-use cotter_interop::{SoftHsm, temp_dir, tools};
+use cotter_interop::{SoftHsm, server_options, temp_dir, tools};
 use cotter_server::at_rest::{MasterKey, Use};
 use cotter_server::backup;
 use cotter_server::backup::custodian::Custodians;
 use cotter_server::config::Config;
-use cotter_server::init::{InitError, InitOptions, init_with};
+use cotter_server::init::{InitError, init_with};
 use cotter_server::master::{MasterError, PinState, Pkcs11 as Place, Source, TokenError};
 use cotter_server::reseal::{Resealed, reseal};
 use cotter_server::store::{AuditEntry, DeviceRecord, Store};
@@ -21,17 +21,6 @@ use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
 use std::path::{Path, PathBuf};
-
-fn options() -> InitOptions {
-    InitOptions {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        admin: "first".parse().unwrap(),
-        project: "app".into(),
-        manifest_keys: vec!["a.pem".into()],
-        manifest_required: 1,
-        secure_boot_digests: vec![[0xab; 32]],
-    }
-}
 
 /// A place on the token, with the right PIN in a file.
 fn place(folder: &Path) -> Place {
@@ -53,8 +42,8 @@ fn place(folder: &Path) -> Place {
 /// A server whose master key the token wraps; its configuration file.
 fn server(folder: &Path) -> PathBuf {
     let directory = folder.join("server");
-    let made = init_with(&directory, &options(), &Source::Pkcs11(Box::new(place(folder)))).unwrap();
-    for name in ["a.pem", "server.pem", "server.key"] {
+    let made = init_with(&directory, &server_options(), &Source::Pkcs11(Box::new(place(folder)))).unwrap();
+    for name in ["manifest.pem", "server.pem", "server.key"] {
         std::fs::write(directory.join(name), name).unwrap();
     }
     made.config
@@ -227,7 +216,7 @@ fn a_server_that_cannot_be_made_leaves_nothing_that_hinders_the_next_try() {
         let folder = temp_dir();
         let mut wrong = place(folder.path());
         wrong.token = Some("absent".into());
-        let refused = init_with(&folder.path().join("server"), &options(), &Source::Pkcs11(Box::new(wrong)));
+        let refused = init_with(&folder.path().join("server"), &server_options(), &Source::Pkcs11(Box::new(wrong)));
         let refused = refused.err().unwrap();
         assert!(matches!(refused, InitError::Master(MasterError::Token(TokenError::NoToken { .. }))), "{refused}");
         assert_eq!(refused.next_step(), Some("is the token plugged in, and may this user reach it?"));

@@ -2,9 +2,9 @@
 //! administrator: every answer is one that the document names, and the server is never at fault.
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use cotter_interop::{temp_dir, tools};
+use cotter_interop::{server_options, temp_dir, tools};
 use cotter_server::config::Config;
-use cotter_server::init::{InitOptions, init};
+use cotter_server::init::init;
 use cotter_server::server::Server;
 use cotter_wire::api;
 
@@ -12,15 +12,7 @@ use cotter_wire::api;
 async fn schemathesis_finds_no_answer_that_the_document_does_not_name() {
     let (tools, home) = (tools(), temp_dir());
     let path = |name: &str| home.path().join(name).display().to_string();
-    let options = InitOptions {
-        admin: "admin".parse().unwrap(),
-        listen: ([127, 0, 0, 1], 0).into(),
-        project: "app".into(),
-        manifest_keys: vec!["manifest.pem".into()],
-        manifest_required: 1,
-        secure_boot_digests: vec![[0; 32]],
-    };
-    let made = init(home.path(), &options).unwrap();
+    let made = init(home.path(), &server_options()).unwrap();
     let key = path("server.key");
     tools.openssl(["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", &path("ec.key")]).accepted();
     tools.openssl(["pkcs8", "-topk8", "-nocrypt", "-in", &path("ec.key"), "-out", &key]).accepted();
