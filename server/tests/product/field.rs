@@ -1,4 +1,5 @@
 //! A device in the field: what it does by itself about its keys, over real TLS.
+#![allow(clippy::panic, reason = "a test that cannot go on says where")]
 
 use super::Product;
 use super::board::{Board, FIRMWARE, HostRandom, VALUES};
