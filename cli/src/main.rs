@@ -1,5 +1,6 @@
 //! `cotter`: device security from the factory line to the field.
 
+mod at;
 mod audit;
 mod backup;
 mod cert;
@@ -49,6 +50,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    #[command(subcommand)]
+    At(at::Verb),
     Audit(audit::Args),
     Backup(backup::Args),
     Cert(cert::Args),
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let format = if cli.json { Format::Json } else { Format::Text };
     let outcome = match cli.verb {
+        Verb::At(verb) => at::run(&verb, format),
         Verb::Audit(args) => audit::run(&args, format),
         Verb::Backup(args) => backup::run(args, format),
         Verb::Cert(args) => cert::run(&args, format),
