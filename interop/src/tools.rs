@@ -75,6 +75,17 @@ impl Tools {
         self.script("python", arguments)
     }
 
+    /// `python -c SCRIPT WORDS FILE`, where the file holds the cases. Panics where it cannot be written.
+    pub fn python_on(&self, script: &str, words: &[&str], cases: &[u8]) -> ToolRun {
+        let dir = crate::temp_dir();
+        let path = dir.path().join("cases.json");
+        if let Err(error) = std::fs::write(&path, cases) {
+            panic!("{}: {error}", path.display());
+        }
+        let words = ["-c", script].into_iter().chain(words.iter().copied()).map(OsStr::new);
+        self.python(words.chain([path.as_os_str()]))
+    }
+
     /// `schemathesis ARGUMENTS`
     pub fn schemathesis(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> ToolRun {
         self.script("schemathesis", arguments)

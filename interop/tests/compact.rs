@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's own inputs")]
 
 use cotter_formats::secret::Secret;
-use cotter_interop::{Generator, ToolRun, temp_dir, tools};
+use cotter_interop::{Generator, ToolRun, tools};
 use cotter_wire::compact::{Channel, CompactPacket, MAX_COMPACT, MAX_PLAIN};
 use cotter_wire::ids::{DeviceId, KeyEpoch, SecureVersion, Sequence};
 use cotter_wire::keys::{Direction, RootKey};
@@ -72,10 +72,7 @@ fn case(random: &mut Generator) -> Case {
 }
 
 fn python(verb: &str, cases: &[Value]) -> ToolRun {
-    let dir = temp_dir();
-    let path = dir.path().join("cases.json");
-    std::fs::write(&path, serde_json::to_vec(cases).unwrap()).unwrap();
-    tools().python(["-c".as_ref(), SCRIPT.as_ref(), verb.as_ref(), path.as_os_str()])
+    tools().python_on(SCRIPT, &[verb], &serde_json::to_vec(cases).unwrap())
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! An EcoWatt device in Python: it writes the blobs that we write, we read what it sends, and it reads what we write.
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use cotter_interop::{Generator, temp_dir, tools};
+use cotter_interop::{Generator, tools};
 use cotter_wire::ecowatt::{
     BlobError, History, Layout, MAX_BLOB, MAX_REGISTERS, Method, Quality, decode, encode, encode_smallest,
 };
@@ -83,10 +83,7 @@ fn python(cases: &[Case]) -> Vec<Vec<Value>> {
         .iter()
         .map(|case| json!({ "registers": case.layout.registers(), "arrays": case.arrays, "theirs": case.ours() }))
         .collect();
-    let dir = temp_dir();
-    let path = dir.path().join("cases.json");
-    std::fs::write(&path, serde_json::to_vec(&cases).unwrap()).unwrap();
-    let output = tools().python(["-c".as_ref(), BLOBS.as_ref(), path.as_os_str()]).accepted();
+    let output = tools().python_on(BLOBS, &[], &serde_json::to_vec(&cases).unwrap()).accepted();
     serde_json::from_str(&output).unwrap()
 }
 

@@ -3,7 +3,7 @@
 
 use cotter_factory::signing::ManifestKey;
 use cotter_factory::trust;
-use cotter_interop::{Generator, temp_dir, tools};
+use cotter_interop::{Generator, tools};
 use cotter_wire::firmware_key::FirmwareKey;
 use cotter_wire::manifest::{Project, VerifyPolicy};
 use cotter_wire::trust::{SignedStatement, Statement, TrustError, TrustNumber};
@@ -78,12 +78,7 @@ fn python_believes_what_we_signed() {
             "old_required": old_required,
         }));
     }
-    let folder = temp_dir();
-    let path = folder.path().join("cases.json");
-    let check = |cases: &[Value]| {
-        std::fs::write(&path, serde_json::to_vec(cases).unwrap()).unwrap();
-        tools().python(["-c".as_ref(), SCRIPT.as_ref(), "verify".as_ref(), path.as_os_str()])
-    };
+    let check = |cases: &[Value]| tools().python_on(SCRIPT, &["verify"], &serde_json::to_vec(cases).unwrap());
     assert_eq!(check(&cases).accepted().trim(), "ok");
     // It would notice: the first character of a signature, another one.
     let mut forged = cases[0].clone();

@@ -4,7 +4,7 @@
 
 use cotter_formats::chip::Chip;
 use cotter_formats::secret::Secret;
-use cotter_interop::{Generator, ToolRun, temp_dir, tools};
+use cotter_interop::{Generator, ToolRun, tools};
 use cotter_wire::content::{self, ContentKey, WrappedKey};
 use cotter_wire::enrolment::{Enrolment, MAX_ENROLMENT};
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, UnixTime};
@@ -102,10 +102,7 @@ fn case(random: &mut Generator) -> serde_json::Value {
 }
 
 fn open(cases: &[serde_json::Value]) -> ToolRun {
-    let dir = temp_dir();
-    let path = dir.path().join("cases.json");
-    std::fs::write(&path, serde_json::to_vec(cases).unwrap()).unwrap();
-    tools().python(["-c".as_ref(), OPEN.as_ref(), path.as_os_str()])
+    tools().python_on(OPEN, &[], &serde_json::to_vec(cases).unwrap())
 }
 
 #[test]
