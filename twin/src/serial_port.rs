@@ -150,6 +150,16 @@ impl SerialPort {
         }
     }
 
+    /// Sends as much as fits without waiting, and drops the rest: for a line to which nobody may be listening.
+    pub fn offer(&mut self, bytes: &[u8]) {
+        // What does not fit is lost, as on a wire.
+        let _sent = match &self.0 {
+            Kind::Tcp { peer: Some(peer), .. } => (&peer.stream).write(&peer.telnet.encode(bytes)),
+            Kind::Terminal(terminal) if terminal.is_open => (&terminal.master).write(bytes),
+            Kind::Tcp { .. } | Kind::Terminal(_) => Ok(0),
+        };
+    }
+
     fn write_raw(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         let start = Instant::now();
         while !bytes.is_empty() {
