@@ -1,18 +1,21 @@
 //! `cotter at`: the AT link between an ESP-AT module and its host.
 
+mod device;
 mod host;
 mod mode;
 
 use crate::output::Format;
 
-/// Talk to an ESP-AT module over an encrypted serial line.
+/// An ESP-AT module and its host, over an encrypted serial line.
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
+    Device(device::Args),
     Host(host::Args),
 }
 
 pub(crate) fn run(verb: &Verb, format: Format) -> anyhow::Result<bool> {
     match verb {
+        Verb::Device(args) => device::run(args, format),
         Verb::Host(args) => host::run(args, format),
     }
 }

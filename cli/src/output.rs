@@ -27,6 +27,19 @@ pub(crate) fn value<T: Display + Serialize>(value: &T, format: Format) -> anyhow
     }
 }
 
+/// Prints what happened, one line each: text, or JSON that another program reads line by line.
+pub(crate) fn event<T: Display + Serialize>(event: &T, format: Format) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    let written = match format {
+        Format::Text => writeln!(out, "{event}"),
+        Format::Json => writeln!(out, "{}", serde_json::to_string(event)?),
+    };
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
 /// Prints a line that another program waits for.
 pub(crate) fn line(line: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();

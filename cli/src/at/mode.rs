@@ -23,6 +23,7 @@ pub(crate) enum Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Host,
+    Module,
 }
 
 /// Makes the line of one power-up.

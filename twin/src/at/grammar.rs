@@ -134,6 +134,17 @@ impl fmt::Debug for Form {
     }
 }
 
+/// Texts by their length only.
+impl fmt::Debug for Parameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Omitted => f.write_str("Omitted"),
+            Self::Integer(number) => write!(f, "Integer({number})"),
+            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+        }
+    }
+}
+
 fn parse_parameters(text: &[u8]) -> Result<Vec<Parameter>, GrammarError> {
     let mut parameters = Vec::new();
     let mut rest = text;

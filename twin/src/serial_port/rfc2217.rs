@@ -180,7 +180,7 @@ mod tests {
         let mut telnet = Telnet::default();
         let asked = [IAC, WILL, COM_PORT, IAC, DO, COM_PORT, IAC, DO, 31];
         assert_eq!(telnet.receive(&asked).reply, [IAC, DO, COM_PORT, IAC, WILL, COM_PORT, IAC, WONT, 31]);
-        assert_eq!(telnet.receive(&asked[..6]).reply, []);
+        assert!(telnet.receive(&asked[..6]).reply.is_empty());
         assert_eq!(telnet.encode(&[IAC, 7]), [IAC, IAC, 7]);
         assert_eq!(telnet.receive(&[1, IAC, IAC, 2]).data, [1, IAC, 2]);
     }
