@@ -12,6 +12,8 @@ use cotter_device::nonces::NonceCounter;
 use cotter_device::nvs::{Nvs, NvsError};
 use cotter_device::ota::{Action, Event, Refusal, Request, Settings, Storage, UpdateError, Updater};
 use cotter_device::platform::{Region, RegionError};
+use cotter_device::recovery::RenewalError;
+use cotter_device::rotation::{OfferError, Rotation, SwitchError};
 use cotter_device::self_test::Promise;
 use cotter_device::session::{OpenError, Opening, Session};
 use cotter_device::slots::{SlotError, SlotIndex, Slots, UnknownSlot};
@@ -28,7 +30,9 @@ use cotter_wire::ids::{Nonce, SecureVersion};
 use cotter_wire::manifest::MAX_ENVELOPE;
 use cotter_wire::packet::MAX_PACKET;
 use cotter_wire::reading::{Reading, ReadingError};
+use cotter_wire::recovery::RecoveryError;
 use cotter_wire::registers::RegisterMap;
+use cotter_wire::rotation::RotationError;
 use cotter_wire::session::{self, MAX_HEADER, MAX_MESSAGE, SessionError};
 use cotter_wire::status::StatusReport;
 use cotter_wire::trust::{TrustError, TrustNumber};
@@ -132,6 +136,17 @@ pub enum Following {
     Followed(TrustNumber),
     /// Not for this device, or not signed as it must be.
     Refused(TrustError),
+}
+
+/// What came of asking for a new root key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewing {
+    /// There is none, or the server cannot be asked.
+    UpToDate,
+    /// One is stored, and is confirmed after the next reset.
+    Offered,
+    /// Not the server's, or not for this ask.
+    Refused(RotationError),
 }
 
 impl<'a> Firmware<'a> {
@@ -284,6 +299,30 @@ impl<'a> Firmware<'a> {
         }
     }
 
+    /// Asks for a new root key, and stores one that is offered. A reset then, which confirms it. What the server sends never
+    /// leads to an error.
+    ///
+    /// # Errors
+    /// [`FirmwareError`].
+    pub async fn renew_key(&mut self) -> Result<Renewing, FirmwareError> {
+        let rotation = Rotation::begin(self.identity, &mut self.random);
+        let reply = match self.signed("GET", &rotation.path(), &[]).await {
+            Err(FirmwareError::Net(error)) => {
+                self.trouble = Some(error);
+                return Ok(Renewing::UpToDate);
+            }
+            reply => reply?,
+        };
+        if reply.status != 200 {
+            return Ok(Renewing::UpToDate);
+        }
+        match rotation.offered(&reply.body, self.store) {
+            Ok(()) => Ok(Renewing::Offered),
+            Err(OfferError::Rotation(refusal)) => Ok(Renewing::Refused(refusal)),
+            Err(OfferError::Store(error)) => Err(error.into()),
+        }
+    }
+
     fn read_registers(&self) -> Result<Reading, ReadingError> {
         let uptime = self.uptime();
         let values = self.registers.as_ref().map(|map| measure(map, uptime)).unwrap_or_default();
@@ -360,8 +399,10 @@ impl<'a> Firmware<'a> {
         let opening = Opening::new(self.identity, &mut self.random);
         let mut hello = [0; MAX_MESSAGE];
         let reply = post(self.client, &api::session(&self.identity.device), opening.hello(&mut hello)).await?;
-        if reply.status != 200 {
-            return Err(FirmwareError::NoSession);
+        match reply.status {
+            200 => {}
+            401 => return Err(FirmwareError::Unknown),
+            _ => return Err(FirmwareError::NoSession),
         }
         let uptime = self.uptime();
         self.session = Some(opening.accept(&reply.body, uptime, self.store)?);
@@ -380,7 +421,7 @@ impl<'a> Firmware<'a> {
 
 const JSON: &str = "application/json";
 
-async fn post(client: &mut Client, path: &str, body: &[u8]) -> Result<Reply, NetError> {
+pub(crate) async fn post(client: &mut Client, path: &str, body: &[u8]) -> Result<Reply, NetError> {
     let body = Some((JSON, body.to_vec()));
     client.send(&Ask { method: Method::POST, path: path.to_owned(), headers: Vec::new(), body }).await
 }
@@ -437,6 +478,14 @@ pub enum FirmwareError {
     Open(#[from] OpenError<FlashError>),
     #[error(transparent)]
     Follow(#[from] FollowError<FlashError>),
+    #[error(transparent)]
+    Switch(#[from] SwitchError<FlashError>),
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    #[error(transparent)]
+    Renewal(#[from] RenewalError<FlashError>),
+    #[error("the server does not know this device by its keys")]
+    Unknown,
     #[error("the server opens no session")]
     NoSession,
 }

@@ -5,6 +5,7 @@
 //! | `at` | the AT link: a module, and what may lie between it and its host |
 //! | `twin` | the whole device: power it on and let it live |
 //! | `firmware` | the application while it runs |
+//! | `keys` | what it does about its root key before that |
 //! | `net` | HTTPS to one server, trusting one CA |
 //! | `element_port` | a secure element's bus as a TCP port or a pseudo-terminal |
 //! | `serial_port` | a chip's serial line as a TCP port or a pseudo-terminal |
@@ -13,6 +14,7 @@
 pub mod at;
 pub mod element_port;
 pub mod firmware;
+mod keys;
 pub mod net;
 pub mod random;
 pub mod serial_port;

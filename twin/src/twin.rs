@@ -1,10 +1,12 @@
 //! A whole virtual device: power it on, and it boots through ROM and second stage into the real device code.
 
 use crate::firmware::{Firmware, FirmwareError, Start, UpdateEnd};
+use crate::keys;
 use crate::net::{Client, NetError};
 use cotter_chip::board::VirtualChip;
 use cotter_chip::report::BootReport;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A device on your desk.
 #[derive(Debug)]
@@ -12,6 +14,8 @@ pub struct Twin {
     board: VirtualChip,
     host: String,
     server: SocketAddr,
+    /// Whether the server did not know it by its keys: the next life begins with that. RTC memory, on a real device.
+    unknown: AtomicBool,
 }
 
 /// One life, from power-on until the closure returned: every boot in it, in order.
@@ -38,7 +42,7 @@ impl Twin {
     /// A device that reports to `server`, which must prove to be `host`.
     #[must_use]
     pub fn new(board: VirtualChip, host: &str, server: SocketAddr) -> Self {
-        Self { board, host: host.to_owned(), server }
+        Self { board, host: host.to_owned(), server, unknown: AtomicBool::new(false) }
     }
 
     /// The hardware.
@@ -47,7 +51,8 @@ impl Twin {
         &self.board
     }
 
-    /// Powers on; once the firmware is up (a new one judged itself, an old one reported), runs `live` in it.
+    /// Powers on; once the firmware is up (a new one judged itself, an old one reported), runs `live` in it. After
+    /// [`FirmwareError::Unknown`] the next life begins with what a device does then: it confirms its key again, or recovers.
     ///
     /// # Errors
     /// [`TwinError`]: what booted could not start, or went on resetting itself.
@@ -61,13 +66,20 @@ impl Twin {
             let booted = report.booted().cloned();
             boots.push(report);
             let Some(booted) = booted else { return Ok(Life { boots, outcome: None }) };
-            let mut start = Start::read(&self.board, &booted)?;
+            let start = Start::read(&self.board, &booted)?;
             let mut client = Client::new(&start.trust_anchor, &self.host, self.server)?;
-            let mut firmware = Firmware::start(&self.board, &mut start, &mut client)?;
-            match firmware.after_boot().await? {
-                UpdateEnd::Reboot => {}
-                UpdateEnd::Sleeping => return Ok(Life { boots, outcome: Some(live(&mut firmware).await?) }),
+            let mut start = keys::confirm_pending(start, &mut client).await?;
+            if self.unknown.swap(false, Ordering::Relaxed) {
+                start = keys::reconcile(start, &mut client).await?;
             }
+            let mut firmware = Firmware::start(&self.board, &mut start, &mut client)?;
+            let lived = match firmware.after_boot().await {
+                Ok(UpdateEnd::Reboot) => continue,
+                Ok(UpdateEnd::Sleeping) => live(&mut firmware).await,
+                Err(error) => Err(error),
+            };
+            self.unknown.store(matches!(lived, Err(FirmwareError::Unknown)), Ordering::Relaxed);
+            return Ok(Life { boots, outcome: Some(lived?) });
         }
         Err(TwinError::BootLoop { boots: boots.len() })
     }

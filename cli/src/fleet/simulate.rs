@@ -14,8 +14,8 @@ use cotter_factory::public_key::PublicKey;
 use cotter_formats::chip::Chip;
 use cotter_formats::image::Image;
 use cotter_server::key_file;
-use cotter_twin::firmware::{Following, UpdateEnd};
-use cotter_twin::twin::Twin;
+use cotter_twin::firmware::{FirmwareError, Following, Renewing, UpdateEnd};
+use cotter_twin::twin::{Twin, TwinError};
 use cotter_wire::api;
 use cotter_wire::ids::{DeviceId, Nonce};
 use cotter_wire::keys::EnrolmentKey;
@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 /// Let virtual devices live against a server: each boots, sends a reading and takes the update that it is offered.
 ///
 /// Each device is a virtual ESP32-C3 with the device code as it ships; its chip is kept in the folder, so that the next
-/// call finds it as this one left it. Devices that are not there yet are made and enrolled first: that takes --app and what
+/// call finds it as this one left it. It follows new keys too, its firmware's and its own. Devices that are not there yet are made and enrolled first: that takes --app and what
 /// stands behind it. They are developer's boards, without a burned eFuse.
 ///
 /// Example: cotter fleet simulate --folder sim --devices 5 --app app-1.0.0.bin --boot boot.bin --ca-key ca.key.pem \
@@ -100,11 +100,15 @@ pub(super) fn run(args: &Args, server: &Server, format: Format) -> anyhow::Resul
 /// One day of a device.
 async fn live(name: DeviceId, twin: &Twin) -> anyhow::Result<Lived> {
     let mut day = None;
-    for _ in 0..MOST_STATEMENTS {
-        let life = twin
+    for _ in 0..MOST_RESETS {
+        let lived = twin
             .live(async |firmware| {
                 // A statement about the keys of its firmware counts from the next reset on.
                 if let Following::Followed(_) = firmware.follow().await? {
+                    return Ok(None);
+                }
+                // A new root key is confirmed after a reset.
+                if firmware.renew_key().await? == Renewing::Offered {
                     return Ok(None);
                 }
                 let reading = firmware.upload().await?.delivery == Delivery::Stored;
@@ -113,13 +117,19 @@ async fn live(name: DeviceId, twin: &Twin) -> anyhow::Result<Lived> {
                 let said = said.or_else(|| firmware.trouble().map(ToString::to_string));
                 Ok(Some((firmware.promise().version, reading, end, said)))
             })
-            .await?;
+            .await;
+        let life = match lived {
+            // The server was restored from a backup, perhaps: the next life begins with that.
+            Err(TwinError::Firmware(FirmwareError::Unknown)) => continue,
+            lived => lived?,
+        };
         day = life.outcome.context("nothing boots")?;
         if day.is_some() {
             break;
         }
     }
-    let (version, reading, end, said) = day.context("it follows one trust statement after the other")?;
+    let (version, reading, end, said) =
+        day.context("it gets new keys again and again, or the server does not know it by those that it has")?;
     let mut lived =
         Lived { device: name.to_string(), ran: version.to_string(), reading, runs: version.to_string(), said };
     if end == UpdateEnd::Reboot {
@@ -194,8 +204,8 @@ fn mac(name: DeviceId) -> [u8; 6] {
     [0x02, 0xc0, a, b, c, d]
 }
 
-/// A device follows in one day.
-const MOST_STATEMENTS: usize = 100;
+/// For the new keys of one day, its firmware's and its own.
+const MOST_RESETS: usize = 100;
 
 /// What the device code in the twin is compiled for.
 const CHIP: Chip = Chip::Esp32C3;

@@ -56,8 +56,14 @@ impl Product {
 
     /// `kill -9`, and the server comes back at another port.
     pub fn kill_and_restart(&mut self) {
+        self.kill_and_restart_after(|_| ());
+    }
+
+    /// The same, and something happens in its folder meanwhile.
+    pub fn kill_and_restart_after(&mut self, meanwhile: impl FnOnce(&Path)) {
         self.server.kill().unwrap();
         self.server.wait().unwrap();
+        meanwhile(self.folder.path());
         (self.server, self.address) = serve(&self.config);
     }
 
