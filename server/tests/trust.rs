@@ -23,7 +23,9 @@ use product::Product;
 use product::board::{Board, HostRandom};
 use product::client::{Answer, Client};
 use product::device::Device;
-use product::release::{self, Signer, manifest_signer, other_manifest_signer, secure_boot_signer};
+use product::release::{
+    self, Signer, manifest_signer, other_manifest_signer, other_secure_boot_signer, secure_boot_signer,
+};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
@@ -31,12 +33,17 @@ const TRUST: &str = "/admin/v1/trust";
 
 /// Number `number`: `signers` count from now on, all of them; signed by `by`.
 fn statement(number: u32, signers: &[&Signer], by: &[&Signer]) -> Vec<u8> {
+    statement_of(number, signers, None, by)
+}
+
+/// The same, and with another Secure Boot key.
+fn statement_of(number: u32, signers: &[&Signer], secure_boot: Option<&Signer>, by: &[&Signer]) -> Vec<u8> {
     let keys = signers.iter().map(|signer| FirmwareKey::from_spki(&signer.spki()).unwrap());
     let statement = Statement {
         project: Project::new(release::PROJECT).unwrap(),
         number: TrustNumber(number),
         policy: VerifyPolicy::new(keys, signers.len()).unwrap(),
-        secure_boot: heapless::Vec::new(),
+        secure_boot: secure_boot.map(Signer::secure_boot_digest).into_iter().collect(),
     };
     let mut body = [0; MAX_BODY];
     let body = statement.encode(&mut body).unwrap();
@@ -116,7 +123,11 @@ struct InTheField {
 
 impl InTheField {
     async fn enrolled(product: &Product, address: SocketAddr, name: &str) -> Self {
-        let board = Board::new(product, &Device::enrolled(product, address, name).await);
+        Self::of(product, &Device::enrolled(product, address, name).await)
+    }
+
+    fn of(product: &Product, device: &Device) -> Self {
+        let board = Board::new(product, device);
         let (store, identity) = board.boot();
         Self { board, store, identity }
     }
@@ -457,4 +468,46 @@ async fn a_server_whose_statements_do_not_follow_from_its_configuration_does_not
     let expected = "trust: number 1 does not follow from what is before it: trust statement: 0 signatures by the keys that \
                     it replaces, 1 required";
     assert_eq!(start().await.as_deref(), Some(expected));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_device_is_offered_an_image_without_a_block_of_the_key_in_its_efuses() {
+    let product = Product::new();
+    let server = product.serve().await;
+    let desk = Desk { product: &product, address: server.address };
+    let (old, new) = (manifest_signer(), other_manifest_signer());
+    let (old_boot, new_boot) = (secure_boot_signer(), other_secure_boot_signer());
+    let mut client = product.connect(server.address).await;
+    let mut first = InTheField::enrolled(&product, server.address, "first").await;
+    let born_later = Device::enrolled_with(&product, server.address, "second", new_boot.secure_boot_digest()).await;
+    let mut second = InTheField::of(&product, &born_later);
+    let by = |version: &str, boot: &[&Signer], signers: &[&Signer]| {
+        let mut image = release::signed(&release::image_with_version(version), boot[0]);
+        for further in &boot[1..] {
+            image = release::signed_too(&image, further);
+        }
+        release::upload(&release::envelope(&release::manifest(&image), signers), &image)
+    };
+    assert_eq!(desk.upload(by("1.1.0", &[new_boot], &[old])).await, refused("image-signature"), "not known yet");
+
+    assert_eq!(desk.plan(statement_of(1, &[new], Some(new_boot), &[old, new])).await, (201, "planned".into()));
+    assert_eq!(desk.act("start").await, (200, "bridging".into()));
+    // One block is not enough while the change lasts, whoever signed the manifest.
+    let (status, one) = desk.upload(by("1.1.0", &[old_boot], &[old, new])).await;
+    assert_eq!((status, desk.publish(&one).await), (201, refused("release-refused-by-devices")));
+    assert_eq!(desk.upload(by("1.2.0", &[new_boot], &[old, new])).await, refused("image-signature"));
+    let (status, both) = desk.upload(by("1.3.0", &[old_boot, new_boot], &[old, new])).await;
+    assert_eq!((status, desk.publish(&both).await.0), (201, 200));
+    for device in [&mut first, &mut second] {
+        assert_eq!(device.offered(&mut client).await, version(3));
+        assert_eq!(device.follows(&mut client).await, 1);
+        assert_eq!(device.offered(&mut client).await, version(3));
+    }
+
+    // Afterwards by the new key alone: the device that has only the old digest is still offered what it boots.
+    assert_eq!(desk.act("retire").await, (200, "retired".into()));
+    assert_eq!(desk.upload(by("1.4.0", &[old_boot], &[new])).await, refused("image-signature"));
+    let (status, alone) = desk.upload(by("1.4.0", &[new_boot], &[new])).await;
+    assert_eq!((status, desk.publish(&alone).await.0), (201, 200));
+    assert_eq!((first.offered(&mut client).await, second.offered(&mut client).await), (version(3), version(4)));
 }

@@ -2,6 +2,7 @@
 
 use super::Product;
 use super::client::{Answer, Client};
+use super::release::secure_boot_digest;
 use cotter_formats::chip::Chip;
 use cotter_formats::secret::Secret;
 use cotter_wire::content::ContentKey;
@@ -17,6 +18,8 @@ use cotter_wire::{api, hex};
 use std::net::SocketAddr;
 
 pub struct Device {
+    /// Digest in its eFuses.
+    pub secure_boot: [u8; 32],
     pub id: DeviceId,
     pub epoch: KeyEpoch,
     pub keys: DeviceKeys,
@@ -34,7 +37,7 @@ impl Device {
     pub fn born(name: &str, epoch: u32) -> Self {
         let (id, epoch) = (name.parse().unwrap(), KeyEpoch(epoch));
         let root = RootKey::new(Secret::filled_by(|key| *key = random()));
-        Self { id, epoch, keys: DeviceKeys::derive(&root, &id, epoch), root }
+        Self { id, epoch, keys: DeviceKeys::derive(&root, &id, epoch), root, secure_boot: secure_boot_digest() }
     }
 
     /// The record that the factory sends for it.
@@ -50,7 +53,7 @@ impl Device {
             epoch: self.epoch,
             chip: Chip::Esp32C3,
             mac: [2, 0, 0, 0, 0, 1],
-            secure_boot: super::release::secure_boot_digest(),
+            secure_boot: self.secure_boot,
             certificate: None,
         };
         enrolment.seal(key, &random(), &self.root, &mut [0; MAX_ENROLMENT]).unwrap().to_vec()
@@ -58,7 +61,12 @@ impl Device {
 
     /// Born and enrolled.
     pub async fn enrolled(product: &Product, address: SocketAddr, name: &str) -> Self {
-        let device = Self::born(name, 1);
+        Self::enrolled_with(product, address, name, secure_boot_digest()).await
+    }
+
+    /// With the digest of this Secure Boot key in its eFuses.
+    pub async fn enrolled_with(product: &Product, address: SocketAddr, name: &str, secure_boot: [u8; 32]) -> Self {
+        let device = Self { secure_boot, ..Self::born(name, 1) };
         let answer = product.admin(address, "POST", api::ADMIN_DEVICES, device.record(product)).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         device

@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{KeyPair, RSA_PSS_SHA256, RsaKeyPair};
 use cotter_formats::chip::Chip;
 use cotter_formats::image::Image;
 use cotter_formats::secret::Secret;
-use cotter_formats::secure_boot::v2::{RsaPublicKey, append_signature};
+use cotter_formats::secure_boot::v2::{RsaPublicKey, add_signature, append_signature};
 use cotter_server::firmware::upload::Upload;
 use cotter_wire::content::ContentKey;
 use cotter_wire::firmware_key::{Algorithm, FirmwareKey};
@@ -53,6 +53,10 @@ impl Signer {
         RsaPublicKey { n_be: modulus.try_into().unwrap(), e: 65_537 }
     }
 
+    pub fn secure_boot_digest(&self) -> [u8; 32] {
+        self.secure_boot_key().key_digest().unwrap()
+    }
+
     fn manifest_signature(&self, body: &[u8]) -> ManifestSignature {
         self.signature(&signed_digest(body))
     }
@@ -96,7 +100,7 @@ pub fn other_manifest_signer() -> &'static Signer {
 
 /// What is burnt into the product's devices.
 pub fn secure_boot_digest() -> [u8; 32] {
-    secure_boot_signer().secure_boot_key().key_digest().unwrap()
+    secure_boot_signer().secure_boot_digest()
 }
 
 impl Signers {
@@ -164,6 +168,11 @@ pub fn signed_image(version: &str, signer: &Signer) -> Vec<u8> {
 pub fn signed(image: &[u8], signer: &Signer) -> Vec<u8> {
     append_signature::<()>(image, &signer.secure_boot_key(), |digest| Ok(signer.sign(digest).try_into().unwrap()))
         .unwrap()
+}
+
+/// A signed image with a further Secure Boot signature.
+pub fn signed_too(image: &[u8], signer: &Signer) -> Vec<u8> {
+    add_signature::<()>(image, &signer.secure_boot_key(), |digest| Ok(signer.sign(digest).try_into().unwrap())).unwrap()
 }
 
 /// What its manifest says, truly.
