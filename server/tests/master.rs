@@ -18,7 +18,9 @@ use cotter_server::store::{AuditEntry, DeviceRecord, Store};
 use cotter_wire::api;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce};
 use product::Product;
+use product::board::Board;
 use product::device::Device;
+use product::field::{Fetched, Field};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -157,6 +159,41 @@ async fn devices_go_on_under_another_master_key_and_the_old_secrets_are_overwrit
         }
     }
     product.reviewed_audit_log(&[]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_goes_on_under_another_master_key() {
+    let product = Product::with("\n[ingest]\nnonce_floor = 10000\n");
+    let server = product.spawn();
+    let mut fields = Vec::new();
+    for name in ["has-stored-it", "has-asked", "waits"] {
+        fields.push(Field::of(&product, server.address, name).await);
+    }
+    let order = br#"{"scope":"all","overlap_seconds":600}"#.to_vec();
+    assert_eq!(product.admin(server.address, "POST", "/admin/v1/rotations", order).await.status, 201);
+    // One has the new key in its flash; the answer to the other was lost.
+    for (field, keeps) in fields.iter_mut().zip([true, false]) {
+        let (mut store, identity) = field.board.boot();
+        let before = field.board.flash.content();
+        assert!(matches!(field.fetch(&identity, &mut store).await.unwrap(), Fetched::Pending));
+        if !keeps {
+            field.board = Board::with_content(before);
+        }
+    }
+    server.kill();
+    name_next(&product, "\"second.key\"");
+    assert!(matches!(reseal(&config(&product)).unwrap(), Resealed::Now(_)));
+    forget_old(&product, "\"second.key\"");
+    std::fs::remove_file(product.directory.path().join("master.key")).unwrap();
+
+    let server = product.spawn();
+    for field in &mut fields {
+        field.client = product.connect(server.address).await;
+        assert_eq!(field.follow().await.unwrap().epoch.0, 2);
+        let packet = field.sealed();
+        assert_eq!(field.upload(packet).await.status, 200);
+    }
+    server.kill();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
