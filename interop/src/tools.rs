@@ -86,6 +86,12 @@ impl Tools {
         self.python(words.chain([path.as_os_str()]))
     }
 
+    /// `python`, to be started by the caller, for what talks while it runs.
+    #[must_use]
+    pub fn python_command(&self) -> Command {
+        self.command("python")
+    }
+
     /// `schemathesis ARGUMENTS`
     pub fn schemathesis(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> ToolRun {
         self.script("schemathesis", arguments)
