@@ -29,6 +29,8 @@
 //! | `image` | formats `image`: header, segments, descriptors |
 //! | `image_label` | device `label` |
 //! | `key_file` | factory `private_key` and `public_key` |
+//! | `link_frame` | wire `link`: `delimiter`, `session`; device `link::psk` with a live session |
+//! | `link_handshake` | wire `link::handshake`, both ends |
 //! | `manifest` | wire `manifest`, `firmware_key`, chunk arithmetic of `content`; server `firmware::upload` |
 //! | `names` | wire `ids` and `version`, NVS keys, factory `pki::{name, alternative}`, server `administrator` as text |
 //! | `nvs_csv` | formats `nvs::csv`, factory `nvs::{table, batch}` |
@@ -83,6 +85,8 @@ mod flash_layout;
 mod image;
 mod image_label;
 mod key_file;
+mod link_frame;
+mod link_handshake;
 mod manifest;
 mod names;
 mod nvs_csv;
@@ -132,6 +136,8 @@ pub use flash_layout::flash_layout;
 pub use image::image;
 pub use image_label::image_label;
 pub use key_file::key_file;
+pub use link_frame::link_frame;
+pub use link_handshake::link_handshake;
 pub use manifest::manifest;
 pub use names::names;
 pub use nvs_csv::nvs_csv;
@@ -186,6 +192,8 @@ pub const BODIES: &[(&str, Body)] = &[
     ("image", image),
     ("image_label", image_label),
     ("key_file", key_file),
+    ("link_frame", link_frame),
+    ("link_handshake", link_handshake),
     ("manifest", manifest),
     ("names", names),
     ("nvs_csv", nvs_csv),

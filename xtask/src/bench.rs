@@ -7,6 +7,7 @@
 //! | `chip` | the virtual chip: boots, the serial line, rehearsals |
 //! | `ingest` | the server beside nginx and beside the reference |
 //! | `fota` | downloads, beside nginx |
+//! | `link_noise` | the AT link over a noisy wire |
 //! | `contest` | servers side by side, and the load generator |
 //! | `cases` | what that table compares, with its inputs |
 //! | `elf` | the input of the image builders |
@@ -20,6 +21,7 @@ mod elf;
 mod fota;
 mod ingest;
 mod kernel;
+mod link_noise;
 mod measure;
 mod packet;
 mod tools;
@@ -49,12 +51,21 @@ enum Subject {
     Ingest(ingest::IngestArguments),
     /// A thousand devices that download at once, beside nginx: bytes per second, processor time, memory
     Fota(fota::FotaArguments),
+    /// The AT link
+    #[command(subcommand)]
+    Link(Link),
     /// Run one command and print what it took
     #[command(hide = true)]
     Run(measure::RunArguments),
     /// A second of AES-XTS, in bytes per second
     #[command(hide = true)]
     Kernel,
+}
+
+#[derive(clap::Subcommand)]
+enum Link {
+    /// Over a noisy wire: what is delivered, what is sent again, how long a silence is: a minute or two
+    Noise(link_noise::NoiseArguments),
 }
 
 /// The chore.
@@ -68,6 +79,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
         Subject::Chip(arguments) => chip::run(arguments),
         Subject::Ingest(arguments) => ingest::run(arguments),
         Subject::Fota(arguments) => fota::run(arguments),
+        Subject::Link(Link::Noise(arguments)) => link_noise::run(arguments),
         Subject::Run(arguments) => measure::run(arguments),
         Subject::Kernel => kernel::run(),
     }

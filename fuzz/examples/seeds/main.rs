@@ -2,6 +2,7 @@
 //! `cargo run -p cotter-fuzz --example seeds`. Inputs that a fuzzer found are added to the folders by hand.
 
 mod chip;
+mod link;
 mod server;
 mod wire;
 
@@ -59,6 +60,8 @@ fn main() -> Outcome {
     image()?;
     image_label()?;
     key_file()?;
+    link::frames()?;
+    link::handshake()?;
     wire::manifest()?;
     names()?;
     nvs_csv()?;
