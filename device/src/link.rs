@@ -3,13 +3,17 @@
 //! | file | noun |
 //! |---|---|
 //! | `compat` | an end that speaks as Espressif's example does |
-//! | `psk` | an end that shares a key with the other: authenticated, whole and in order, or not at all |
+//! | `end` | an end with a handshake: authenticated, whole and in order, or not at all |
+//! | `psk` | that end with a shared key |
+//! | `noise` | that end with a shared key and fresh ones for each session |
 //! | `stream` | what was sent and not yet acknowledged |
 //! | `time` | milliseconds, and how long to wait for what |
 //!
 //! What goes over the wire is in the wire crate's `link`.
 
 pub mod compat;
+pub mod end;
+pub mod noise;
 pub mod psk;
 mod stream;
 mod time;

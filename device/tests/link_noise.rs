@@ -4,8 +4,11 @@
 #[path = "noisy_wire/mod.rs"]
 mod noisy_wire;
 
+use cotter_formats::secret::Secret;
+use cotter_wire::link::noise::{NoiseKeys, StaticKeys, public_key};
+use cotter_wire::link::session::Side;
 use cotter_wire::link::suite::Suite;
-use noisy_wire::{Noise, Outcome, run};
+use noisy_wire::{Noise, Outcome, psk, run, run_with};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 fn seed() -> u64 {
@@ -63,5 +66,26 @@ fn all_at_once() {
     for suite in Suite::ALL {
         let noise = Noise { bytes: 50, frames: 20, cuts: 20_000, resets: 20_000 };
         checked(noise, suite, 115_200, 20_000);
+    }
+}
+
+fn nn(side: Side) -> NoiseKeys {
+    NoiseKeys::nn(psk(side))
+}
+
+fn kk(side: Side) -> NoiseKeys {
+    let [host, module] = [7, 8].map(|byte| Secret::filled_by(|key: &mut [u8; 32]| key.fill(byte)));
+    let (own, peer) = if side == Side::Host { (host, module) } else { (module, host) };
+    NoiseKeys::kk(psk(side), StaticKeys::new(&own, public_key(&peer)).unwrap())
+}
+
+#[test]
+fn all_at_once_with_noise_handshakes() {
+    for keys in [nn, kk] {
+        let noise = Noise { bytes: 50, frames: 20, cuts: 20_000, resets: 1000 };
+        let outcome = run_with(keys, noise, Suite::ChaCha20Poly1305, 115_200, 20_000, seed());
+        println!("{noise:?}: {outcome:?}");
+        assert_eq!(outcome.wrong, 0);
+        assert!(outcome.delivered > 0 && outcome.sessions > 5 && outcome.recovered_in < 60_000);
     }
 }

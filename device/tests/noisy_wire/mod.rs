@@ -2,11 +2,13 @@
 //! plugged in again; and ends that are reset. In virtual time, from a seed.
 
 use std::collections::VecDeque;
+use std::fmt::Debug;
 
-use cotter_device::link::psk::{Counts, Event, PskEnd, Settings};
+use cotter_device::link::end::{self, Counts, Event, Settings};
 use cotter_device::link::{Millis, Timing};
 use cotter_device::platform::Random;
 use cotter_formats::secret::Secret;
+use cotter_wire::link::credentials::Credentials;
 use cotter_wire::link::delimiter::wire_len;
 use cotter_wire::link::handshake::LinkPsk;
 use cotter_wire::link::session::Side;
@@ -16,7 +18,7 @@ use cotter_wire::link::suite::{Suite, SuiteSet};
 pub(crate) const FRAME: usize = 280;
 /// What both ends hold until it is acknowledged.
 pub(crate) const WINDOW: usize = 1024;
-pub(crate) type End = PskEnd<FRAME, WINDOW>;
+pub(crate) type End<C> = end::End<C, FRAME, WINDOW>;
 
 /// How bad the wire is. Each number is one in so many; 0 is never.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,7 +67,19 @@ pub(crate) struct Outcome {
 /// Until so many frames were sent, then over a quiet wire until all has arrived. Panics if that does not happen in a minute
 /// of virtual time.
 pub(crate) fn run(noise: Noise, suite: Suite, baud: u32, frames: u64, seed: u64) -> Outcome {
-    let mut wire = Wire::new(noise, suite, baud, seed);
+    run_with(psk, noise, suite, baud, frames, seed)
+}
+
+/// The same for ends with any credentials.
+pub(crate) fn run_with<C: Credentials + Debug>(
+    keys: fn(Side) -> C,
+    noise: Noise,
+    suite: Suite,
+    baud: u32,
+    frames: u64,
+    seed: u64,
+) -> Outcome {
+    let mut wire = Wire::new(keys, noise, suite, baud, seed);
     while wire.outcome().frames < frames {
         wire.step();
     }
@@ -80,23 +94,23 @@ pub(crate) fn run(noise: Noise, suite: Suite, baud: u32, frames: u64, seed: u64)
 
 /// What goes where.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(crate) struct Wire<C: Credentials> {
     noise: Noise,
     settings: Settings,
     random: Seeded,
     /// Bytes per millisecond, in thousandths.
     speed: u64,
     now: u64,
-    host: Party,
-    module: Party,
+    host: Party<C>,
+    module: Party<C>,
     cut_until: u64,
     quiet: bool,
     last_delivery: u64,
     outcome: Outcome,
 }
 
-impl Wire {
-    fn new(noise: Noise, suite: Suite, baud: u32, seed: u64) -> Self {
+impl<C: Credentials> Wire<C> {
+    fn new(keys: fn(Side) -> C, noise: Noise, suite: Suite, baud: u32, seed: u64) -> Self {
         let timing = Timing::of_baud(baud, u32::try_from(FRAME).unwrap());
         let settings = Settings { suites: SuiteSet::only(suite), timing, ..Settings::default() };
         Self {
@@ -105,8 +119,8 @@ impl Wire {
             random: Seeded(seed),
             speed: u64::from(baud) / 10,
             now: 0,
-            host: Party::new(Side::Host, settings),
-            module: Party::new(Side::Module, settings),
+            host: Party::new(Side::Host, keys, settings),
+            module: Party::new(Side::Module, keys, settings),
             cut_until: 0,
             quiet: false,
             last_delivery: 0,
@@ -121,7 +135,7 @@ impl Wire {
     }
 
     fn is_all_delivered(&self) -> bool {
-        let all = |from: &Party, to: &Party| from.end.is_all_acknowledged() && from.written == to.read;
+        let all = |from: &Party<C>, to: &Party<C>| from.end.is_all_acknowledged() && from.written == to.read;
         all(&self.host, &self.module) && all(&self.module, &self.host)
     }
 
@@ -188,9 +202,10 @@ impl Wire {
 
 /// An end, what it says, and what it was told.
 #[derive(Debug)]
-struct Party {
+struct Party<C: Credentials> {
     side: Side,
-    end: End,
+    keys: fn(Side) -> C,
+    end: End<C>,
     /// Counts of the ends before its resets.
     before: Counts,
     queue: VecDeque<u8>,
@@ -205,11 +220,12 @@ struct Party {
     escapes: u64,
 }
 
-impl Party {
-    fn new(side: Side, settings: Settings) -> Self {
+impl<C: Credentials> Party<C> {
+    fn new(side: Side, keys: fn(Side) -> C, settings: Settings) -> Self {
         Self {
             side,
-            end: end(side, settings),
+            keys,
+            end: End::new(side, keys(side), settings),
             before: Counts::default(),
             queue: VecDeque::new(),
             overtaken: None,
@@ -228,7 +244,7 @@ impl Party {
         self.before.sent_again += counts.sent_again;
         self.before.refused += counts.refused;
         self.before.sessions += counts.sessions;
-        self.end = end(self.side, settings);
+        self.end = End::new(self.side, (self.keys)(self.side), settings);
         self.queue.clear();
         self.overtaken = None;
     }
@@ -317,8 +333,9 @@ impl Party {
     }
 }
 
-fn end(side: Side, settings: Settings) -> End {
-    PskEnd::new(side, LinkPsk::new(Secret::filled_by(|key| key[0] = 1)).unwrap(), settings)
+/// A shared key alone.
+pub(crate) fn psk(_: Side) -> LinkPsk {
+    LinkPsk::new(Secret::filled_by(|key| key[0] = 1)).unwrap()
 }
 
 /// What a stream consists of.

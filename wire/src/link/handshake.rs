@@ -22,6 +22,7 @@
 //! has other keys. A hello or a knock can be replayed and then costs a reply or a handshake, but opens nothing. `lineage`
 //! says which streams an end still holds, zero for none: if both name the same, the streams go on in the new session.
 
+use super::mode::Mode;
 use super::session::{Session, SessionId, Side};
 use super::suite::{FrameKey, Suite, SuiteSet};
 use crate::keys;
@@ -31,8 +32,8 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// Version of all messages.
-pub const VERSION: u8 = 1;
+/// Version of these messages.
+pub const VERSION: u8 = Mode::Psk as u8;
 /// Bytes of a knock.
 pub const KNOCK: usize = 10;
 /// Bytes of a hello and of a reply.
@@ -88,8 +89,13 @@ impl LinkPsk {
     /// What a module says that wants to be greeted.
     #[must_use]
     pub fn knock(&self) -> [u8; KNOCK] {
+        self.knock_of(Mode::Psk)
+    }
+
+    /// The knock of any mode.
+    pub(super) fn knock_of(&self, mode: Mode) -> [u8; KNOCK] {
         let mut knock = [0; KNOCK];
-        knock[..2].copy_from_slice(&[KNOCK_HEAD, VERSION]);
+        knock[..2].copy_from_slice(&[KNOCK_HEAD, mode as u8]);
         let mac = self.greeting_mac(b"cotter/link/knock/v1\0", &knock[..2]);
         knock[2..].copy_from_slice(&mac[..KNOCK - 2]);
         knock
@@ -100,9 +106,18 @@ impl LinkPsk {
     /// # Errors
     /// [`HandshakeError`].
     pub fn check_knock(&self, message: &[u8]) -> Result<(), HandshakeError> {
+        self.check_knock_of(Mode::Psk, message)
+    }
+
+    /// Checks the knock of any mode.
+    pub(super) fn check_knock_of(&self, mode: Mode, message: &[u8]) -> Result<(), HandshakeError> {
+        mode.check(message)?;
         let knock: &[u8; KNOCK] = sized(message)?;
-        version(knock[1])?;
-        holds(&knock[..], &self.knock()[..])
+        holds(&knock[..], &self.knock_of(mode)[..])
+    }
+
+    pub(super) const fn psk(&self) -> &Secret<32> {
+        &self.psk
     }
 
     fn greeting_mac(&self, domain: &[u8], message: &[u8]) -> [u8; 16] {
@@ -152,9 +167,9 @@ impl Greeting {
     /// # Errors
     /// [`HandshakeError`].
     pub fn answered(&self, psk: &LinkPsk, message: &[u8]) -> Result<Established, HandshakeError> {
-        let reply: &[u8; HELLO] = sized(message)?;
         // 1. Authentic: by who knows the key, and to this hello.
-        version(reply[1])?;
+        Mode::Psk.check(message)?;
+        let reply: &[u8; HELLO] = sized(message)?;
         let number = reply[2];
         let suite = Suite::from_number(number).ok_or(HandshakeError::Suite(number))?;
         let schedule = Schedule::new(psk, &self.message, reply);
@@ -182,8 +197,8 @@ impl Hello {
     /// # Errors
     /// [`HandshakeError`].
     pub fn parse(psk: &LinkPsk, message: &[u8]) -> Result<Self, HandshakeError> {
+        Mode::Psk.check(message)?;
         let message: &[u8; HELLO] = sized(message)?;
-        version(message[1])?;
         holds(&psk.greeting_mac(HELLO_DOMAIN, &message[..UNMACED]), &message[UNMACED..])?;
         Ok(Self { message: *message, suites: SuiteSet(message[2]), offer: offer(message)? })
     }
@@ -238,6 +253,10 @@ pub struct Established {
 }
 
 impl Established {
+    pub(super) const fn new(session: Session, peer: Offer, finish: [u8; FINISH]) -> Self {
+        Self { session, peer, finish }
+    }
+
     /// What the host sends last, as often as it takes.
     #[must_use]
     pub const fn finish(&self) -> &[u8; FINISH] {
@@ -334,10 +353,6 @@ fn sized<const N: usize>(message: &[u8]) -> Result<&[u8; N], HandshakeError> {
     message.try_into().map_err(|_| HandshakeError::Length { len: message.len(), expected: N })
 }
 
-fn version(version: u8) -> Result<(), HandshakeError> {
-    if version == VERSION { Ok(()) } else { Err(HandshakeError::Version(version)) }
-}
-
 fn holds(one: &[u8], other: &[u8]) -> Result<(), HandshakeError> {
     if bool::from(one.ct_eq(other)) { Ok(()) } else { Err(HandshakeError::NotAuthentic) }
 }
@@ -368,8 +383,16 @@ pub enum HandshakeError {
         expected: usize,
     },
     /// Another protocol.
-    #[error("link: version {0}, expected {VERSION}")]
+    #[error("link: version {0:#04x} of the handshake is not known here")]
     Version(u8),
+    /// The other end was told another mode, or somebody wants this one to take a weaker one.
+    #[error("link: the other end speaks {theirs}, and this one {ours}")]
+    OtherMode {
+        /// What came.
+        theirs: Mode,
+        /// What this end was told.
+        ours: Mode,
+    },
     /// A suite that does not exist or was not offered.
     #[error("link: suite {0} was not offered")]
     Suite(u8),
@@ -384,6 +407,12 @@ pub enum HandshakeError {
     /// An end with which nothing could be exchanged.
     #[error("link: the other end takes frames of {0} bytes, at least {LEAST_FRAME}")]
     LongestFrame(u16),
+    /// An X25519 key with which every shared secret is zero.
+    #[error("link: an X25519 key of low order")]
+    LowOrder,
+    /// The static key of the other end is that of this one.
+    #[error("link: the other end's static key is this end's own")]
+    OwnKey,
     /// Nobody who knows the key said this, or not in this handshake.
     #[error("link: the MAC of a handshake message does not hold")]
     NotAuthentic,

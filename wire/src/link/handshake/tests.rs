@@ -152,7 +152,10 @@ fn every_cut_and_every_flipped_bit_of_every_message_is_refused() {
             let mut flipped = message.to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let expected = match (bit / 8, message.len()) {
-                (1, KNOCK | HELLO) => HandshakeError::Version(flipped[1]),
+                (1, KNOCK | HELLO) => match Mode::ALL.into_iter().find(|mode| *mode as u8 == flipped[1]) {
+                    Some(theirs) => HandshakeError::OtherMode { theirs, ours: Mode::Psk },
+                    None => HandshakeError::Version(flipped[1]),
+                },
                 (2, HELLO) if message[0] == REPLY_HEAD && Suite::from_number(flipped[2]).is_none() => {
                     HandshakeError::Suite(flipped[2])
                 }

@@ -1,8 +1,9 @@
 extern crate std;
 use super::*;
+use crate::link::psk::PskEnd;
 use cotter_formats::secret::Secret;
 use cotter_wire::link::delimiter::wire_len;
-use cotter_wire::link::handshake::KNOCK;
+use cotter_wire::link::handshake::{HELLO, KNOCK, LinkPsk};
 use std::vec;
 use std::vec::Vec;
 
