@@ -1,7 +1,12 @@
 //! One run of two ends over a noisy wire, for `cargo xtask bench link noise`:
 //! `link_noise BYTES FRAMES CUTS RESETS SUITE BAUD COUNT SEED`, noise as one in so many (0: never), until COUNT frames were
 //! sent. Prints names and numbers in turn.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "it measures, and has nobody to tell but its caller")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "it measures, and has nobody to tell but its caller"
+)]
 
 #[path = "../tests/noisy_wire/mod.rs"]
 mod noisy_wire;

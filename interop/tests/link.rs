@@ -1,6 +1,6 @@
 //! The AT link against Python, from random input: keystreams against `cryptography`, and the link with a shared key against
 //! a second implementation of it, made from its description.
-#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};

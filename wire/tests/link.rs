@@ -1,5 +1,5 @@
 //! Handshakes and frames of a link that Python made, see /vectors/link/README.md: we make the same, and open them.
-#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
 use cotter_formats::secret::Secret;
 use cotter_wire::link::delimiter::{Undelimiter, delimit, room};

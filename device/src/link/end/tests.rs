@@ -168,7 +168,7 @@ fn a_frame_takes_25_bytes_more_than_its_text_and_17_with_the_short_tag() {
 
 #[test]
 fn an_end_of_280_and_1024_bytes_takes_less_than_2_5_kib() {
-    let size = core::mem::size_of::<PskEnd<280, 1024>>();
+    let size = size_of::<PskEnd<280, 1024>>();
     assert!(size <= 2560, "{size}");
     std::println!("{size}");
 }
