@@ -29,7 +29,7 @@
 //! | `image` | formats `image`: header, segments, descriptors |
 //! | `image_label` | device `label` |
 //! | `key_file` | factory `private_key` and `public_key` |
-//! | `link_frame` | wire `link`: `delimiter`, `session`; device `link::psk` with a live session |
+//! | `link_frame` | wire `link`: `delimiter`, `session`; device `link::end` with a live session |
 //! | `link_handshake` | wire `link::handshake`, both ends |
 //! | `manifest` | wire `manifest`, `firmware_key`, chunk arithmetic of `content`; server `firmware::upload` |
 //! | `names` | wire `ids` and `version`, NVS keys, factory `pki::{name, alternative}`, server `administrator` as text |
