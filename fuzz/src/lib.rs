@@ -4,6 +4,7 @@
 //! | body | parser |
 //! |---|---|
 //! | `answer` | wire `answer` and `status` |
+//! | `at_command` | twin `at::grammar`, and the module that hears it |
 //! | `atecc_commands` | formats `atecc::packet`, chip `atecc`: every command, in every lock state |
 //! | `rollout` | server `rollout`: plans, tags, numbers |
 //! | `audit_log` | server `audit`: keys, checkpoints, proofs, lines, a whole log |
@@ -61,6 +62,7 @@
 //! same bodies with `cargo xtask fuzz TARGET`.
 
 mod answer;
+mod at_command;
 mod atecc_commands;
 mod audit_log;
 mod backup;
@@ -112,6 +114,7 @@ mod signature_block;
 mod trust;
 
 pub use answer::answer;
+pub use at_command::at_command;
 pub use atecc_commands::atecc_commands;
 pub use audit_log::audit_log;
 pub use backup::backup;
@@ -168,6 +171,7 @@ pub type Body = fn(&[u8]);
 /// Every body under the name of its corpus folder and of its libFuzzer target.
 pub const BODIES: &[(&str, Body)] = &[
     ("answer", answer),
+    ("at_command", at_command),
     ("atecc_commands", atecc_commands),
     ("audit_log", audit_log),
     ("backup", backup),

@@ -114,6 +114,11 @@ impl Tools {
         ToolRun::of(&mut command, "a POSIX shell is needed")
     }
 
+    /// `sh SCRIPT ARGUMENTS` in `folder`.
+    pub fn shell(&self, folder: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> ToolRun {
+        ToolRun::of(Command::new("sh").args(arguments).current_dir(folder), "a POSIX shell is needed")
+    }
+
     /// Names and versions in one line, for the record of a cross-check.
     #[must_use]
     pub fn versions(&self) -> String {

@@ -1,10 +1,11 @@
 //! The venv with Espressif's tools and Microchip's host library, `target/espressif-tools`, that the cross-checks in
-//! `interop/` run, espflash and SoftHSM.
+//! `interop/` run, espflash, SoftHSM, mosquitto, and the host script of ESP-AT's example.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
 
 use crate::firmware::apt_install;
 use crate::workspace::{cargo, output, root};
@@ -31,7 +32,10 @@ pub(crate) fn install() -> Result<String> {
         .lines()
         .filter(|line| ["esptool", "esp_idf_nvs", "cryptoauthlib"].iter().any(|name| line.starts_with(name)))
         .map(|line| line.replace("==", " "));
-    Ok(named.chain([espflash()?, softhsm()?]).collect::<Vec<_>>().join(", "))
+    debian_package("/usr/sbin/mosquitto", "mosquitto")?;
+    debian_package("/usr/bin/mosquitto_sub", "mosquitto-clients")?;
+    let others = [espflash()?, softhsm()?, example_host(&python)?];
+    Ok(named.chain(others).collect::<Vec<_>>().join(", "))
 }
 
 /// The esp-rs project's tool; built here if it is not there yet, which takes some minutes.
@@ -66,6 +70,28 @@ fn softhsm() -> Result<String> {
     };
     Ok(format!("SoftHSM {}", found.trim()))
 }
+
+/// The host script of ESP-AT's example, as published: from where it is published, if that can be reached. The tests have
+/// one of ours that does the same.
+fn example_host(python: &Path) -> Result<String> {
+    let path = root().join("target/esp-at/at_intf_security_host.py");
+    let hex = |text: Vec<u8>| Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let is_there = || std::fs::read(&path).is_ok_and(|text| hex(text) == EXAMPLE_SHA256);
+    if !is_there() {
+        std::fs::create_dir_all(root().join("target/esp-at")).context("cannot make target/esp-at")?;
+        let fetch =
+            "import sys, urllib.request as u; open(sys.argv[2], 'wb').write(u.urlopen(sys.argv[1], timeout=20).read())";
+        let fetched = output(Command::new(python).args(["-c", fetch, EXAMPLE_URL]).arg(&path));
+        if fetched.is_err() || !is_there() {
+            let _half = std::fs::remove_file(&path);
+            return Ok("no host script of ESP-AT (GitHub is not reachable)".to_owned());
+        }
+    }
+    Ok("host script of ESP-AT".to_owned())
+}
+
+const EXAMPLE_URL: &str = "https://raw.githubusercontent.com/espressif/esp-at/b49e4b986584c48476d663a5b1e29e437c88c10c/examples/at_interface_security/at_intf_security_host.py";
+const EXAMPLE_SHA256: &str = "dd0259a5b4d91e77fe036c5be414adb980a30a14c94173a4335aa13905929aac";
 
 /// Makes sure that `program` of a Debian package is there; installs it where we may.
 pub(crate) fn debian_package(program: &str, package: &str) -> Result<()> {

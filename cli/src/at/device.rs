@@ -57,8 +57,8 @@ enum ReachOption {
 
 const EXAMPLES: &str = "\
 Example:
-  cotter at device --cmd at.tty --log at-log.tty
-  cotter at host --cmd at.tty --log at-log.tty --script
+  cotter at device --mode plain --cmd at.tty --log at-log.tty
+  cotter at host --mode plain --cmd at.tty --log at-log.tty --script
 
 Commands on standard input:
   quit     end, as Ctrl-C does";

@@ -1,6 +1,7 @@
 //! Writes the seeds of `fuzz/corpus` from the golden vectors and from our own builders:
 //! `cargo run -p cotter-fuzz --example seeds`. Inputs that a fuzzer found are added to the folders by hand.
 
+mod at;
 mod chip;
 mod link;
 mod server;
@@ -32,6 +33,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
     wire::answer()?;
+    at::at_command()?;
     chip::atecc_commands()?;
     server::audit_log()?;
     server::backup()?;

@@ -225,7 +225,7 @@ fn set_server(module: &mut Module, arguments: Arguments<'_>, _: Instant) -> Outc
     if arguments.text(2, 5)?.is_some_and(|kind| kind != "TCP") {
         return Err(Refusal::Invalid(2));
     }
-    if !module.links.is_multiple || module.links.server.is_some() {
+    if !module.links.is_multiple || module.links.server.is_some() || !module.wifi.has_address() {
         return Err(Refusal::Failed);
     }
     let near = module.surroundings.network.reach == Reach::Loopback;
