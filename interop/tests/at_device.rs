@@ -1,6 +1,6 @@
 //! The virtual ESP-AT module with hosts that are not ours: the script of ESP-AT's example, and one of pyserial, with real
 //! Python servers and mosquitto behind the module.
-#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test panics where it fails, and prints what it saw")]
 
 use cotter_device::link::compat::CompatEnd;
 use cotter_interop::{temp_dir, tools};

@@ -92,12 +92,13 @@ impl Device {
     pub fn step(&mut self, timeout: Duration) -> io::Result<Vec<DeviceEvent>> {
         let mut events = Vec::new();
         let mut buffer = [0; 4096];
-        if let Some(log) = &mut self.log {
-            // What is said to the log port is heard by nobody.
-            let _opened_or_closed = log.wait(&mut buffer, Duration::ZERO)?;
-        }
         let happened = self.command.wait(&mut buffer, timeout)?;
         let now = Instant::now();
+        let mut unheard = [0; 256];
+        if let Some(log) = &mut self.log {
+            // Behind the command port: a log that was opened before it misses nothing. What it is told, nobody hears.
+            let _opened_or_closed = log.wait(&mut unheard, Duration::ZERO)?;
+        }
         match happened {
             LineEvent::Opened => {
                 self.power_on(now);
