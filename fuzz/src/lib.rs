@@ -32,6 +32,7 @@
 //! | `key_file` | factory `private_key` and `public_key` |
 //! | `link_frame` | wire `link`: `delimiter`, `session`; device `link::end` with a live session |
 //! | `link_handshake` | wire `link::handshake`, both ends |
+//! | `link_noise` | wire `link::noise`, both ends of both patterns |
 //! | `manifest` | wire `manifest`, `firmware_key`, chunk arithmetic of `content`; server `firmware::upload` |
 //! | `names` | wire `ids` and `version`, NVS keys, factory `pki::{name, alternative}`, server `administrator` as text |
 //! | `nvs_csv` | formats `nvs::csv`, factory `nvs::{table, batch}` |
@@ -89,6 +90,7 @@ mod image_label;
 mod key_file;
 mod link_frame;
 mod link_handshake;
+mod link_noise;
 mod manifest;
 mod names;
 mod nvs_csv;
@@ -141,6 +143,7 @@ pub use image_label::image_label;
 pub use key_file::key_file;
 pub use link_frame::link_frame;
 pub use link_handshake::link_handshake;
+pub use link_noise::link_noise;
 pub use manifest::manifest;
 pub use names::names;
 pub use nvs_csv::nvs_csv;
@@ -198,6 +201,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("key_file", key_file),
     ("link_frame", link_frame),
     ("link_handshake", link_handshake),
+    ("link_noise", link_noise),
     ("manifest", manifest),
     ("names", names),
     ("nvs_csv", nvs_csv),

@@ -47,6 +47,19 @@ pub(crate) fn handshake() -> Outcome {
     seed("link_handshake", "finish", module.finish())
 }
 
+/// The messages of both patterns that `noiseprotocol` made, and a public key of low order.
+pub(crate) fn noise() -> Outcome {
+    let vectors = String::from_utf8(vector("link/noise.txt")?)?;
+    for line in vectors.lines().filter_map(|line| line.strip_prefix("handshake ")) {
+        let mut words = line.split(' ');
+        let mode = words.next().unwrap_or_default();
+        for (name, word) in ["knock", "hello", "reply", "finish"].into_iter().zip(words) {
+            seed("link_noise", &format!("{mode}-{name}"), &unhex(word)?)?;
+        }
+    }
+    seed("link_noise", "low-order", &[0; 32])
+}
+
 fn end(side: Side) -> Result<PskEnd<128, 256>, Box<dyn std::error::Error>> {
     Ok(PskEnd::new(side, LinkPsk::new(Secret::filled_by(|key| key[0] = 1))?, Settings::default()))
 }

@@ -64,6 +64,7 @@ fn main() -> Outcome {
     key_file()?;
     link::frames()?;
     link::handshake()?;
+    link::noise()?;
     wire::manifest()?;
     names()?;
     nvs_csv()?;
