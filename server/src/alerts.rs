@@ -55,7 +55,6 @@ struct Watched {
     subject: Subject,
 }
 
-#[derive(Clone)]
 struct Seen {
     /// Events in the window.
     recent: u64,
@@ -86,20 +85,30 @@ impl Alerts {
         let Rule { alert, threshold, .. } = RULES[rule];
         let now = self.clock.unix();
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = Seen { recent: 0, window_began: now, since: None, last: now, events: 0, detail: String::new() };
-        let mut seen = watched.touch(&key).filter(|seen| !seen.is_over(now)).unwrap_or(fresh);
+        let seen = match watched.touch(&key) {
+            Some(seen) => seen,
+            None => {
+                watched.insert(key.clone(), Seen::nothing(now));
+                let Some(seen) = watched.touch(&key) else { return };
+                seen
+            }
+        };
+        if seen.is_over(now) {
+            *seen = Seen::nothing(now);
+        }
         if now.saturating_sub(seen.window_began) > WINDOW {
             (seen.recent, seen.window_began) = (0, now);
         }
         seen.recent += 1;
         seen.events += 1;
         seen.last = now;
-        seen.detail = detail.to_string();
+        // In place: a flood of forgeries comes through here. Writing to a string does not fail.
+        seen.detail.clear();
+        let _ = write!(seen.detail, "{detail}");
         if seen.since.is_none() && seen.recent >= threshold {
             seen.since = Some(now);
             tracing::error!(alert, subject = %key.subject, detail = seen.detail, "alert");
         }
-        watched.insert(key, seen);
     }
 
     /// Those of the last day, latest first.
@@ -129,6 +138,10 @@ impl Alerts {
 }
 
 impl Seen {
+    const fn nothing(now: u64) -> Self {
+        Self { recent: 0, window_began: now, since: None, last: now, events: 0, detail: String::new() }
+    }
+
     const fn is_over(&self, now: u64) -> bool {
         now.saturating_sub(self.last) > DAY
     }

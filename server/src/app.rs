@@ -94,7 +94,8 @@ impl App {
             Arc::clone(&alerts),
             config.keys.warn_days,
         );
-        let keyring = Arc::new(Keyring::new(master, Arc::clone(&store), config.ingest.cached_devices));
+        let config::Ingest { cached_devices, listed_devices, .. } = config.ingest;
+        let keyring = Arc::new(Keyring::new(master, Arc::clone(&store), cached_devices, listed_devices));
         let ingest = Ingest {
             store: Arc::clone(&store),
             keyring: Arc::clone(&keyring),

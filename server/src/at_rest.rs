@@ -8,6 +8,9 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use cotter_formats::secret::Secret;
 use zeroize::Zeroizing;
 
+/// Length of a sealed secret.
+pub const SEALED: usize = NONCE_LEN + 32 + 16;
+
 /// The key that all other secrets of the server are sealed under.
 pub struct MasterKey(LessSafeKey);
 

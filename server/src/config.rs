@@ -151,6 +151,8 @@ pub struct Ingest {
     pub nonce_floor: u32,
     /// Devices whose keys are kept in memory.
     pub cached_devices: usize,
+    /// Devices of which everything else is in memory that an upload needs, about 200 bytes each.
+    pub listed_devices: usize,
 }
 
 /// What one peer may take. Times in seconds.
@@ -337,7 +339,7 @@ impl Limits {
 
 impl Default for Ingest {
     fn default() -> Self {
-        Self { nonce_window: 1 << 20, nonce_floor: 0, cached_devices: 1 << 16 }
+        Self { nonce_window: 1 << 20, nonce_floor: 0, cached_devices: 1 << 16, listed_devices: 1 << 20 }
     }
 }
 

@@ -227,7 +227,7 @@ impl Firmware {
     /// # Errors
     /// The store's.
     pub async fn size_for(&self, device: &DeviceId, release: ReleaseId) -> Result<Option<u32>, ReleaseRefusal> {
-        let known = self.offered.lock().unwrap_or_else(PoisonError::into_inner).touch(&(*device, release));
+        let known = self.offered.lock().unwrap_or_else(PoisonError::into_inner).touch(&(*device, release)).copied();
         if known.is_some() {
             return Ok(known);
         }
@@ -262,7 +262,7 @@ impl Firmware {
         let tenth = u64::from(bytes) * 10 / u64::from(total.max(1));
         let tenth = u32::try_from(tenth).unwrap_or(10) + 1;
         let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-        if fetched.touch(&(*device, release)).is_none_or(|before| before < tenth) {
+        if fetched.touch(&(*device, release)).is_none_or(|before| *before < tenth) {
             fetched.insert((*device, release), tenth);
             drop(fetched);
             // Queued by the call; see `Store` about dropping the future. The device does not wait for our notes.

@@ -211,6 +211,7 @@ impl Ingest {
         }
         let acceptance = Acceptance {
             device: device.id,
+            place: device.place,
             epoch,
             protocol,
             nonce,
@@ -221,7 +222,7 @@ impl Ingest {
         };
         match self.store.accept_once(acceptance).await {
             Ok(Verdict::Accepted) => {
-                device.note(Consumed { nonce, digest: Some(digest), minimum: protocol });
+                self.keyring.note(device, Consumed { nonce, digest: Some(digest), minimum: protocol });
                 if epoch == device.epoch && device.previous.is_some() {
                     self.retire(device).await;
                 }

@@ -1,12 +1,16 @@
-//! The keys of devices: root keys sealed in the store, derived keys in a bounded cache.
+//! The keys of devices: root keys sealed in the store and in a bounded directory of it, derived keys in a bounded cache.
+
+mod directory;
 
 use crate::at_rest::{AtRestError, MasterKey, Use};
 use crate::lru::Lru;
-use crate::store::{DeviceRecord, Store, StoreError, StoredDevice};
+use crate::store::rotations::PreviousKey;
+use crate::store::{DeviceRecord, Place, Store, StoreError};
 use cotter_formats::chip::Chip;
 use cotter_wire::compact::Channel;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Protocol, Sequence};
 use cotter_wire::keys::{DeviceKeys, Direction, RecoveryKey, RootKey};
+use directory::{Directory, Entry};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,9 +18,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Keyring {
     master: MasterKey,
     store: Arc<dyn Store>,
-    known: Mutex<Lru<DeviceId, Arc<KnownDevice>>>,
+    cache: Mutex<Cache>,
     // Counts `forget`s, so that what was read before one is not cached after it.
     generation: AtomicU64,
+}
+
+struct Cache {
+    known: Lru<DeviceId, Arc<KnownDevice>>,
+    directory: Directory,
 }
 
 /// A device whose keys are at hand.
@@ -24,6 +33,8 @@ pub struct Keyring {
 pub struct KnownDevice {
     /// Its name.
     pub id: DeviceId,
+    /// Where the store keeps it, if it came from there.
+    pub place: Option<Place>,
     /// Its chip.
     pub chip: Chip,
     /// The epoch of `keys`.
@@ -72,8 +83,7 @@ impl KnownDevice {
         *self.consumed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what the store has consumed.
-    pub fn note(&self, accepted: Consumed) {
+    fn note(&self, accepted: Consumed) {
         let mut last = self.consumed.lock().unwrap_or_else(PoisonError::into_inner);
         if accepted.nonce > last.nonce {
             *last = accepted;
@@ -82,10 +92,34 @@ impl KnownDevice {
 }
 
 impl Keyring {
-    /// Keeps the keys of at most `capacity` devices in memory.
+    /// Keeps the keys of at most `cached` devices in memory, and of at most `listed` what they are made from.
     #[must_use]
-    pub fn new(master: MasterKey, store: Arc<dyn Store>, capacity: usize) -> Self {
-        Self { master, store, known: Mutex::new(Lru::new(capacity)), generation: AtomicU64::new(0) }
+    pub fn new(master: MasterKey, store: Arc<dyn Store>, cached: usize, listed: usize) -> Self {
+        let cache = Cache { known: Lru::new(cached), directory: Directory::new(listed) };
+        Self { master, store, cache: Mutex::new(cache), generation: AtomicU64::new(0) }
+    }
+
+    /// Lists the devices of the store, as far as there is room, so that their first packets need not ask for them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; those that are not listed are found all the same.
+    pub async fn list(&self) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let generation = self.generation.load(Ordering::Acquire);
+            let page = self.store.devices(after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.record.id);
+            let mut cache = self.cache();
+            // Somebody on this page may have other keys by now: they are all listed when they come.
+            if self.generation.load(Ordering::Acquire) == generation {
+                let listed = page.iter().filter(|stored| stored.previous.is_none()).filter_map(Entry::of);
+                listed.for_each(|entry| cache.directory.add(entry));
+            }
+            if cache.directory.is_full() {
+                return Ok(());
+            }
+        }
     }
 
     /// The device of that name, from the cache or the store.
@@ -93,30 +127,50 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError`] if the store does not answer or its content does not open.
     pub async fn device(&self, id: DeviceId) -> Result<Option<Arc<KnownDevice>>, KeyringError> {
-        if let Some(known) = self.cache().touch(&id) {
-            return Ok(Some(known));
-        }
-        let generation = self.generation.load(Ordering::Acquire);
-        let Some(stored) = self.store.device(id).await? else { return Ok(None) };
-        let known = Arc::new(self.open(&stored)?);
+        let (generation, listed) = {
+            let mut cache = self.cache();
+            if let Some(known) = cache.known.touch(&id) {
+                return Ok(Some(Arc::clone(known)));
+            }
+            (self.generation.load(Ordering::Acquire), cache.directory.find(&id).copied())
+        };
+        let (entry, previous) = match listed {
+            Some(entry) => (entry, None),
+            None => {
+                let Some(stored) = self.store.device(id).await? else { return Ok(None) };
+                let entry = Entry::of(&stored).ok_or(AtRestError::Sealed { usage: Use::DeviceRootKey })?;
+                (entry, stored.previous)
+            }
+        };
+        let known = Arc::new(self.open(&entry, previous.as_ref())?);
         let mut cache = self.cache();
         if self.generation.load(Ordering::Acquire) == generation {
-            cache.insert(id, Arc::clone(&known));
+            cache.known.insert(id, Arc::clone(&known));
+            if previous.is_none() {
+                cache.directory.add(entry);
+            }
         }
         Ok(Some(known))
+    }
+
+    /// Notes what the store has consumed of a device.
+    pub fn note(&self, device: &KnownDevice, accepted: Consumed) {
+        device.note(accepted);
+        self.cache().directory.note(&device.id, device.epoch, accepted);
     }
 
     /// Devices whose keys are in memory.
     #[must_use]
     pub fn cached(&self) -> usize {
-        self.cache().len()
+        self.cache().known.len()
     }
 
     /// Drops what is cached about a device whose record has changed.
     pub fn forget(&self, id: &DeviceId) {
         let mut cache = self.cache();
         self.generation.fetch_add(1, Ordering::Release);
-        cache.remove(id);
+        cache.known.remove(id);
+        cache.directory.remove(id);
     }
 
     /// Seals a root key for [`DeviceRecord::sealed_root_key`](crate::store::DeviceRecord::sealed_root_key).
@@ -157,11 +211,11 @@ impl Keyring {
         &self.master
     }
 
-    fn open(&self, stored: &StoredDevice) -> Result<KnownDevice, AtRestError> {
-        let record = &stored.record;
-        let root = self.root_key(record)?;
-        let previous = stored.previous.as_ref().map(|previous| {
-            let (id, epoch) = (&record.id, previous.epoch);
+    fn open(&self, entry: &Entry, previous: Option<&PreviousKey>) -> Result<KnownDevice, AtRestError> {
+        let id = &entry.id;
+        let root = RootKey::new(self.master.open(Use::DeviceRootKey, id.as_bytes(), &entry.sealed_root_key)?);
+        let previous = previous.map(|previous| {
+            let epoch = previous.epoch;
             let root = self.master.open(Use::DeviceRootKey, id.as_bytes(), &previous.sealed_root_key)?;
             let root = RootKey::new(root);
             Ok::<_, AtRestError>(Box::new(PreviousKeys {
@@ -172,27 +226,27 @@ impl Keyring {
             }))
         });
         Ok(KnownDevice {
-            id: record.id,
-            chip: record.chip,
-            epoch: record.epoch,
-            keys: DeviceKeys::derive(&root, &record.id, record.epoch),
-            uplink: Channel::derive(&root, &record.id, record.epoch, Direction::Up),
-            recovery: RecoveryKey::derive(&root, &record.id),
-            rotated_at: stored.rotated_at,
+            id: *id,
+            place: Some(entry.place),
+            chip: entry.chip,
+            epoch: entry.epoch,
+            keys: DeviceKeys::derive(&root, id, entry.epoch),
+            uplink: Channel::derive(&root, id, entry.epoch, Direction::Up),
+            recovery: RecoveryKey::derive(&root, id),
+            rotated_at: entry.rotated_at,
             previous: previous.transpose()?,
-            consumed: Mutex::new(Consumed {
-                nonce: stored.last_nonce,
-                digest: stored.last_digest,
-                minimum: stored.minimum_protocol,
-            }),
+            consumed: Mutex::new(entry.consumed),
         })
     }
 
-    fn cache(&self) -> std::sync::MutexGuard<'_, Lru<DeviceId, Arc<KnownDevice>>> {
+    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
         // A panic elsewhere leaves at worst a missing entry, which is read again.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Devices that are read at once to be listed.
+const PAGE: usize = 256;
 
 /// Whose an offered key is.
 fn offered(id: &DeviceId, epoch: KeyEpoch) -> Vec<u8> {
@@ -226,6 +280,7 @@ pub(crate) mod tests {
         let root = RootKey::new(root_key(name));
         KnownDevice {
             id,
+            place: None,
             chip: Chip::Esp32C3,
             epoch: KeyEpoch(1),
             keys: DeviceKeys::derive(&root, &id, KeyEpoch(1)),
@@ -263,7 +318,32 @@ pub(crate) mod tests {
     fn keyring(directory: &std::path::Path, capacity: usize) -> Keyring {
         let signer = NoteSigner::new(&Secret::filled_by(|seed| seed.fill(2))).unwrap();
         let store = Arc::new(SqliteStore::open(&directory.join("a.db"), signer).unwrap());
-        Keyring::new(MasterKey::new(&Secret::filled_by(|key| key.fill(1))), store, capacity)
+        Keyring::new(MasterKey::new(&Secret::filled_by(|key| key.fill(1))), store, capacity, capacity)
+    }
+
+    #[tokio::test]
+    async fn a_listed_device_is_not_asked_for_and_keeps_its_nonce_when_its_keys_are_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let keyring = Keyring {
+            cache: Mutex::new(Cache { known: Lru::new(1), directory: Directory::new(2) }),
+            ..keyring(directory.path(), 1)
+        };
+        for name in ["a", "b", "c"] {
+            keyring.store.enrol(record(&keyring, name, 1), note()).await.unwrap();
+        }
+        keyring.list().await.unwrap();
+        let listed = |name: &str| keyring.cache().directory.find(&name.parse().unwrap()).is_some();
+        assert_eq!(["a", "b", "c"].map(listed), [true, true, false], "there is room for two");
+        let a = keyring.device("a".parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(a.keys.telemetry_mac.expose(), known_device("a").keys.telemetry_mac.expose());
+        let accepted = Consumed { nonce: Nonce(9).into(), digest: Some([1; 32]), minimum: Protocol::V1 };
+        keyring.note(&a, accepted);
+        // These push it out of the cache.
+        for name in ["b", "c"] {
+            assert!(keyring.device(name.parse().unwrap()).await.unwrap().is_some());
+        }
+        assert!(keyring.cache().known.touch(&a.id).is_none());
+        assert_eq!(keyring.device(a.id).await.unwrap().unwrap().consumed(), accepted);
     }
 
     #[tokio::test]
@@ -284,6 +364,7 @@ pub(crate) mod tests {
         let keyring = keyring(directory.path(), 2);
         let id = "a".parse().unwrap();
         keyring.store.enrol(record(&keyring, "a", 1), note()).await.unwrap();
+        keyring.list().await.unwrap();
         assert_eq!(keyring.device(id).await.unwrap().unwrap().epoch, KeyEpoch(1));
         keyring.store.enrol(record(&keyring, "a", 2), note()).await.unwrap();
         keyring.forget(&id);

@@ -158,8 +158,15 @@ impl Server {
                 tokio::time::sleep(MINUTE).await;
             }
         };
+        let listing = async {
+            if let Err(error) = app.keyring.list().await {
+                tracing::error!(%error, "devices are not listed, and asked for one by one");
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
             _ = served => {}
+            () = listing => {}
             () = hourly => {}
             () = sweeps => {}
             () = counters => {}

@@ -130,6 +130,8 @@ pub trait Store:
 pub struct Acceptance {
     /// Sender, as authenticated by the MAC.
     pub device: DeviceId,
+    /// Where its record is, if that is known.
+    pub place: Option<Place>,
     /// Key epoch that the MAC was checked under.
     pub epoch: KeyEpoch,
     /// Which protocol the packet speaks; the device speaks no older one from then on.
@@ -198,11 +200,26 @@ pub struct DeviceRecord {
     pub enrolled_at: u64,
 }
 
+/// Where a store keeps a device, in its own terms: it finds it there sooner than by its name. Holds in the store that gave
+/// it, as long as that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(i64);
+
+impl Place {
+    /// Where no store keeps anything.
+    #[cfg(test)]
+    pub(crate) const fn nowhere() -> Self {
+        Self(-1)
+    }
+}
+
 /// A device as stored, with where its counter stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredDevice {
     /// What was enrolled last.
     pub record: DeviceRecord,
+    /// Where it is.
+    pub place: Place,
     /// Highest nonce consumed (the floor before the first packet).
     pub last_nonce: Sequence,
     /// Digest of the packet that consumed it; `None` before the first packet.

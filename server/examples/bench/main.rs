@@ -7,6 +7,7 @@
 //! | `load` | uploads over so many connections, each waiting for its answer |
 //! | `download` | so many devices, each fetching a release in chunks |
 //! | `peer` | a TLS client that costs as little as possible |
+//! | `fixed` | the floor: TLS and an answer that is made before |
 //! | `reference` | the same work in the obvious shape: one transaction for each upload |
 //! | `meter` | what a process has used, from `/proc` |
 
@@ -14,6 +15,7 @@
 
 mod crowd;
 mod download;
+mod fixed;
 mod load;
 mod meter;
 mod peer;
@@ -29,6 +31,8 @@ enum Command {
     Load(load::Arguments),
     /// Download the release of a crowd and print what came of it
     Download(download::Arguments),
+    /// Answer everything with the same refusal
+    Fixed(fixed::Arguments),
     /// Serve uploads as the reference does
     Reference(reference::Arguments),
 }
@@ -38,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         Command::Crowd(arguments) => crowd::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Download(arguments) => download::run(&arguments),
+        Command::Fixed(arguments) => fixed::run(&arguments),
         Command::Reference(arguments) => reference::run(&arguments),
     }
 }

@@ -100,7 +100,11 @@ fn open(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-fn acceptor(directory: &Path) -> Result<TlsAcceptor> {
+/// TLS as the server speaks it, with the certificate of a crowd.
+///
+/// # Errors
+/// A file.
+pub(crate) fn acceptor(directory: &Path) -> Result<TlsAcceptor> {
     let chain = vec![CertificateDer::from_pem_file(directory.join("server.pem"))?];
     let key = PrivateKeyDer::from_pem_file(directory.join("server.key"))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

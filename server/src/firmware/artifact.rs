@@ -81,7 +81,7 @@ impl Artifacts {
     /// What the file system says.
     pub fn digest(&self, release: ReleaseId) -> io::Result<[u8; 32]> {
         if let Some(digest) = self.digests.lock().unwrap_or_else(PoisonError::into_inner).touch(&release) {
-            return Ok(digest);
+            return Ok(*digest);
         }
         let (file, mut hash, mut at) = (self.file(release)?, Sha256::new(), 0);
         let mut piece = vec![0; 1 << 16];
@@ -100,7 +100,7 @@ impl Artifacts {
 
     fn file(&self, release: ReleaseId) -> io::Result<Arc<File>> {
         if let Some(file) = self.cache().touch(&release) {
-            return Ok(file);
+            return Ok(Arc::clone(file));
         }
         let file = Arc::new(File::open(self.path(release))?);
         self.cache().insert(release, Arc::clone(&file));

@@ -4,9 +4,10 @@ use super::admin::refused_admin;
 use super::answer;
 use crate::administrator::Administrator;
 use crate::app::App;
+use axum::BoxError;
 use axum::Extension;
 use axum::RequestExt;
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -22,7 +23,11 @@ const ADMIN_BODY: usize = 64 * 1024;
 pub(super) const UPLOAD_BODY: usize = 17 * 1024 * 1024;
 
 /// Reads the whole body. A declared length beyond the limit is refused before a byte is read.
-pub(super) async fn read(body: Body, most: usize, within: Duration) -> Result<Bytes, BodyRefusal> {
+pub(super) async fn read<B>(body: B, most: usize, within: Duration) -> Result<Bytes, BodyRefusal>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     if body.size_hint().lower() > most as u64 {
         return Err(BodyRefusal::TooLong);
     }
@@ -81,6 +86,7 @@ pub(super) enum BodyRefusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::body::Body;
     use hyper::body::Frame;
     use std::pin::Pin;
     use std::task::{Context, Poll};

@@ -11,7 +11,8 @@ use crate::keyring::KnownDevice;
 use crate::metrics::Limit;
 use crate::sessions::SessionRefusal;
 use crate::store::StatusRecord;
-use axum::body::Bytes;
+use axum::BoxError;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use cotter_wire::api::{SESSION_HEADER, TELEMETRY};
@@ -64,7 +65,11 @@ pub(super) fn brings_packet<B>(request: &hyper::Request<B>) -> Option<DeviceId> 
 }
 
 /// Takes a packet of the device `id` in.
-pub(super) async fn receive(app: &App, id: DeviceId, request: Request) -> Response {
+pub(super) async fn receive<B>(app: &App, id: DeviceId, request: hyper::Request<B>) -> Response
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     let body = match read_body(app, id, request).await {
         Ok(body) => body,
         Err(refused) => return refused,
@@ -195,7 +200,11 @@ pub(super) async fn read(app: &App, id: &str, request: Request) -> Result<(Devic
     Ok((id, read_body(app, id, request).await?))
 }
 
-async fn read_body(app: &App, id: DeviceId, request: Request) -> Result<Bytes, Response> {
+async fn read_body<B>(app: &App, id: DeviceId, request: hyper::Request<B>) -> Result<Bytes, Response>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     body::read(request.into_body(), DEVICE_BODY, app.limits.body()).await.map_err(|why| {
         app.audit.stranger("body-refused", &id, &why);
         answer::body_refused(why)

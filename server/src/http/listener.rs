@@ -14,7 +14,6 @@ use crate::config::Limits;
 use crate::limits::budgets::network;
 use crate::metrics::{Limit, Metrics};
 use axum::Router;
-use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -155,7 +154,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 request.extensions_mut().insert(certified);
             }
             let response = match (packets, device::brings_packet(&request)) {
-                (Some(app), Some(id)) => device::receive(&app, id, request.map(Body::new)).await,
+                (Some(app), Some(id)) => device::receive(&app, id, request).await,
                 _ => router.call(request).await?,
             };
             gate.leave(address, response.status());

@@ -17,7 +17,7 @@ mod trust;
 
 use super::trust::Signers;
 use super::{
-    Acceptance, AuditEntry, DeviceRecord, Enrolled, Published, ReleaseAdded, ReleaseRecord, StatusRecord, Store,
+    Acceptance, AuditEntry, DeviceRecord, Enrolled, Place, Published, ReleaseAdded, ReleaseRecord, StatusRecord, Store,
     StoreError, StoredReading, TokenAdded, TokenRevoked, Verdict,
 };
 use crate::admin_token::{TokenHash, TokenRecord};
@@ -43,6 +43,7 @@ pub(super) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
         accepts_each_nonce_once(open()).await;
         starts_above_the_enrolled_floor(open()).await;
         tells_a_duplicate_from_a_replay(open()).await;
+        a_place_stands_for_its_device_alone(open()).await;
         refuses_a_jump_beyond_the_window(open()).await;
         refuses_unknown_devices_and_other_epochs(open()).await;
         raises_an_epoch_but_never_lowers_it(open()).await;
@@ -230,6 +231,30 @@ async fn tells_a_duplicate_from_a_replay(store: impl Store) {
     assert_eq!(store.accept_once(packet("a", 2)).await.unwrap(), Verdict::Accepted);
     assert_eq!(store.accept_once(packet("a", 1)).await.unwrap(), Verdict::Replay { last: nth(2) });
     assert_eq!(store.readings(id("a"), 10).await.unwrap().len(), 2);
+}
+
+async fn a_place_stands_for_its_device_alone(store: impl Store) {
+    let mut places = Vec::new();
+    for name in ["a", "b", "c"] {
+        enrolled(&store, name, 0).await;
+        places.push(store.device(id(name)).await.unwrap().unwrap().place);
+    }
+    let listed = store.devices(None, 10).await.unwrap();
+    assert_eq!(listed.iter().map(|stored| stored.place).collect::<Vec<_>>(), places);
+    let at = |name, place, nonce| Acceptance { place: Some(place), ..packet(name, nonce) };
+    for (name, place) in ["a", "b", "c"].into_iter().zip(&places) {
+        assert_eq!(store.accept_once(at(name, *place, 1)).await.unwrap(), Verdict::Accepted);
+        assert_eq!(store.accept_once(at(name, *place, 1)).await.unwrap(), Verdict::Duplicate);
+        assert_eq!(store.accept_once(packet(name, 1)).await.unwrap(), Verdict::Duplicate);
+        assert_eq!(store.readings(id(name), 10).await.unwrap().len(), 1);
+    }
+    let next = DeviceRecord { epoch: KeyEpoch(2), ..device("b", 10) };
+    assert_eq!(store.enrol(next, entry(1)).await.unwrap(), Enrolled::NewEpoch);
+    let old = store.accept_once(at("b", places[1], 2)).await.unwrap();
+    assert_eq!(old, Verdict::WrongEpoch { current: KeyEpoch(2) });
+    let new = Acceptance { epoch: KeyEpoch(2), ..at("b", places[1], 11) };
+    assert_eq!(store.accept_once(new).await.unwrap(), Verdict::Accepted);
+    assert_eq!(store.accept_once(at("a", Place::nowhere(), 2)).await.unwrap(), Verdict::UnknownDevice);
 }
 
 async fn refuses_a_jump_beyond_the_window(store: impl Store) {
@@ -472,6 +497,7 @@ fn packet(name: &str, nonce: u32) -> Acceptance {
     packet_digest[4] = name.as_bytes()[0];
     Acceptance {
         device: id(name),
+        place: None,
         epoch: KeyEpoch(1),
         protocol: Protocol::V1,
         nonce: nth(nonce),

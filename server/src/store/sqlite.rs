@@ -19,8 +19,8 @@ mod trust;
 
 use super::group_commit::Writer;
 use super::{
-    Acceptance, AuditEntry, DeviceRecord, Enrolled, Pending, Published, ReleaseAdded, ReleaseRecord, StatusRecord,
-    Store, StoreError, StoredDevice, StoredReading, TokenAdded, TokenRevoked, Verdict,
+    Acceptance, AuditEntry, DeviceRecord, Enrolled, Pending, Place, Published, ReleaseAdded, ReleaseRecord,
+    StatusRecord, Store, StoreError, StoredDevice, StoredReading, TokenAdded, TokenRevoked, Verdict,
 };
 use crate::admin_token::{TokenHash, TokenRecord};
 use crate::administrator::AdminName;
@@ -260,14 +260,21 @@ impl Store for SqliteStore {
 }
 
 fn accept_once(connection: &Connection, acceptance: &Acceptance) -> Result<Verdict, StoreError> {
-    let mut find = connection.prepare_cached(
-        "SELECT device, epoch, last_nonce, last_digest, last_reading, minimum_protocol FROM counter \
-         WHERE device = (SELECT row FROM device WHERE name = ?1)",
-    )?;
-    let Some(counter) = find.query_row([acceptance.device.as_str()], |row| Ok(rows::counter(row))).optional()? else {
-        return Ok(Verdict::UnknownDevice);
+    let found = match acceptance.place {
+        Some(Place(row)) => connection
+            .prepare_cached(
+                "SELECT device, epoch, last_nonce, last_digest, last_reading, minimum_protocol FROM counter \
+                 WHERE device = ?1",
+            )?
+            .query_row([row], |row| Ok(rows::counter(row))),
+        None => connection
+            .prepare_cached(
+                "SELECT device, epoch, last_nonce, last_digest, last_reading, minimum_protocol FROM counter \
+                 WHERE device = (SELECT row FROM device WHERE name = ?1)",
+            )?
+            .query_row([acceptance.device.as_str()], |row| Ok(rows::counter(row))),
     };
-    let counter = counter?;
+    let Some(counter) = found.optional()?.transpose()? else { return Ok(Verdict::UnknownDevice) };
 
     if counter.epoch != acceptance.epoch && !rotations::overlaps(connection, &counter, acceptance)? {
         return Ok(Verdict::WrongEpoch { current: counter.epoch });
@@ -493,7 +500,7 @@ const MOST_REPORTS: u32 = 256;
 
 const SELECT_DEVICE: &str = "SELECT name, chip, mac, counter.epoch, sealed_root_key, nonce_floor, secure_boot_digest, \
                              enrolled_at, last_nonce, last_digest, minimum_protocol, previous.epoch, \
-                             previous.sealed_key, previous.until, rotated_at FROM device \
+                             previous.sealed_key, previous.until, rotated_at, device.row FROM device \
                              JOIN counter ON counter.device = device.row \
                              LEFT JOIN previous_root_key AS previous ON previous.device = device.row";
 

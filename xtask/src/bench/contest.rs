@@ -124,6 +124,14 @@ impl Course {
         Server::announced(Command::new(&self.bench).arg("reference").arg(crowd))
     }
 
+    /// TLS and an answer that is made before.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(super) fn fixed(&self, crowd: &Path) -> Result<Server> {
+        Server::announced(Command::new(&self.bench).arg("fixed").arg(crowd))
+    }
+
     /// Debian's nginx, with a configuration, a port and temporary files of its own.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &IngestArguments) -> Result<()> {
     let machine = Machine::now();
     let course = Course::build(arguments.json)?;
     let runs = arguments.runs.max(1);
-    let mut report = Report { machine, missing: None, lines: Vec::new(), targets: Vec::new() };
+    let mut report = Report { machine, missing: None, lines: Vec::new(), targets: Vec::new(), compared: Vec::new() };
 
     let few = course.crowd(FEW, None)?;
     let ours = course.serve(&few)?;
@@ -38,13 +38,15 @@ pub(super) fn run(arguments: &IngestArguments) -> Result<()> {
         report.missing = Some(format!("{missing:#}"));
     }
     let reference = course.reference(&few)?;
+    let floor = course.fixed(&few)?;
     for (connections, uploads, slow) in [(1, 3_000, 200), (64, 60_000, 1_000), (512, 80_000, 1_500)] {
         if arguments.quick && connections < 512 {
             continue;
         }
         let mut load = Load { devices: FEW, connections, uploads, forged: false };
         // In turns, so that a busy moment of the machine meets all of them.
-        let (mut accepted, mut fixed, mut plain, mut refused) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut accepted, mut fixed, mut plain) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut refused, mut least) = (Vec::new(), Vec::new());
         for _ in 0..runs {
             accepted.push(course.drive(&ours, &few, load)?);
             if let Ok(nginx) = &nginx {
@@ -53,14 +55,16 @@ pub(super) fn run(arguments: &IngestArguments) -> Result<()> {
             plain.push(course.drive(&reference, &few, Load { uploads: slow, ..load })?);
             load.forged = true;
             refused.push(course.drive(&ours, &few, load)?);
+            least.push(course.drive(&floor, &few, load)?);
             load.forged = false;
         }
         report.add("cotter, accepted", FEW, connections, accepted);
         report.add("cotter, bad MAC refused", FEW, connections, refused);
+        report.add("floor: our TLS, fixed 401", FEW, connections, least);
         report.add("nginx, fixed 200", FEW, connections, fixed);
         report.add("reference, one transaction each", FEW, connections, plain);
     }
-    drop((ours, nginx, reference));
+    drop((ours, nginx, reference, floor));
 
     if !arguments.quick {
         for devices in [SOME, MANY] {
@@ -87,6 +91,8 @@ struct Report {
     missing: Option<String>,
     lines: Vec<Line>,
     targets: Vec<Target>,
+    /// What has no target.
+    compared: Vec<Compared>,
 }
 
 #[derive(Serialize)]
@@ -106,6 +112,12 @@ struct Target {
     reached: bool,
 }
 
+#[derive(Serialize)]
+struct Compared {
+    name: &'static str,
+    ratio: f64,
+}
+
 impl Report {
     /// Of several runs the one with the median rate.
     fn add(&mut self, name: &'static str, devices: u32, connections: u32, mut runs: Vec<Measured>) {
@@ -123,7 +135,7 @@ impl Report {
     fn judge(&mut self) {
         let Some(ours) = self.line("cotter, accepted", FEW) else { return };
         let (few, some, many) = (FEW, SOME, MANY);
-        let mut targets = Vec::new();
+        let (mut targets, mut compared) = (Vec::new(), Vec::new());
         let mut least = |name, got: f64, least: f64| {
             targets.push(Target { name, wanted: format!("at least {least}"), got, reached: got >= least });
         };
@@ -140,11 +152,21 @@ impl Report {
         most("CPU of an accepted upload, µs", ours.server_cpu_us, 60.0);
         if let Some(refused) = self.line("cotter, bad MAC", few) {
             most("CPU of a refused upload, µs", refused.server_cpu_us, 25.0);
+            if let Some(nginx) = self.line("nginx", few) {
+                compared.push((
+                    "CPU of a refused upload, of nginx's for a fixed 200",
+                    refused.server_cpu_us / nginx.server_cpu_us,
+                ));
+            }
+            if let Some(floor) = self.line("floor", few) {
+                compared.push(("CPU of a refused upload, of the floor's", refused.server_cpu_us / floor.server_cpu_us));
+            }
         }
         if let Some(some) = self.line("cotter, accepted", some) {
             most("peak memory with 100,000 devices, MiB", mib(some.peak_kib), 256.0);
         }
         self.targets = targets;
+        self.compared = compared.into_iter().map(|(name, ratio)| Compared { name, ratio }).collect();
     }
 
     fn print(&self) {
@@ -175,6 +197,9 @@ impl Report {
         println!("\n| at 512 connections | | target | reached |\n|---|---:|---:|---|");
         for Target { name, wanted, got, reached } in &self.targets {
             println!("| {name} | {got:.2} | {wanted} | {} |", if *reached { "yes" } else { "NO" });
+        }
+        for Compared { name, ratio } in &self.compared {
+            println!("| {name} | {ratio:.2} | | |");
         }
     }
 }

@@ -2,7 +2,7 @@
 //! work in flight. Whatever happens, what was acknowledged is there and no nonce was accepted twice.
 
 use super::{device, entry, id, nth, packet, runtime};
-use crate::store::{Acceptance, DeviceRecord, Enrolled, Store, Verdict};
+use crate::store::{Acceptance, DeviceRecord, Enrolled, Place, Store, Verdict};
 use cotter_wire::ids::{KeyEpoch, Nonce, Sequence};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -69,6 +69,7 @@ fn act() -> impl Strategy<Value = Act> {
 /// What a device's record must say.
 struct Model {
     record: DeviceRecord,
+    place: Place,
     last: u32,
     digest: Option<[u8; 32]>,
     /// Every accepted one: epoch, nonce, content.
@@ -80,6 +81,8 @@ impl Model {
         let nonce = (self.last + wish.step).saturating_sub(3);
         let epoch = KeyEpoch(self.record.epoch.0 - wish.age.min(self.record.epoch.0 - 1));
         let mut sent = Acceptance { epoch, nonce_window: WINDOW, ..packet(self.record.id.as_str(), nonce) };
+        // Found by name, or where it is: no difference.
+        sent.place = (wish.content == 1).then_some(self.place);
         sent.packet_digest[5] = wish.content;
         sent.packet_digest[6] = u8::try_from(epoch.0).unwrap();
         sent.reading.push(wish.content);
@@ -122,7 +125,8 @@ impl<S: Store, O: Fn() -> S> Run<S, O> {
             let record = device(name, 5);
             prop_assert_eq!(self.store().enrol(record.clone(), entry(0)).await.unwrap(), Enrolled::New);
             let last = record.nonce_floor.0;
-            self.models.push(Model { record, last, digest: None, readings: Vec::new() });
+            let place = self.store().device(record.id).await.unwrap().unwrap().place;
+            self.models.push(Model { record, place, last, digest: None, readings: Vec::new() });
         }
         Ok(())
     }
@@ -185,6 +189,7 @@ impl<S: Store, O: Fn() -> S> Run<S, O> {
         let stored = self.store().device(self.models[number].record.id).await.unwrap().unwrap();
         let reached = (stored.last_nonce, stored.last_digest);
         let model = &mut self.models[number];
+        model.place = stored.place;
         let mut possible = (nth(model.last), model.digest) == reached;
         for sent in under_way {
             if possible {

@@ -3,7 +3,9 @@
 use super::Counter;
 use crate::admin_token::{TokenHash, TokenRecord};
 use crate::store::rotations::PreviousKey;
-use crate::store::{AuditEntry, DeviceRecord, ReleaseRecord, StatusRecord, StoreError, StoredDevice, StoredReading};
+use crate::store::{
+    AuditEntry, DeviceRecord, Place, ReleaseRecord, StatusRecord, StoreError, StoredDevice, StoredReading,
+};
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, Protocol, ReleaseId, SecureVersion, Sequence};
 use cotter_wire::status::StatusReport;
@@ -12,7 +14,7 @@ use rusqlite::Row;
 
 /// Columns: name, chip, mac, epoch, `sealed_root_key`, `nonce_floor`, `secure_boot_digest`, `enrolled_at`, `last_nonce`,
 /// `last_digest`, `minimum_protocol`; epoch, `sealed_key`, `until` of the key before;
-/// `rotated_at`.
+/// `rotated_at`, row.
 pub(super) fn device(row: &Row<'_>) -> Result<StoredDevice, StoreError> {
     let name: String = row.get(0)?;
     Ok(StoredDevice {
@@ -26,6 +28,7 @@ pub(super) fn device(row: &Row<'_>) -> Result<StoredDevice, StoreError> {
             secure_boot_digest: row.get(6)?,
             enrolled_at: unsigned(row, 7)?,
         },
+        place: Place(row.get(15)?),
         last_nonce: sequence(row, 8)?,
         last_digest: row.get(9)?,
         minimum_protocol: protocol(row, 10)?,
