@@ -7,7 +7,7 @@
 //! | `master`, `reseal`, `occupied` | where the key comes from that seals them; another one; who works in the data directory |
 //! | `administrator`, `admin_token`, `host` | who may do what, by which token; first steps and help from the host itself |
 //! | `backup`, `backup_command` | everything that a server is, in one encrypted file, whose key custodians hold |
-//! | `keyring`, `lru` | the keys of devices, sealed in the store and derived in a bounded cache |
+//! | `keyring`, `lru` | the keys of devices: sealed in the store and in a bounded directory of it, derived in a bounded cache |
 //! | `audit`, `limits`, `clock` | what was refused and why, how often, and when |
 //! | `alerts`, `key_age` | what an operator should look at now; since when keys are in use |
 //! | `ingest` | a packet's way in, in the order of trust |
