@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Files that no source names, and why they are there.
-const UNNAMED: [(&str, &str); 3] = [
+const UNNAMED: [(&str, &str); 4] = [
     ("protocol/", "captured by the loader's tests, which name those that they replay"),
     ("wire/vectors.py", "makes the files beside it"),
+    ("link/derivation.py", "makes the file beside it"),
     ("rom/", "named by cases.json, which the ROM's tests read"),
 ];
 
