@@ -11,7 +11,7 @@ use product::client::tls;
 use product::device::Device;
 use product::evil::{drips, says, says_plainly};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const SHORT: &str = "\n[limits]\nheader_seconds = 1\nbody_seconds = 1\nhandshake_seconds = 1\nstall_seconds = 2\n";
@@ -87,6 +87,51 @@ async fn a_pipeline_is_answered_in_order_and_nothing_comes_in_twice() {
     let length = format!("content-length: {0}\r\ncontent-length: {0}\r\n", packet.len());
     assert_eq!(says(&product, server.address, post(&device, &length, &packet)).await.is(), (&[200][..], false));
     assert_eq!(product.stored_nonces(server.address, "a").await, [4, 3, 2, 1]);
+    server.stop().await;
+}
+
+/// Packets alone, then something else, then packets again; and a packet that comes in two parts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packets_before_and_behind_other_requests_are_answered_in_order() {
+    let product = Product::with(SHORT);
+    let server = product.serve().await;
+    let device = Device::enrolled(&product, server.address, "a").await;
+    let one = |nonce| {
+        let packet = device.packet(nonce);
+        post(&device, &format!("content-length: {}\r\n", packet.len()), &packet)
+    };
+    let health = b"GET /healthz HTTP/1.1\r\nhost: server.test\r\n\r\n".to_vec();
+    let words = [one(1), one(2), health, one(3), one(3)].concat();
+    assert_eq!(says(&product, server.address, words).await.is(), (&[200, 200, 200, 200, 409][..], false));
+
+    let mut stream = tls(server.address, &product.ca).await.unwrap();
+    for nonce in [4, 5, 6] {
+        let words = one(nonce);
+        // Behind the first of them, the library goes on with the connection.
+        let (first, second) = words.split_at(if nonce == 5 { 60 } else { words.len() });
+        for part in [first, second] {
+            stream.write_all(part).await.unwrap();
+            stream.flush().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let mut answer = [0; 1024];
+        let length = stream.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..length]);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with(&format!("{nonce}}}")), "{answer}");
+    }
+    assert_eq!(product.stored_nonces(server.address, "a").await, [6, 5, 4, 3, 2, 1]);
+
+    let mut stream = tls(server.address, &product.ca).await.unwrap();
+    stream.write_all(&one(7)).await.unwrap();
+    let begun = std::time::Instant::now();
+    let mut heard = Vec::new();
+    let _ = stream.read_to_end(&mut heard).await;
+    assert!(heard.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    let took = begun.elapsed();
+    assert!(
+        took > Duration::from_millis(800) && took < Duration::from_secs(5),
+        "who then is silent is let go: {took:?}"
+    );
     server.stop().await;
 }
 

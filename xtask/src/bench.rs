@@ -7,6 +7,8 @@
 //! | `chip` | the virtual chip: boots, the serial line, rehearsals |
 //! | `ingest` | the server beside nginx and beside the reference |
 //! | `fota` | downloads, beside nginx |
+//! | `link` | the AT link: frames beside the bare cipher, and what is left of a serial line |
+//! | `link_cost` | the AT link on riscv32imc: memory, instructions, bytes |
 //! | `link_noise` | the AT link over a noisy wire |
 //! | `contest` | servers side by side, and the load generator |
 //! | `cases` | what that table compares, with its inputs |
@@ -21,6 +23,8 @@ mod elf;
 mod fota;
 mod ingest;
 mod kernel;
+mod link;
+mod link_cost;
 mod link_noise;
 mod measure;
 mod packet;
@@ -51,9 +55,8 @@ enum Subject {
     Ingest(ingest::IngestArguments),
     /// A thousand devices that download at once, beside nginx: bytes per second, processor time, memory
     Fota(fota::FotaArguments),
-    /// The AT link
-    #[command(subcommand)]
-    Link(Link),
+    /// The AT link: frames per second here beside the bare cipher, instructions on riscv32imc, what is left of a serial line
+    Link(LinkArguments),
     /// Run one command and print what it took
     #[command(hide = true)]
     Run(measure::RunArguments),
@@ -62,8 +65,20 @@ enum Subject {
     Kernel,
 }
 
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+struct LinkArguments {
+    /// For machines
+    #[arg(long)]
+    json: bool,
+    #[command(subcommand)]
+    subject: Option<Link>,
+}
+
 #[derive(clap::Subcommand)]
 enum Link {
+    /// On riscv32imc, counted under QEMU: RAM, stack, flash, instructions and bytes of each mode and suite
+    Cost(link_cost::CostArguments),
     /// Over a noisy wire: what is delivered, what is sent again, how long a silence is: a minute or two
     Noise(link_noise::NoiseArguments),
 }
@@ -79,7 +94,9 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
         Subject::Chip(arguments) => chip::run(arguments),
         Subject::Ingest(arguments) => ingest::run(arguments),
         Subject::Fota(arguments) => fota::run(arguments),
-        Subject::Link(Link::Noise(arguments)) => link_noise::run(arguments),
+        Subject::Link(LinkArguments { subject: None, json }) => link::run(*json),
+        Subject::Link(LinkArguments { subject: Some(Link::Cost(arguments)), .. }) => link_cost::run(arguments),
+        Subject::Link(LinkArguments { subject: Some(Link::Noise(arguments)), .. }) => link_noise::run(arguments),
         Subject::Run(arguments) => measure::run(arguments),
         Subject::Kernel => kernel::run(),
     }

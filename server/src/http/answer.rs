@@ -11,21 +11,26 @@ use serde::Serialize;
 
 /// The answer to a packet.
 pub(super) fn receipt(receipt: Receipt) -> Response {
-    if let Receipt::TooMany(retry_after) = receipt {
+    let (status, words, retry_after) = words(receipt);
+    if let Some(retry_after) = retry_after {
         return too_many(retry_after);
     }
-    let (status, answer) = match receipt {
-        Receipt::Accepted(nonce) => (StatusCode::OK, Answer::Accepted(nonce)),
-        Receipt::AlreadyStored => (StatusCode::CONFLICT, Answer::AlreadyStored),
-        Receipt::OutOfOrder => (StatusCode::CONFLICT, Answer::Refused),
-        Receipt::Malformed => (StatusCode::BAD_REQUEST, Answer::Refused),
-        Receipt::Refused => (StatusCode::UNAUTHORIZED, Answer::Refused),
-        Receipt::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, Answer::Refused),
-        Receipt::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Answer::Refused),
-    };
     let mut out = [0; Answer::MAX_LEN];
-    let body = answer.write(&mut out).map(<[u8]>::to_vec).unwrap_or_default();
+    let body = words.write(&mut out).map(<[u8]>::to_vec).unwrap_or_default();
     json(status, body)
+}
+
+/// What the answer to a packet says, and after how many seconds to try again.
+pub(super) fn words(receipt: Receipt) -> (StatusCode, Answer, Option<u32>) {
+    match receipt {
+        Receipt::Accepted(nonce) => (StatusCode::OK, Answer::Accepted(nonce), None),
+        Receipt::AlreadyStored => (StatusCode::CONFLICT, Answer::AlreadyStored, None),
+        Receipt::OutOfOrder => (StatusCode::CONFLICT, Answer::Refused, None),
+        Receipt::Malformed => (StatusCode::BAD_REQUEST, Answer::Refused, None),
+        Receipt::Refused => (StatusCode::UNAUTHORIZED, Answer::Refused, None),
+        Receipt::TooMany(retry_after) => (StatusCode::TOO_MANY_REQUESTS, Answer::Refused, Some(retry_after)),
+        Receipt::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Answer::Refused, None),
+    }
 }
 
 /// Refused, and nothing more.

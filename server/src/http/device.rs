@@ -15,7 +15,7 @@ use axum::BoxError;
 use axum::body::{Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use cotter_wire::api::{SESSION_HEADER, TELEMETRY};
+use cotter_wire::api::SESSION_HEADER;
 use cotter_wire::compact;
 use cotter_wire::ids::{DeviceId, ReleaseId, SecureVersion, UnixTime};
 use cotter_wire::session::{self, Hello};
@@ -51,18 +51,26 @@ pub(super) async fn compact_telemetry(
         Err(refused) => return refused,
     };
     let begun = Instant::now();
-    received(&app, app.ingest.receive_compact(id, &body).await, begun)
+    answer::receipt(counted(&app, app.ingest.receive_compact(id, &body).await, begun))
 }
 
 /// The device whose packet this request brings, without asking the router: most requests by far are these.
 pub(super) fn brings_packet<B>(request: &hyper::Request<B>) -> Option<DeviceId> {
-    let (before, after) = TELEMETRY.split_once("{id}")?;
     let uri = request.uri();
     if request.method() != hyper::Method::POST || uri.query().is_some() {
         return None;
     }
-    uri.path().strip_prefix(before)?.strip_suffix(after)?.parse().ok()
+    in_path(uri.path())
 }
+
+/// The device whose packets go to this path.
+pub(super) fn in_path(path: &str) -> Option<DeviceId> {
+    path.strip_prefix(BEFORE_DEVICE)?.strip_suffix(AFTER_DEVICE)?.parse().ok()
+}
+
+/// `api::TELEMETRY` without the device.
+const BEFORE_DEVICE: &str = "/v1/devices/";
+const AFTER_DEVICE: &str = "/telemetry";
 
 /// Takes a packet of the device `id` in.
 pub(super) async fn receive<B>(app: &App, id: DeviceId, request: hyper::Request<B>) -> Response
@@ -74,17 +82,21 @@ where
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let begun = Instant::now();
-    received(app, app.ingest.receive(id, &body).await, begun)
+    answer::receipt(take(app, id, &body).await)
 }
 
-/// Counts what became of a packet, and says it.
-fn received(app: &App, receipt: Receipt, begun: Instant) -> Response {
+/// Takes a packet in, and counts what became of it.
+pub(super) async fn take(app: &App, id: DeviceId, body: &[u8]) -> Receipt {
+    let begun = Instant::now();
+    counted(app, app.ingest.receive(id, body).await, begun)
+}
+
+fn counted(app: &App, receipt: Receipt, begun: Instant) -> Receipt {
     app.metrics.uploaded(receipt, begun.elapsed());
     if matches!(receipt, Receipt::TooMany(_)) {
         app.metrics.limited(Limit::Uploads);
     }
-    answer::receipt(receipt)
+    receipt
 }
 
 /// POST: a hello.
@@ -282,6 +294,7 @@ mod tests {
     #[test]
     fn a_packet_is_recognised_by_method_and_path_alone() {
         let request = |method: &str, uri: &str| hyper::Request::builder().method(method).uri(uri).body(()).unwrap();
+        assert_eq!(cotter_wire::api::TELEMETRY, format!("{BEFORE_DEVICE}{{id}}{AFTER_DEVICE}"));
         let found = brings_packet(&request("POST", "/v1/devices/solar-0001/telemetry"));
         assert_eq!(found, Some("solar-0001".parse().unwrap()));
         for (method, uri) in [

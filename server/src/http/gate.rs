@@ -59,9 +59,14 @@ impl Gate {
         if headers.contains_key(TRANSFER_ENCODING) {
             return Some(answer::closing(answer::refused(StatusCode::LENGTH_REQUIRED)));
         }
+        self.exceeded(address).map(answer::too_many)
+    }
+
+    /// Counts a request. `Some`: it is one too many, and there is something left after so many seconds.
+    pub(super) fn exceeded(&self, address: IpAddr) -> Option<u32> {
         let (limit, Exhausted { retry_after }) = self.exhausted(address, Instant::now())?;
         self.metrics.limited(limit);
-        Some(answer::too_many(retry_after))
+        Some(retry_after)
     }
 
     fn exhausted(&self, address: IpAddr, now: Instant) -> Option<(Limit, Exhausted)> {

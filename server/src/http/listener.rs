@@ -2,12 +2,14 @@
 //!
 //! 1. Accept; close at once what is beyond the cap, in all or for one address.
 //! 2. TLS handshake within its time.
-//! 3. HTTP/1.1 with bounded headers, a time for them, and no stalling (`stall`).
+//! 3. Packets in their usual spelling (`lane`); with the first request that is anything else, HTTP/1.1 with bounded headers,
+//!    a time for them, and no stalling (`stall`).
 //! 4. At shutdown: no new connection, running requests finish within their time.
 
 use super::certificate::{Certified, Door};
 use super::device;
 use super::gate::Gate;
+use super::lane::{Rewound, Visit};
 use super::stall::StallLimit;
 use crate::app::App;
 use crate::config::Limits;
@@ -139,8 +141,20 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     limits: Limits,
     mut closed: watch::Receiver<bool>,
 ) {
-    let stream = StallLimit::new(stream, Duration::from_secs(limits.stall_seconds));
+    let stall = Duration::from_secs(limits.stall_seconds);
     let House { router, gate, packets, door, .. } = house;
+    let stream = match &packets {
+        Some(app) => {
+            let visit = Visit { app, gate: &gate, door: door.as_ref(), certified, address };
+            let idle = stall.min(Duration::from_secs(limits.header_seconds));
+            // Ends also if the sender is gone, which is a shutdown too.
+            let told_to_close = async { drop(closed.wait_for(|closed| *closed).await) };
+            let Some(rest) = visit.attend(stream, idle, told_to_close).await else { return };
+            rest
+        }
+        None => Rewound::fresh(stream),
+    };
+    let stream = StallLimit::new(stream, stall);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         let (packets, gate, router) = (packets.clone(), Arc::clone(&gate), router.clone());
@@ -227,8 +241,8 @@ impl Drop for Seat {
     }
 }
 
-const MOST_HEADERS: usize = 32;
-const HEADER_BYTES: usize = 16 * 1024;
+pub(super) const MOST_HEADERS: usize = 32;
+pub(super) const HEADER_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {

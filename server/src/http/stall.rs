@@ -23,6 +23,11 @@ impl<S> StallLimit<S> {
         Self { stream, limit, moved: false, deadline: Box::pin(tokio::time::sleep(limit)) }
     }
 
+    /// The stream, without a limit.
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+
     /// Passes on what the stream says; while it says nothing, watches the clock.
     fn watch<T>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match poll {

@@ -37,7 +37,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Runs every test of the contract, each on an empty store from `open`.
-pub(super) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
+pub(in crate::store) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
     let runtime = runtime();
     runtime.block_on(async {
         accepts_each_nonce_once(open()).await;
@@ -86,12 +86,12 @@ pub(super) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
 }
 
 /// Who signs the logs of the stores under test.
-pub(super) fn signer() -> NoteSigner {
+pub(in crate::store) fn signer() -> NoteSigner {
     NoteSigner::new(&Secret::filled_by(|seed| *seed = [5; 32])).unwrap()
 }
 
 /// What was acknowledged is there after closing and opening again.
-pub(super) fn survives_reopening<S: Store>(open: impl Fn() -> S) {
+pub(in crate::store) fn survives_reopening<S: Store>(open: impl Fn() -> S) {
     runtime().block_on(async {
         let store = open();
         enrolled(&store, "a", 10).await;
@@ -106,17 +106,17 @@ pub(super) fn survives_reopening<S: Store>(open: impl Fn() -> S) {
 }
 
 /// A rollout goes on where it stood, after closing and opening again.
-pub(super) fn rollouts_survive_reopening<S: Store>(open: impl Fn() -> S) {
+pub(in crate::store) fn rollouts_survive_reopening<S: Store>(open: impl Fn() -> S) {
     rollouts::survives_reopening(&runtime(), &open);
 }
 
 /// So does a change of keys.
-pub(super) fn trust_survives_reopening<S: Store>(open: impl Fn() -> S) {
+pub(in crate::store) fn trust_survives_reopening<S: Store>(open: impl Fn() -> S) {
     trust::survives_reopening(&runtime(), &open);
 }
 
 /// As [`rollouts_survive_reopening`], for a rotation.
-pub(super) fn rotations_survive_reopening<S: Store>(open: impl Fn() -> S) {
+pub(in crate::store) fn rotations_survive_reopening<S: Store>(open: impl Fn() -> S) {
     runtime().block_on(rotations::survives_reopening(&open));
 }
 
@@ -421,7 +421,7 @@ async fn keeps_history_and_audit_in_order(store: impl Store) {
     store.check().await.unwrap();
 }
 
-fn entry(number: u64) -> AuditEntry {
+pub(in crate::store) fn entry(number: u64) -> AuditEntry {
     AuditEntry {
         at: number,
         by: "a".into(),
@@ -478,7 +478,7 @@ async fn newest(store: &impl Store) -> Option<ReleaseId> {
     store.newest_release("app".into(), Chip::Esp32C3).await.unwrap().map(|release| release.id)
 }
 
-fn device(name: &str, floor: u32) -> DeviceRecord {
+pub(in crate::store) fn device(name: &str, floor: u32) -> DeviceRecord {
     DeviceRecord {
         id: id(name),
         chip: Chip::Esp32C3,
@@ -491,7 +491,7 @@ fn device(name: &str, floor: u32) -> DeviceRecord {
     }
 }
 
-fn packet(name: &str, nonce: u32) -> Acceptance {
+pub(in crate::store) fn packet(name: &str, nonce: u32) -> Acceptance {
     let mut packet_digest = [0; 32];
     packet_digest[..4].copy_from_slice(&nonce.to_be_bytes());
     packet_digest[4] = name.as_bytes()[0];
@@ -528,11 +528,11 @@ fn signers() -> Signers {
     Signers { numbers: vec![TrustNumber::BEGINNING], ..Signers::default() }
 }
 
-fn nth(nonce: u32) -> Sequence {
+pub(in crate::store) fn nth(nonce: u32) -> Sequence {
     Nonce(nonce).into()
 }
 
-fn id(name: &str) -> DeviceId {
+pub(in crate::store) fn id(name: &str) -> DeviceId {
     name.parse().unwrap()
 }
 

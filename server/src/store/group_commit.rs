@@ -4,7 +4,7 @@
 //!    asleep, because waking up for each job costs more than the job.
 //! 2. `BEGIN IMMEDIATE`; run each job in a savepoint of its own. A job that fails is rolled back alone. A job that
 //!    writes nothing before all of its questions are answered needs no savepoint: if its writing fails, the disk has
-//!    failed, and with it the transaction. Then what all of them need (a signature over the audit log).
+//!    failed, and with it the transaction. Before and after them comes what all of them need ([`Around`]).
 //! 3. `COMMIT` with `synchronous=FULL`: when it returns, the jobs are on the disk.
 //! 4. Only then answer. If the commit failed, nobody hears a success.
 
@@ -34,15 +34,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread that owns `connection`. `before_commit` is the last work of each transaction.
-    pub(super) fn start(connection: Connection, before_commit: impl BeforeCommit) -> std::io::Result<Self> {
+    /// Starts the thread that owns `connection`.
+    pub(super) fn start(connection: Connection, around: impl Around) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
         let commits = Commits::default();
         let failing = Arc::new(AtomicBool::new(false));
         let (counted, failed) = (commits.clone(), Arc::clone(&failing));
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || write_all(connection, &receiver, before_commit, &counted, &failed))?;
+            .spawn(move || write_all(&connection, &receiver, around, &counted, &failed))?;
         Ok(Self { queue: Some(sender), thread: Some(thread), commits, failing })
     }
 
@@ -102,10 +102,25 @@ impl Drop for Writer {
     }
 }
 
-/// The last work of a transaction; if it fails, nothing is committed.
-pub(super) trait BeforeCommit: FnMut(&Connection) -> Result<(), StoreError> + Send + 'static {}
+/// What belongs to each transaction, whatever its jobs are. If its work fails, nothing is committed.
+pub(super) trait Around: Send + 'static {
+    /// Before the first job.
+    fn first(&mut self, _: &Connection) -> Result<(), StoreError> {
+        Ok(())
+    }
 
-impl<F: FnMut(&Connection) -> Result<(), StoreError> + Send + 'static> BeforeCommit for F {}
+    /// After the last one.
+    fn last(&mut self, connection: &Connection) -> Result<(), StoreError>;
+
+    /// Whether it was committed; before anybody is answered.
+    fn ended(&mut self, _committed: bool) {}
+}
+
+impl<F: FnMut(&Connection) -> Result<(), StoreError> + Send + 'static> Around for F {
+    fn last(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        self(connection)
+    }
+}
 
 /// What is undone if a job fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,9 +180,9 @@ where
 }
 
 fn write_all(
-    connection: Connection,
+    connection: &Connection,
     queue: &Receiver<Box<dyn Job>>,
-    mut before_commit: impl BeforeCommit,
+    mut around: impl Around,
     commits: &Commits,
     failing: &AtomicBool,
 ) {
@@ -186,7 +201,7 @@ fn write_all(
         commits.sizes.observe(f64::from(jobs));
         commits.queued.dec_by(i64::from(jobs));
         let before = connection.total_changes();
-        let committed = commit(&connection, &mut batch, &mut before_commit);
+        let committed = commit(connection, &mut batch, &mut around);
         if committed.is_err() || connection.total_changes() != before {
             failing.store(committed.is_err(), Ordering::Relaxed);
         }
@@ -197,9 +212,12 @@ fn write_all(
                 // Leaves no transaction open; if this fails too, the next BEGIN fails and refuses its jobs.
                 let _ = connection.execute_batch("ROLLBACK");
             }
+            around.ended(false);
             for job in &mut batch {
                 job.fail(StoreError::NotCommitted);
             }
+        } else {
+            around.ended(true);
         }
         for job in batch.drain(..) {
             job.answer();
@@ -207,12 +225,9 @@ fn write_all(
     }
 }
 
-fn commit(
-    connection: &Connection,
-    batch: &mut [Box<dyn Job>],
-    before_commit: &mut impl BeforeCommit,
-) -> Result<(), StoreError> {
+fn commit(connection: &Connection, batch: &mut [Box<dyn Job>], around: &mut impl Around) -> Result<(), StoreError> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    around.first(connection)?;
     for job in batch.iter_mut() {
         match job.undo() {
             Undo::Alone => {
@@ -226,7 +241,7 @@ fn commit(
             Undo::WithAll => return Err(StoreError::NotCommitted),
         }
     }
-    before_commit(connection)?;
+    around.last(connection)?;
     connection.prepare_cached("COMMIT")?.execute([])?;
     Ok(())
 }

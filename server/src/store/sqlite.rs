@@ -2,6 +2,7 @@
 
 mod audit_log;
 mod commands;
+mod counters;
 mod ecowatt;
 mod epoch;
 mod inventory;
@@ -17,7 +18,7 @@ pub mod snapshot;
 mod tokens;
 mod trust;
 
-use super::group_commit::Writer;
+use super::group_commit::{Around, Writer};
 use super::{
     Acceptance, AuditEntry, DeviceRecord, Enrolled, Pending, Place, Published, ReleaseAdded, ReleaseRecord,
     StatusRecord, Store, StoreError, StoredDevice, StoredReading, TokenAdded, TokenRevoked, Verdict,
@@ -29,12 +30,14 @@ use crate::metrics::Commits;
 use crate::store::rollouts::Reported;
 use crate::store::trust::Signers;
 use cotter_formats::chip::Chip;
-use cotter_wire::ids::{DeviceId, KeyEpoch, Protocol, ReleaseId, SecureVersion, Sequence};
+use cotter_wire::ids::{DeviceId, ReleaseId, SecureVersion};
 use cotter_wire::version::Version;
+use counters::{Advance, Counters, GENERATION};
 use readers::{Readers, View};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
 use std::path::Path;
+use std::sync::Arc;
 
 mod migrations {
     refinery::embed_migrations!("migrations");
@@ -44,6 +47,28 @@ mod migrations {
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    counters: Arc<Counters>,
+}
+
+/// What each transaction begins and ends with.
+struct Frame {
+    counters: Arc<Counters>,
+    signer: NoteSigner,
+}
+
+impl Around for Frame {
+    fn first(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        self.counters.catch_up(connection)
+    }
+
+    fn last(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        self.counters.append(connection)?;
+        audit_log::sign(connection, &self.signer)
+    }
+
+    fn ended(&mut self, committed: bool) {
+        self.counters.ended(committed);
+    }
 }
 
 impl SqliteStore {
@@ -52,15 +77,21 @@ impl SqliteStore {
     /// # Errors
     /// Whatever SQLite or a migration reports; nothing has been started then.
     pub fn open(path: &Path, signer: NoteSigner) -> Result<Self, StoreError> {
+        Self::folding_after(GENERATION, path, signer)
+    }
+
+    fn folding_after(generation: usize, path: &Path, signer: NoteSigner) -> Result<Self, StoreError> {
         let mut connection = connect(path)?;
         migrations::migrations::runner().run(&mut connection).map_err(Box::new)?;
         audit_log::import(&connection)?;
         audit_log::sign(&connection, &signer)?;
-        let before_commit = move |connection: &Connection| audit_log::sign(connection, &signer);
+        let counters = Arc::new(Counters::new(generation));
+        counters.catch_up(&connection)?;
         connection.pragma_update(None, "cache_size", WRITER_CACHE_KIB)?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        let writer = Writer::start(connection, before_commit).map_err(StoreError::File)?;
-        Ok(Self { writer, readers: Readers::start(path).map_err(StoreError::File)? })
+        let frame = Frame { counters: Arc::clone(&counters), signer };
+        let writer = Writer::start(connection, frame).map_err(StoreError::File)?;
+        Ok(Self { writer, readers: Readers::start(path).map_err(StoreError::File)?, counters })
     }
 
     /// What the writer counts.
@@ -112,13 +143,15 @@ pub fn export_audit_log(
 impl Store for SqliteStore {
     fn accept_once(&self, acceptance: Acceptance) -> Pending<'_, Verdict> {
         // Every refusal comes before the first change.
-        let answer = self.writer.submit_checked(move |connection| accept_once(connection, &acceptance));
+        let counters = Arc::clone(&self.counters);
+        let answer = self.writer.submit_checked(move |connection| accept_once(connection, &counters, &acceptance));
         Box::pin(async move { answer?.await.map_err(|_| StoreError::NotCommitted)? })
     }
 
     fn enrol(&self, device: DeviceRecord, note: AuditEntry) -> Pending<'_, Enrolled> {
+        let counters = Arc::clone(&self.counters);
         self.write(move |connection| {
-            let enrolled = enrol(connection, &device)?;
+            let enrolled = enrol(connection, &counters, &device)?;
             if !matches!(enrolled, Enrolled::Stale { .. }) {
                 audit_log::append(connection, note)?;
             }
@@ -127,15 +160,18 @@ impl Store for SqliteStore {
     }
 
     fn device(&self, id: DeviceId) -> Pending<'_, Option<StoredDevice>> {
+        let counters = Arc::clone(&self.counters);
         let answer = self.readers.ask(View::Shared, move |connection| {
+            counters.catch_up(connection)?;
             let mut statement = connection.prepare_cached(&format!("{SELECT_DEVICE} WHERE name = ?1"))?;
-            statement.query_row([id.as_str()], |row| Ok(rows::device(row))).optional()?.transpose()
+            statement.query_row([id.as_str()], |row| Ok(rows::device(row, &counters))).optional()?.transpose()
         });
         Box::pin(async move { answer?.await.map_err(|_| StoreError::Unavailable)? })
     }
 
     fn readings(&self, id: DeviceId, limit: usize) -> Pending<'_, Vec<StoredReading>> {
-        self.read(move |connection| readings(connection, &id, limit))
+        let counters = Arc::clone(&self.counters);
+        self.read(move |connection| readings(connection, &counters, &id, limit))
     }
 
     fn add_release(&self, release: ReleaseRecord, signers: Signers, note: AuditEntry) -> Pending<'_, ReleaseAdded> {
@@ -259,22 +295,23 @@ impl Store for SqliteStore {
     }
 }
 
-fn accept_once(connection: &Connection, acceptance: &Acceptance) -> Result<Verdict, StoreError> {
+fn accept_once(connection: &Connection, counters: &Counters, acceptance: &Acceptance) -> Result<Verdict, StoreError> {
     let found = match acceptance.place {
         Some(Place(row)) => connection
             .prepare_cached(
-                "SELECT device, epoch, last_nonce, last_digest, last_reading, minimum_protocol FROM counter \
+                "SELECT device, epoch, folded_nonce, last_digest, last_reading, minimum_protocol FROM counter \
                  WHERE device = ?1",
             )?
             .query_row([row], |row| Ok(rows::counter(row))),
         None => connection
             .prepare_cached(
-                "SELECT device, epoch, last_nonce, last_digest, last_reading, minimum_protocol FROM counter \
+                "SELECT device, epoch, folded_nonce, last_digest, last_reading, minimum_protocol FROM counter \
                  WHERE device = (SELECT row FROM device WHERE name = ?1)",
             )?
             .query_row([acceptance.device.as_str()], |row| Ok(rows::counter(row))),
     };
-    let Some(counter) = found.optional()?.transpose()? else { return Ok(Verdict::UnknownDevice) };
+    let Some(folded) = found.optional()?.transpose()? else { return Ok(Verdict::UnknownDevice) };
+    let counter = counters.present(folded);
 
     if counter.epoch != acceptance.epoch && !rotations::overlaps(connection, &counter, acceptance)? {
         return Ok(Verdict::WrongEpoch { current: counter.epoch });
@@ -291,7 +328,7 @@ fn accept_once(connection: &Connection, acceptance: &Acceptance) -> Result<Verdi
         return Ok(Verdict::Jump { last });
     }
 
-    let nonce = rows::number(acceptance.nonce.get())?;
+    let received_at = rows::time(acceptance.received_at)?;
     connection
         .prepare_cached(
             "INSERT INTO reading (device, epoch, nonce, received_at, content, previous) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -299,29 +336,25 @@ fn accept_once(connection: &Connection, acceptance: &Acceptance) -> Result<Verdi
         .execute((
             counter.device,
             acceptance.epoch.0,
-            nonce,
-            rows::time(acceptance.received_at)?,
+            rows::number(acceptance.nonce.get())?,
+            received_at,
             &acceptance.reading,
             counter.last_reading,
         ))?;
-    connection
-        .prepare_cached(
-            "UPDATE counter SET last_nonce = ?1, last_digest = ?2, last_reading = ?3, minimum_protocol = ?4 \
-             WHERE device = ?5",
-        )?
-        .execute((
-            nonce,
-            acceptance.packet_digest,
-            connection.last_insert_rowid(),
-            acceptance.protocol.get(),
-            counter.device,
-        ))?;
+    let advance = Advance {
+        nonce: acceptance.nonce,
+        digest: acceptance.packet_digest,
+        reading: connection.last_insert_rowid(),
+        protocol: acceptance.protocol,
+        received_at,
+    };
+    counters.advance(counter.device, advance);
     Ok(Verdict::Accepted)
 }
 
-fn enrol(connection: &Connection, device: &DeviceRecord) -> Result<Enrolled, StoreError> {
+fn enrol(connection: &Connection, counters: &Counters, device: &DeviceRecord) -> Result<Enrolled, StoreError> {
     let mut find = connection.prepare_cached(
-        "SELECT device, epoch, last_nonce, last_digest, last_reading, minimum_protocol FROM counter \
+        "SELECT device, epoch, folded_nonce, last_digest, last_reading, minimum_protocol FROM counter \
          WHERE device = (SELECT row FROM device WHERE name = ?1)",
     )?;
     let known = find.query_row([device.id.as_str()], |row| Ok(rows::counter(row))).optional()?.transpose()?;
@@ -343,8 +376,9 @@ fn enrol(connection: &Connection, device: &DeviceRecord) -> Result<Enrolled, Sto
                  rotated_at = NULL WHERE name = :name",
                 columns,
             )?;
+            counters.settle(connection, counter.device)?;
             connection.execute(
-                "UPDATE counter SET epoch = ?1, last_nonce = ?2, last_digest = NULL WHERE device = ?3",
+                "UPDATE counter SET epoch = ?1, folded_nonce = ?2, last_digest = NULL WHERE device = ?3",
                 (device.epoch.0, device.nonce_floor.0, counter.device),
             )?;
             rotations::end(connection, counter.device)?;
@@ -359,7 +393,7 @@ fn enrol(connection: &Connection, device: &DeviceRecord) -> Result<Enrolled, Sto
                 )?
                 .execute(columns)?;
             connection
-                .prepare_cached("INSERT INTO counter (device, epoch, last_nonce) VALUES (?1, ?2, ?3)")?
+                .prepare_cached("INSERT INTO counter (device, epoch, folded_nonce) VALUES (?1, ?2, ?3)")?
                 .execute((connection.last_insert_rowid(), device.epoch.0, device.nonce_floor.0))?;
             trust::enrolled(connection)?;
             Ok(Enrolled::New)
@@ -367,14 +401,26 @@ fn enrol(connection: &Connection, device: &DeviceRecord) -> Result<Enrolled, Sto
     }
 }
 
-fn readings(connection: &Connection, id: &DeviceId, limit: usize) -> Result<Vec<StoredReading>, StoreError> {
+fn readings(
+    connection: &Connection,
+    counters: &Counters,
+    id: &DeviceId,
+    limit: usize,
+) -> Result<Vec<StoredReading>, StoreError> {
+    // The head of the chain, before the transaction that has to see it.
+    counters.catch_up(connection)?;
+    let device: Option<i64> = connection
+        .prepare_cached("SELECT row FROM device WHERE name = ?1")?
+        .query_row([id.as_str()], |row| row.get(0))
+        .optional()?;
+    let Some(device) = device else { return Ok(Vec::new()) };
+    let last = counters.last(device).map(|advance| advance.reading);
     // One transaction, so that the chain is not followed into rows that a later one adds.
     let transaction = connection.unchecked_transaction()?;
-    let mut next: Option<i64> = transaction
-        .prepare_cached("SELECT last_reading FROM counter WHERE device = (SELECT row FROM device WHERE name = ?1)")?
-        .query_row([id.as_str()], |row| row.get(0))
-        .optional()?
-        .flatten();
+    let folded: Option<i64> = transaction
+        .prepare_cached("SELECT last_reading FROM counter WHERE device = ?1")?
+        .query_row([device], |row| row.get(0))?;
+    let mut next = last.max(folded);
     let mut found = Vec::new();
     let mut find = transaction
         .prepare_cached("SELECT epoch, nonce, received_at, content, previous FROM reading WHERE row = ?1")?;
@@ -499,23 +545,13 @@ const CHECKPOINT_PAGES: i64 = 4096;
 const MOST_REPORTS: u32 = 256;
 
 const SELECT_DEVICE: &str = "SELECT name, chip, mac, counter.epoch, sealed_root_key, nonce_floor, secure_boot_digest, \
-                             enrolled_at, last_nonce, last_digest, minimum_protocol, previous.epoch, \
-                             previous.sealed_key, previous.until, rotated_at, device.row FROM device \
+                             enrolled_at, folded_nonce, last_digest, minimum_protocol, previous.epoch, \
+                             previous.sealed_key, previous.until, rotated_at, device.row, last_reading FROM device \
                              JOIN counter ON counter.device = device.row \
                              LEFT JOIN previous_root_key AS previous ON previous.device = device.row";
 
 const SELECT_RELEASE: &str = "SELECT id, project, chip, version, secure_version, expires, encrypted_size, envelope, \
                               sealed_content_key, published_at FROM firmware_release";
-
-/// Where an epoch, a nonce or a key stands for one device.
-struct Counter {
-    device: i64,
-    epoch: KeyEpoch,
-    last_nonce: Sequence,
-    last_digest: Option<[u8; 32]>,
-    last_reading: Option<i64>,
-    minimum_protocol: Protocol,
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,15 +1,13 @@
 //! `cargo xtask bench packet`: one telemetry packet on the chip, against a floor measured in the same run.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::firmware::{Stage, Toolchain, build_bench};
-use crate::qemu::{self, QEMU};
-use crate::workspace::{output, root};
+use crate::qemu;
+use crate::workspace::root;
 
 /// Measures and prints.
 ///
@@ -66,11 +64,11 @@ impl PacketReport {
         toolchain.complete_lock(&root().join("firmware"))?;
         let stage = Stage::prepare(root())?;
         let programs = build_bench(&toolchain, &stage)?;
-        let sealed = execute(&programs.join("packet"), 0)?;
-        let seal_alone = execute(&programs.join("seal"), 0)?;
+        let sealed = qemu::numbers(&programs.join("packet"), 0)?;
+        let seal_alone = qemu::numbers(&programs.join("seal"), 0)?;
         let (ciphertext, authenticated) = (value(&sealed, "ciphertext")?, value(&sealed, "authenticated")?);
-        let hmac = Cost::of(&execute(&programs.join("floor_hmac"), authenticated)?)?;
-        let aes = Cost::of(&execute(&programs.join("floor_aes"), ciphertext)?)?;
+        let hmac = Cost::of(&qemu::numbers(&programs.join("floor_hmac"), authenticated)?)?;
+        let aes = Cost::of(&qemu::numbers(&programs.join("floor_aes"), ciphertext)?)?;
         let floor = f64::from(hmac.instructions) + f64::from(aes.instructions);
         let (whole, part) = (Cost::of(&sealed)?, Cost::of(&seal_alone)?);
         Ok(Self {
@@ -117,23 +115,6 @@ impl Cost {
             flash_bytes: value(lines, "flash")?,
         })
     }
-}
-
-/// Runs a program on QEMU's `virt` board with parameter 0 set; returns the numbers that it printed.
-fn execute(program: &Path, parameter: u32) -> Result<BTreeMap<String, u32>> {
-    let mut qemu = Command::new(QEMU);
-    qemu.args("-M virt -cpu rv32,a=false,f=false,d=false -smp 1 -m 16M -bios none".split(' '));
-    qemu.args("-display none -serial stdio -monitor none -icount shift=0".split(' '));
-    // PARAMETERS of firmware/bench/src/board.rs.
-    qemu.arg("-device").arg(format!("loader,addr=0x80ff0000,data={parameter},data-len=4"));
-    let printed = output(qemu.arg("-kernel").arg(program))?;
-    let mut values = BTreeMap::new();
-    for line in printed.lines() {
-        let Some((name, number)) = line.trim().split_once('=') else { bail!("{} printed {line:?}", program.display()) };
-        values.insert(name.to_owned(), number.parse().with_context(|| format!("{line:?} is no number"))?);
-    }
-    ensure!(!values.is_empty(), "{} printed nothing", program.display());
-    Ok(values)
 }
 
 fn value(values: &BTreeMap<String, u32>, name: &str) -> Result<u32> {

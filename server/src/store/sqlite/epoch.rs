@@ -1,18 +1,26 @@
 //! Renewal of key epochs in SQLite.
 
+use super::counters::Counters;
 use super::{audit_log, rotations, rows};
 use crate::store::epoch::{Epochs, Renewal, Renewed};
 use crate::store::{AuditEntry, Pending, StoreError};
 use cotter_wire::ids::{KeyEpoch, Nonce};
 use rusqlite::{Connection, OptionalExtension};
+use std::sync::Arc;
 
 impl Epochs for super::SqliteStore {
     fn renew_epoch(&self, renewal: Renewal, note: AuditEntry) -> Pending<'_, Renewed> {
-        self.write(move |connection| renew(connection, &renewal, note))
+        let counters = Arc::clone(&self.counters);
+        self.write(move |connection| renew(connection, &counters, &renewal, note))
     }
 }
 
-fn renew(connection: &Connection, renewal: &Renewal, note: AuditEntry) -> Result<Renewed, StoreError> {
+fn renew(
+    connection: &Connection,
+    counters: &Counters,
+    renewal: &Renewal,
+    note: AuditEntry,
+) -> Result<Renewed, StoreError> {
     let find = "SELECT row, epoch, nonce_floor, renewal_day, renewals, rotated_at FROM device \
                 JOIN counter ON counter.device = device.row WHERE name = ?1";
     let found = connection.query_row(find, [renewal.device.as_str()], |row| {
@@ -30,8 +38,9 @@ fn renew(connection: &Connection, renewal: &Renewal, note: AuditEntry) -> Result
         return Ok(Renewed::TooOften);
     }
     let Some(epoch) = renewal.known.max(KeyEpoch(epoch)).0.checked_add(1) else { return Ok(Renewed::Exhausted) };
+    counters.settle(connection, device)?;
     connection.execute(
-        "UPDATE counter SET epoch = ?1, last_nonce = ?2, last_digest = NULL, renewal_day = ?3, renewals = ?4 \
+        "UPDATE counter SET epoch = ?1, folded_nonce = ?2, last_digest = NULL, renewal_day = ?3, renewals = ?4 \
          WHERE device = ?5",
         (epoch, nonce, today, renewals + 1, device),
     )?;

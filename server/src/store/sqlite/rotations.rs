@@ -1,6 +1,7 @@
 //! Rotation of root keys in SQLite.
 
-use super::{Counter, SqliteStore, audit_log, rows};
+use super::counters::Counter;
+use super::{SqliteStore, audit_log, rows};
 use crate::rotation::{Act, RotationId, Scope, State};
 use crate::store::rotations::{
     Due, KEPT_ROTATIONS, KeyRotations, MOST_ROTATIONS, NewOffer, NewRotation, OfferedKey, RotationAdded,

@@ -1,6 +1,6 @@
 //! Rows to records and back. A value that we would never write is [`StoreError::Corrupt`], not a guess.
 
-use super::Counter;
+use super::counters::{Counter, Counters};
 use crate::admin_token::{TokenHash, TokenRecord};
 use crate::store::rotations::PreviousKey;
 use crate::store::{
@@ -12,26 +12,34 @@ use cotter_wire::status::StatusReport;
 use cotter_wire::version::Version;
 use rusqlite::Row;
 
-/// Columns: name, chip, mac, epoch, `sealed_root_key`, `nonce_floor`, `secure_boot_digest`, `enrolled_at`, `last_nonce`,
+/// Columns: name, chip, mac, epoch, `sealed_root_key`, `nonce_floor`, `secure_boot_digest`, `enrolled_at`, `folded_nonce`,
 /// `last_digest`, `minimum_protocol`; epoch, `sealed_key`, `until` of the key before;
-/// `rotated_at`, row.
-pub(super) fn device(row: &Row<'_>) -> Result<StoredDevice, StoreError> {
+/// `rotated_at`, row, `last_reading`.
+pub(super) fn device(row: &Row<'_>, counters: &Counters) -> Result<StoredDevice, StoreError> {
     let name: String = row.get(0)?;
+    let counter = counters.committed(Counter {
+        device: row.get(15)?,
+        epoch: KeyEpoch(row.get(3)?),
+        last_nonce: sequence(row, 8)?,
+        last_digest: row.get(9)?,
+        last_reading: row.get(16)?,
+        minimum_protocol: protocol(row, 10)?,
+    });
     Ok(StoredDevice {
         record: DeviceRecord {
             id: name.parse().map_err(|_| corrupt("device.name"))?,
             chip: chip(row, 1)?,
             mac: row.get(2)?,
-            epoch: KeyEpoch(row.get(3)?),
+            epoch: counter.epoch,
             sealed_root_key: row.get(4)?,
             nonce_floor: Nonce(row.get(5)?),
             secure_boot_digest: row.get(6)?,
             enrolled_at: unsigned(row, 7)?,
         },
-        place: Place(row.get(15)?),
-        last_nonce: sequence(row, 8)?,
-        last_digest: row.get(9)?,
-        minimum_protocol: protocol(row, 10)?,
+        place: Place(counter.device),
+        last_nonce: counter.last_nonce,
+        last_digest: counter.last_digest,
+        minimum_protocol: counter.minimum_protocol,
         previous: previous(row)?,
         rotated_at: row.get::<_, Option<i64>>(14)?.map(u64::try_from).transpose().map_err(|_| corrupt("rotated_at"))?,
     })
@@ -42,7 +50,7 @@ fn previous(row: &Row<'_>) -> Result<Option<PreviousKey>, StoreError> {
     Ok(Some(PreviousKey { epoch: KeyEpoch(epoch), sealed_root_key: row.get(12)?, until: unsigned(row, 13)? }))
 }
 
-/// Columns: device, epoch, `last_nonce`, `last_digest`, `last_reading`, `minimum_protocol`.
+/// Columns: device, epoch, `folded_nonce`, `last_digest`, `last_reading`, `minimum_protocol`.
 pub(super) fn counter(row: &Row<'_>) -> Result<Counter, StoreError> {
     Ok(Counter {
         device: row.get(0)?,

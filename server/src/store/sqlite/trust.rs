@@ -1,5 +1,6 @@
 //! Trust statements in SQLite, and where each device is.
 
+use super::counters::Counters;
 use super::{SqliteStore, audit_log, rows};
 use crate::store::trust::{Acted, Missing, NewStatement, Planned, Signers, StatementRecord, Trusts};
 use crate::store::{AuditEntry, Pending, StoreError};
@@ -7,6 +8,7 @@ use crate::trust::operation::{Act, Gate, State};
 use cotter_wire::ids::{DeviceId, ReleaseId};
 use cotter_wire::trust::TrustNumber;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use std::sync::Arc;
 
 impl Trusts for SqliteStore {
     fn plan_statement(&self, new: NewStatement, note: AuditEntry) -> Pending<'_, Planned> {
@@ -14,7 +16,8 @@ impl Trusts for SqliteStore {
     }
 
     fn act_on_statement(&self, act: Act, note: AuditEntry) -> Pending<'_, Acted> {
-        self.write(move |connection| change(connection, act, note))
+        let counters = Arc::clone(&self.counters);
+        self.write(move |connection| change(connection, &counters, act, note))
     }
 
     fn statements(&self) -> Pending<'_, Vec<StatementRecord>> {
@@ -66,14 +69,20 @@ impl Trusts for SqliteStore {
     }
 
     fn gate(&self, number: TrustNumber, unseen_since: u64) -> Pending<'_, Gate> {
+        let counters = Arc::clone(&self.counters);
         self.read(move |connection| {
+            counters.catch_up(connection)?;
             let gate = tallied(connection, number)?;
-            Ok(Gate { unseen: unseen(connection, number, unseen_since)?, ..gate })
+            Ok(Gate { unseen: unseen(connection, &counters, number, unseen_since)?, ..gate })
         })
     }
 
     fn missing(&self, number: TrustNumber, after: Option<DeviceId>, limit: usize) -> Pending<'_, Vec<Missing>> {
-        self.read(move |connection| missing(connection, number, after, limit))
+        let counters = Arc::clone(&self.counters);
+        self.read(move |connection| {
+            counters.catch_up(connection)?;
+            missing(connection, &counters, number, after, limit)
+        })
     }
 
     fn image_signers(&self, release: ReleaseId) -> Pending<'_, Vec<[u8; 32]>> {
@@ -115,7 +124,7 @@ fn plan(connection: &Connection, new: &NewStatement, note: AuditEntry) -> Result
     Ok(Planned::Planned)
 }
 
-fn change(connection: &Connection, act: Act, note: AuditEntry) -> Result<Acted, StoreError> {
+fn change(connection: &Connection, counters: &Counters, act: Act, note: AuditEntry) -> Result<Acted, StoreError> {
     let Some(found) = latest(connection)? else { return Ok(Acted::Nothing) };
     let (number, at) = (found.number, note.at);
     let mut detail = String::new();
@@ -135,11 +144,11 @@ fn change(connection: &Connection, act: Act, note: AuditEntry) -> Result<Acted, 
             let gate = tallied(connection, number)?;
             if !gate.is_met(found.share) {
                 let unseen_since = at.saturating_sub(u64::from(found.days) * 86_400);
-                let gate = Gate { unseen: unseen(connection, number, unseen_since)?, ..gate };
+                let gate = Gate { unseen: unseen(connection, counters, number, unseen_since)?, ..gate };
                 if !leave_behind || !gate.is_met_by_the_seen(found.share) {
                     return Ok(Acted::NotAdopted(gate));
                 }
-                let left = missing(connection, number, None, MOST_NAMED)?;
+                let left = missing(connection, counters, number, None, MOST_NAMED)?;
                 let left: Vec<_> = left.iter().map(|left| left.device.to_string()).collect();
                 detail = format!("{} devices are left behind: {}", gate.missing(), left.join(" "));
             }
@@ -261,14 +270,22 @@ fn tallied(connection: &Connection, number: TrustNumber) -> Result<Gate, StoreEr
 }
 
 /// Of the devices below `number`, those that were not seen since.
-fn unseen(connection: &Connection, number: TrustNumber, since: u64) -> Result<u64, StoreError> {
-    let find = format!("SELECT count(*) FROM ({SELECT_SEEN} WHERE coalesce(number, 0) < ?1) WHERE seen < ?2");
+fn unseen(connection: &Connection, counters: &Counters, number: TrustNumber, since: u64) -> Result<u64, StoreError> {
+    let since = rows::time(since)?;
+    let find = format!("SELECT row FROM ({SELECT_SEEN} WHERE coalesce(number, 0) < ?1) WHERE seen < ?2");
     let mut find = connection.prepare_cached(&find)?;
-    find.query_row((number.0, rows::time(since)?), |row| Ok(rows::unsigned(row, 0)))?
+    let mut found = find.query((number.0, since))?;
+    let mut count = 0;
+    while let Some(row) = found.next()? {
+        let last = counters.last(row.get(0)?);
+        count += u64::from(last.is_none_or(|last| last.received_at < since));
+    }
+    Ok(count)
 }
 
 fn missing(
     connection: &Connection,
+    counters: &Counters,
     number: TrustNumber,
     after: Option<DeviceId>,
     limit: usize,
@@ -279,7 +296,9 @@ fn missing(
     let read = |row: &Row<'_>| {
         let name: String = row.get(0)?;
         let device = name.parse().map_err(|_| rows::corrupt("device.name"))?;
-        Ok::<_, StoreError>(Missing { device, number: TrustNumber(row.get(1)?), seen_at: rows::unsigned(row, 2)? })
+        let last = counters.last(row.get(3)?).and_then(|last| u64::try_from(last.received_at).ok());
+        let seen_at = rows::unsigned(row, 2)?.max(last.unwrap_or(0));
+        Ok::<_, StoreError>(Missing { device, number: TrustNumber(row.get(1)?), seen_at })
     };
     let found = find.query_map((number.0, after, rows::limit(limit)), |row| Ok(read(row)))?;
     found.map(|row| row?).collect()
@@ -358,9 +377,9 @@ fn record(row: &Row<'_>) -> Result<StatementRecord, StoreError> {
 const SELECT: &str = "SELECT row, number, statement, state, share, days, handed, created_at, changed_at, beginning \
                       FROM trust_statement WHERE state <> 'cancelled'";
 
-/// Name, number, and when a device was enrolled, asked or measured last.
+/// Name, number, when a device was enrolled, asked or measured last (as far as that is folded), and its row.
 const SELECT_SEEN: &str = "SELECT name, coalesce(number, 0), max(enrolled_at, coalesce(seen_at, 0), \
-                           coalesce(received_at, 0)) AS seen FROM device \
+                           coalesce(received_at, 0)) AS seen, device.row AS row FROM device \
                            LEFT JOIN device_trust ON device_trust.device = device.row \
                            LEFT JOIN counter ON counter.device = device.row \
                            LEFT JOIN reading ON reading.row = counter.last_reading";
