@@ -1,17 +1,16 @@
 //! Handshakes and frames of a link that Python made, see /vectors/link/README.md: we make the same, and open them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
+mod link_vectors;
+
 use cotter_formats::secret::Secret;
 use cotter_wire::link::delimiter::{Undelimiter, delimit, room};
 use cotter_wire::link::handshake::{Established, Greeting, Hello, LinkPsk, Offer};
-use cotter_wire::link::session::{Frame, HEAD, Kind, MAX_TAG, Side};
+use cotter_wire::link::session::{Frame, Kind};
 use cotter_wire::link::suite::SuiteSet;
+use link_vectors::{Line, each, unhex};
 
 const VECTORS: &str = include_str!("../../vectors/link/psk.txt");
-
-fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
-}
 
 fn psk() -> LinkPsk {
     LinkPsk::new(Secret::filled_by(|key| (0..).zip(key).for_each(|(value, byte)| *byte = value))).unwrap()
@@ -39,34 +38,17 @@ fn handshake(words: &[&str]) -> (Established, Established) {
 
 #[test]
 fn makes_what_python_makes_and_opens_it() {
-    let (mut ends, mut handshakes, mut frames) = (None, 0, 0);
-    for line in VECTORS.lines() {
-        let words: Vec<&str> = line.split(' ').collect();
-        if words[0] == "handshake" {
-            ends = Some(handshake(&words[1..]));
-            handshakes += 1;
-            continue;
-        }
-        let [_, head, lost, payload, wire] = words[..] else { panic!("{line}") };
-        let (head, payload, wire) = (unhex(head)[0], unhex(payload), unhex(wire));
-        let (host, module) = ends.as_mut().unwrap();
-        let (from, to) = if Side::of(head) == Side::Host { (host, module) } else { (module, host) };
-        let kind = Kind::ALL.into_iter().find(|kind| *kind as u8 == head & 0x7f).unwrap();
-        // 1. What we seal is what Python sealed, after as many frames as it lost.
-        let start = room(payload.len() + HEAD + MAX_TAG);
-        let mut buffer = vec![0; start + payload.len() + HEAD + MAX_TAG + 1];
-        for _ in 0..lost.parse::<u32>().unwrap() {
-            from.session.seal(Kind::Acknowledgement, &mut buffer, 2).unwrap();
-        }
-        buffer[start + HEAD..][..payload.len()].copy_from_slice(&payload);
-        let len = from.session.seal(kind, &mut buffer[start..], payload.len()).unwrap();
-        assert_eq!(delimit(&mut buffer, start, len, false).unwrap(), wire, "{line}");
+    let counted = each(VECTORS, handshake, |Line { kind, payload, ours, theirs, to }| {
+        // 1. What we seal is what Python sealed.
+        let start = room(ours.len());
+        let mut buffer = [&vec![0; start], &ours[..], &[0]].concat();
+        assert_eq!(delimit(&mut buffer, start, ours.len(), false).unwrap(), theirs);
         // 2. And the other end opens it.
         let mut undelimiter = Undelimiter::<300>::new();
-        let ended = wire.iter().filter(|byte| undelimiter.push(**byte).unwrap().is_some()).count();
+        let ended = theirs.iter().filter(|byte| undelimiter.push(**byte).unwrap().is_some()).count();
         assert_eq!(ended, 1);
         let number = |at: usize| u16::from_be_bytes([payload[at], payload[at + 1]]);
-        match to.session.open(undelimiter.frame()).unwrap() {
+        match to.open(undelimiter.frame()).unwrap() {
             Frame::Data { offset, acknowledged, data, .. } => {
                 assert_eq!((kind, offset, acknowledged, data), (Kind::Data, number(0), number(2), &payload[4..]));
             }
@@ -80,7 +62,6 @@ fn makes_what_python_makes_and_opens_it() {
                 assert_eq!((kind, offset, acknowledged), (Kind::Escape, number(0), number(2)));
             }
         }
-        frames += 1;
-    }
-    assert_eq!((handshakes, frames), (5, 25));
+    });
+    assert_eq!(counted, (5, 25));
 }

@@ -2,18 +2,16 @@
 //! them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
+mod link_vectors;
+
 use cotter_formats::secret::Secret;
 use cotter_wire::link::credentials::{About, Credentials};
 use cotter_wire::link::handshake::{Established, LinkPsk};
 use cotter_wire::link::noise::{NoiseKeys, StaticKeys, public_key};
-use cotter_wire::link::session::{HEAD, Kind, MAX_TAG, Side};
 use cotter_wire::link::suite::SuiteSet;
+use link_vectors::{Line, each, unhex};
 
 const VECTORS: &str = include_str!("../../vectors/link/noise.txt");
-
-fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
-}
 
 /// 32 bytes that count up.
 fn counting(first: u8) -> Secret<32> {
@@ -56,28 +54,9 @@ fn handshake(words: &[&str]) -> (Established, Established) {
 
 #[test]
 fn makes_what_noiseprotocol_makes_and_opens_it() {
-    let (mut ends, mut handshakes, mut frames) = (None, 0, 0);
-    for line in VECTORS.lines() {
-        let words: Vec<&str> = line.split(' ').collect();
-        if words[0] == "handshake" {
-            ends = Some(handshake(&words[1..]));
-            handshakes += 1;
-            continue;
-        }
-        let [_, head, lost, payload, sealed] = words[..] else { panic!("{line}") };
-        let (head, payload, mut sealed) = (unhex(head)[0], unhex(payload), unhex(sealed));
-        let (host, module) = ends.as_mut().unwrap();
-        let (from, to) = if Side::of(head) == Side::Host { (host, module) } else { (module, host) };
-        let kind = Kind::ALL.into_iter().find(|kind| *kind as u8 == head & 0x7f).unwrap();
-        let mut buffer = vec![0; payload.len() + HEAD + MAX_TAG];
-        for _ in 0..lost.parse::<u32>().unwrap() {
-            from.session.seal(Kind::Acknowledgement, &mut buffer, 2).unwrap();
-        }
-        buffer[HEAD..][..payload.len()].copy_from_slice(&payload);
-        let len = from.session.seal(kind, &mut buffer, payload.len()).unwrap();
-        assert_eq!(buffer[..len], sealed, "{line}");
-        assert!(to.session.open(&mut sealed).is_ok(), "{line}");
-        frames += 1;
-    }
-    assert_eq!((handshakes, frames), (2, 10));
+    let counted = each(VECTORS, handshake, |Line { ours, mut theirs, to, .. }| {
+        assert_eq!(ours, theirs);
+        assert!(to.open(&mut theirs).is_ok());
+    });
+    assert_eq!(counted, (2, 10));
 }

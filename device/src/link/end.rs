@@ -17,15 +17,21 @@
 //! itself. If both ends still hold the streams, these go on in the new session, without a byte lost or doubled; after a
 //! reset of either end they start anew, and [`Event::Opened`] says so. There is no way back to plain text.
 
+mod event;
+#[cfg(test)]
+pub(super) mod pair;
+mod refusal;
+
+pub use event::{Counts, Event, Received};
+pub use refusal::{NoRoom, NotOpen, Refusal};
+
 use super::stream::{Arrival, Incoming, MAX_WINDOW, Outgoing, Piece};
 use super::time::{Millis, Timing, Waiting};
 use crate::platform::Random;
 use core::ops::Range;
 use cotter_wire::link::credentials::{About, Credentials};
-use cotter_wire::link::delimiter::{self, DelimiterError, Undelimiter};
-use cotter_wire::link::handshake::{
-    Established, FINISH, FINISH_HEAD, HELLO_HEAD, HandshakeError, KNOCK_HEAD, LEAST_FRAME, REPLY_HEAD,
-};
+use cotter_wire::link::delimiter::{self, Undelimiter};
+use cotter_wire::link::handshake::{Established, FINISH, FINISH_HEAD, HELLO_HEAD, KNOCK_HEAD, LEAST_FRAME, REPLY_HEAD};
 use cotter_wire::link::session::{Frame, FrameError, HEAD, Kind, Session, Side};
 use cotter_wire::link::suite::{Suite, SuiteSet};
 
@@ -36,9 +42,9 @@ pub struct Settings {
     pub suites: SuiteSet,
     /// How long to wait.
     pub timing: Timing,
-    /// New keys after so many frames of one direction.
+    /// New keys after so many frames of one direction. After twice as many, nothing is sent until there are new ones.
     pub rekey_frames: u64,
-    /// New keys after so many milliseconds.
+    /// New keys after so many milliseconds, and the same after twice as many.
     pub rekey_millis: u64,
 }
 
@@ -122,60 +128,6 @@ enum Answer {
     Nothing,
     Acknowledgement,
     Gap { shown_by: u16 },
-}
-
-/// What [`End::receive`] says.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Received<'a> {
-    /// How many of the bytes it has used; the rest is to be given again.
-    pub used: usize,
-    /// What came of them.
-    pub event: Option<Event<'a>>,
-}
-
-/// Something that the user of an end should know.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Event<'a> {
-    /// The other end has proven itself. Unless `continued`, the streams begin anew: the other end was reset, and what was
-    /// not acknowledged before is gone.
-    Opened {
-        /// With which cipher.
-        suite: Suite,
-        /// Whether the streams go on where they were.
-        continued: bool,
-    },
-    /// The next bytes of the stream.
-    Data(&'a [u8]),
-    /// The other end leaves passthrough, after all the bytes before.
-    Escape,
-    /// Something on the wire was not believed. It has changed nothing, and if it was a damaged frame it comes again.
-    Refused(Refusal),
-}
-
-impl core::fmt::Debug for Event<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Opened { suite, continued } => write!(f, "Opened({}, continued: {continued})", suite.as_str()),
-            Self::Data(data) => write!(f, "Data({} bytes)", data.len()),
-            Self::Escape => f.write_str("Escape"),
-            Self::Refused(refusal) => write!(f, "Refused({refusal:?})"),
-        }
-    }
-}
-
-/// What happened so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Frames of sessions that were sent.
-    pub sent: u64,
-    /// Those of them whose data was sent before.
-    pub sent_again: u64,
-    /// Authentic frames that came.
-    pub received: u64,
-    /// What was refused.
-    pub refused: u64,
-    /// Sessions that were opened.
-    pub sessions: u64,
 }
 
 impl<C: Credentials, const FRAME: usize, const WINDOW: usize> End<C, FRAME, WINDOW> {
@@ -341,17 +293,15 @@ impl<C: Credentials, const FRAME: usize, const WINDOW: usize> End<C, FRAME, WIND
 
     /// What time brings about.
     fn upkeep(&mut self, now: Millis) {
-        let (used, next) = self.session.as_ref().map_or((0, 0), |session| (session.used(), session.next_counter()));
         if self.acknowledging.fails(now) {
+            let next = self.session.as_ref().map_or(0, Session::next_counter);
             self.outgoing.go_back(next, self.longest_piece());
             self.lead = true;
         }
         self.shaking.fails(now);
         match self.handshake {
             Handshake::Idle => {
-                let old = self.session.is_some()
-                    && (used >= self.settings.rekey_frames || now.since(self.began) >= self.settings.rekey_millis);
-                if old || self.acknowledging.failed() >= self.settings.timing.patience {
+                if self.has_old_keys(now, 1) || self.acknowledging.failed() >= self.settings.timing.patience {
                     self.want_handshake();
                 }
             }
@@ -359,6 +309,15 @@ impl<C: Credentials, const FRAME: usize, const WINDOW: usize> End<C, FRAME, WIND
             Handshake::Finishing(_) if self.shaking.failed() >= self.settings.timing.patience => self.want_handshake(),
             Handshake::Finishing(_) | Handshake::Greeting(_) | Handshake::Wanted => {}
         }
+    }
+
+    /// Whether the session has lived so many times as long, or sealed so many times as much, as keys should.
+    fn has_old_keys(&self, now: Millis, times: u64) -> bool {
+        let Settings { rekey_frames, rekey_millis, .. } = self.settings;
+        self.session.as_ref().is_some_and(|session| {
+            session.used() >= rekey_frames.saturating_mul(times)
+                || now.since(self.began) >= rekey_millis.saturating_mul(times)
+        })
     }
 
     fn want_handshake(&mut self) {
@@ -398,6 +357,10 @@ impl<C: Credentials, const FRAME: usize, const WINDOW: usize> End<C, FRAME, WIND
 
     /// Seals the frame that is due in place and returns its length.
     fn frame(&mut self, now: Millis, out: &mut [u8]) -> Option<usize> {
+        // Whoever keeps handshakes from an end does not keep its keys alive.
+        if self.has_old_keys(now, 2) {
+            return None;
+        }
         let session = self.session.as_mut().filter(|_| self.proven)?;
         let most = out.len().checked_sub(session.overhead())?;
         let payload = out.get_mut(HEAD..HEAD + most)?;
@@ -630,48 +593,6 @@ const DATA: usize = HEAD + 4;
 /// After so long a delimiter goes ahead: what the wire made up meanwhile must not become part of a frame.
 const IDLE_MILLIS: u64 = 20;
 const _: () = assert!(MAX_WINDOW < 1 << 15);
-
-/// Nothing can be sent: the other end has not proven itself yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("link: not open: the other end has not proven itself yet")]
-pub struct NotOpen;
-
-/// The caller's buffer holds no frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("link: the output buffer holds no frame, 67 bytes at least")]
-pub struct NoRoom;
-
-/// Why something on the wire was not believed. The other end learns nothing of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// No frame: noise, or a frame damaged in its delimiting.
-    #[error(transparent)]
-    Delimiter(#[from] DelimiterError),
-    /// A frame of no bytes.
-    #[error("link: an empty frame")]
-    Empty,
-    /// Not a frame of the present session.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// Not a message of a handshake with these keys.
-    #[error(transparent)]
-    Handshake(#[from] HandshakeError),
-    /// A frame before any handshake.
-    #[error("link: a frame without a session")]
-    NoSession,
-    /// The hello that opened the present session, again.
-    #[error("link: the hello of the present session is replayed")]
-    ReplayedHello,
-    /// Hellos come too fast; an honest host says it again.
-    #[error("link: another hello too soon")]
-    TooSoon,
-    /// A reply that no hello waits for.
-    #[error("link: a reply to no hello")]
-    UnexpectedReply,
-    /// A finish that no reply waits for.
-    #[error("link: a finish of no handshake")]
-    UnexpectedFinish,
-}
 
 #[cfg(test)]
 mod tests;

@@ -173,6 +173,18 @@ impl CompatKey {
         self.cipher
     }
 
+    /// The key, for whoever provisions an end; [`Cipher::key_len`] bytes, secret.
+    #[must_use]
+    pub fn expose_key(&self) -> &[u8] {
+        &self.key.expose()[..self.cipher.key_len()]
+    }
+
+    /// The IV, [`Cipher::iv_len`] bytes.
+    #[must_use]
+    pub fn iv(&self) -> &[u8] {
+        &self.iv[..self.cipher.iv_len()]
+    }
+
     /// The keystream from its first byte, as after a reset.
     #[must_use]
     pub fn keystream(&self) -> Keystream {

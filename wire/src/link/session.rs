@@ -302,4 +302,4 @@ pub enum FrameError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

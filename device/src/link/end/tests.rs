@@ -1,156 +1,33 @@
 extern crate std;
+use super::pair::{Counting, Pair, Peer, Told, delimited, psk, refused, told, undelimited};
 use super::*;
 use crate::link::psk::PskEnd;
-use cotter_formats::secret::Secret;
 use cotter_wire::link::delimiter::wire_len;
-use cotter_wire::link::handshake::{HELLO, KNOCK, LinkPsk};
+use cotter_wire::link::handshake::{HELLO, HandshakeError, KNOCK, LinkPsk};
 use std::vec;
 use std::vec::Vec;
 
-type End = PskEnd<128, 512>;
-
-/// Counts up; never the same twice.
-struct Counting(u64);
-
-impl Random for Counting {
-    fn fill(&mut self, out: &mut [u8]) {
-        self.0 += 1;
-        out.fill(0);
-        out[..8].copy_from_slice(&self.0.to_le_bytes());
-    }
-}
-
-fn psk(byte: u8) -> LinkPsk {
-    LinkPsk::new(Secret::filled_by(|key| key[0] = byte)).unwrap()
-}
-
-fn end(side: Side) -> End {
+fn end(side: Side) -> Peer<LinkPsk> {
     End::new(side, psk(1), Settings::default())
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Told {
-    Opened { continued: bool },
-    Data(Vec<u8>),
-    Escape,
-    Refused(Refusal),
+fn new() -> Pair<LinkPsk, LinkPsk> {
+    Pair::new(psk(1), psk(1))
 }
 
-/// Two ends and a wire that somebody can listen to and change.
-struct Line {
-    host: End,
-    module: End,
-    random: Counting,
-    now: u64,
-    /// What went from the host to the module, frame by frame.
-    to_module: Vec<Vec<u8>>,
-    to_host: Vec<Vec<u8>>,
-}
-
-impl Line {
-    fn new() -> Self {
-        Self::of(end(Side::Host), end(Side::Module))
-    }
-
-    fn of(host: End, module: End) -> Self {
-        Self { host, module, random: Counting(0), now: 1000, to_module: Vec::new(), to_host: Vec::new() }
-    }
-
-    fn open() -> Self {
-        let mut line = Self::new();
-        let (host, module) = line.exchange();
-        assert_eq!((host, module), (vec![Told::Opened { continued: false }], vec![Told::Opened { continued: false }]));
-        line
-    }
-
-    fn give(&mut self, side: Side, wire: &[u8]) -> Vec<Told> {
-        let end = if side == Side::Host { &mut self.host } else { &mut self.module };
-        told(end, wire, Millis(self.now), &mut self.random)
-    }
-
-    fn take(&mut self, side: Side) -> Vec<Vec<u8>> {
-        let end = if side == Side::Host { &mut self.host } else { &mut self.module };
-        let mut frames = Vec::new();
-        let mut out = [0; wire_len(128)];
-        while let Some(frame) = end.transmit(Millis(self.now), &mut self.random, &mut out).unwrap() {
-            frames.push(frame.to_vec());
-        }
-        frames
-    }
-
-    /// Carries all that either end says, until both are silent. What the host was told, and the module.
-    fn exchange(&mut self) -> (Vec<Told>, Vec<Told>) {
-        let (mut host, mut module) = (Vec::new(), Vec::new());
-        loop {
-            let (down, up) = (self.take(Side::Host), self.take(Side::Module));
-            if down.is_empty() && up.is_empty() {
-                return (host, module);
-            }
-            down.iter().for_each(|frame| module.extend(self.give(Side::Module, frame)));
-            up.iter().for_each(|frame| host.extend(self.give(Side::Host, frame)));
-            self.to_module.extend(down);
-            self.to_host.extend(up);
-        }
-    }
-
-    fn later(&mut self, millis: u64) -> &mut Self {
-        self.now += millis;
-        self
-    }
-
-    /// Both ends still understand each other.
-    fn works(&mut self) {
-        assert_eq!(self.host.send(b"AT\r\n"), Ok(4));
-        assert_eq!(self.module.send(b"OK\r\n"), Ok(4));
-        let (host, module) = self.exchange();
-        assert!(host.contains(&Told::Data(b"OK\r\n".to_vec())), "{host:?}");
-        assert!(module.contains(&Told::Data(b"AT\r\n".to_vec())), "{module:?}");
-        assert!(self.host.is_all_acknowledged() && self.module.is_all_acknowledged());
-    }
-}
-
-fn told<const F: usize, const W: usize>(
-    end: &mut PskEnd<F, W>,
-    mut wire: &[u8],
-    now: Millis,
-    random: &mut Counting,
-) -> Vec<Told> {
-    let mut all = Vec::new();
-    loop {
-        let Received { used, event } = end.receive(wire, now, random);
-        wire = &wire[used..];
-        all.push(match event {
-            None if wire.is_empty() => return all,
-            None => continue,
-            Some(Event::Opened { continued, .. }) => Told::Opened { continued },
-            Some(Event::Data(data)) => Told::Data(data.to_vec()),
-            Some(Event::Escape) => Told::Escape,
-            Some(Event::Refused(refusal)) => Told::Refused(refusal),
-        });
-    }
-}
-
-fn refused(refusal: impl Into<Refusal>) -> Vec<Told> {
-    vec![Told::Refused(refusal.into())]
-}
-
-fn undelimited(wire: &[u8]) -> Vec<u8> {
-    let mut undelimiter = Undelimiter::<300>::new();
-    for byte in wire {
-        let _ = undelimiter.push(*byte);
-    }
-    undelimiter.frame().to_vec()
+fn open() -> Pair<LinkPsk, LinkPsk> {
+    Pair::open(psk(1), psk(1))
 }
 
 #[test]
-fn a_handshake_takes_119_bytes_and_two_acknowledgements() {
-    let mut line = Line::new();
+fn a_handshake_takes_116_bytes_and_an_acknowledgement() {
+    let mut line = new();
     line.module.handshake = Handshake::Idle;
     line.exchange();
     let lengths = |frames: &[Vec<u8>]| frames.iter().map(Vec::len).collect::<Vec<_>>();
     assert_eq!(lengths(&line.to_module), [HELLO + 3, FINISH + 3]);
     assert_eq!(lengths(&line.to_host), [HELLO + 3, HEAD + 2 + 16 + 3]);
-    let mut line = Line::new();
+    let mut line = new();
     assert_eq!(line.take(Side::Module)[0].len(), KNOCK + 3);
 }
 
@@ -158,7 +35,7 @@ fn a_handshake_takes_119_bytes_and_two_acknowledgements() {
 fn a_frame_takes_25_bytes_more_than_its_text_and_17_with_the_short_tag() {
     for (suite, more) in [(Suite::ChaCha20Poly1305, 25), (Suite::AsconAead128, 25), (Suite::Aes128Ccm8, 17)] {
         let settings = Settings { suites: SuiteSet::only(suite), ..Settings::default() };
-        let mut line = Line::of(End::new(Side::Host, psk(1), settings), end(Side::Module));
+        let mut line = Pair::of(End::new(Side::Host, psk(1), settings), end(Side::Module));
         line.exchange();
         line.host.send(b"AT\r\n").unwrap();
         line.now += 1;
@@ -175,7 +52,7 @@ fn an_end_of_280_and_1024_bytes_takes_less_than_2_5_kib() {
 
 #[test]
 fn what_is_sent_arrives_both_ways() {
-    let mut line = Line::open();
+    let mut line = open();
     line.works();
     let text: Vec<u8> = (0..=255).cycle().take(5000).collect();
     let (mut sent, mut arrived) = (0, Vec::new());
@@ -192,7 +69,7 @@ fn what_is_sent_arrives_both_ways() {
 
 #[test]
 fn nothing_is_sent_before_the_other_end_has_proven_itself() {
-    let mut line = Line::new();
+    let mut line = new();
     assert_eq!((line.host.send(b"AT\r\n"), line.host.escape()), (Err(NotOpen), Err(NotOpen)));
     let hello = line.take(Side::Host);
     line.give(Side::Module, &hello[0]);
@@ -205,7 +82,7 @@ fn nothing_is_sent_before_the_other_end_has_proven_itself() {
 
 #[test]
 fn a_downgrade_to_plain_text_or_to_a_bare_keystream_is_refused() {
-    let mut line = Line::open();
+    let mut line = open();
     for text in [&b"\r\nready\r\n"[..], b"AT\r\n", b"\xed\x3f\x78\xd0", b"+++", b"AT+CWJAP=\"x\",\"y\"\r\n"] {
         for side in [Side::Host, Side::Module] {
             let told = line.give(side, &[&[0], text, &[0]].concat());
@@ -214,14 +91,14 @@ fn a_downgrade_to_plain_text_or_to_a_bare_keystream_is_refused() {
     }
     line.works();
     // And before any handshake.
-    let mut line = Line::new();
+    let mut line = new();
     assert!(matches!(line.give(Side::Host, b"\0\r\nready\r\n\0")[..], [Told::Refused(_)]));
     assert_eq!(line.host.send(b"AT\r\n"), Err(NotOpen));
 }
 
 #[test]
 fn a_downgrade_of_the_suite_is_refused() {
-    let mut line = Line::new();
+    let mut line = new();
     let mut hello = undelimited(&line.take(Side::Host)[0]);
     hello[2] = SuiteSet::only(Suite::Aes128Ccm8).0;
     let forged = delimited(&hello);
@@ -230,15 +107,9 @@ fn a_downgrade_of_the_suite_is_refused() {
     assert_eq!(line.host.suite(), Some(Suite::ChaCha20Poly1305));
 }
 
-fn delimited(frame: &[u8]) -> Vec<u8> {
-    let mut buffer = [0; 300];
-    buffer[10..10 + frame.len()].copy_from_slice(frame);
-    delimiter::delimit(&mut buffer, 10, frame.len(), true).unwrap().to_vec()
-}
-
 #[test]
 fn a_replayed_frame_is_refused() {
-    let mut line = Line::open();
+    let mut line = open();
     line.works();
     let recorded = line.to_module.last().unwrap().clone();
     assert_eq!(line.give(Side::Module, &recorded), refused(FrameError::Replayed { behind: 1 }));
@@ -247,7 +118,7 @@ fn a_replayed_frame_is_refused() {
 
 #[test]
 fn a_reflected_frame_is_refused() {
-    let mut line = Line::open();
+    let mut line = open();
     line.works();
     for frame in line.to_module.clone() {
         assert_eq!(line.give(Side::Host, &frame), refused(FrameError::Reflected));
@@ -260,21 +131,21 @@ fn a_reflected_frame_is_refused() {
 
 #[test]
 fn a_frame_spliced_in_from_another_session_is_refused() {
-    let mut other = Line::open();
+    let mut other = open();
     other.random = Counting(1000);
     other.later(10_000).host.reconnect();
     other.exchange();
     other.works();
     other.works();
     let recorded = other.to_module.last().unwrap().clone();
-    let mut line = Line::open();
+    let mut line = open();
     assert_eq!(line.give(Side::Module, &recorded), refused(FrameError::NotAuthentic));
     line.works();
 }
 
 #[test]
 fn a_replayed_handshake_opens_nothing() {
-    let mut line = Line::open();
+    let mut line = open();
     let first: Vec<_> = line.to_module.clone();
     let [hello, finish] = [HELLO, FINISH].map(|len| first.iter().find(|frame| frame.len() == len + 3).unwrap().clone());
     let reply = line.to_host.iter().find(|frame| frame.len() == HELLO + 3).unwrap().clone();
@@ -304,7 +175,7 @@ fn a_replayed_handshake_opens_nothing() {
 
 #[test]
 fn replayed_hellos_are_not_answered_all_at_once() {
-    let mut line = Line::new();
+    let mut line = new();
     let hellos: Vec<_> = (0..5)
         .map(|_| {
             line.host = end(Side::Host);
@@ -322,7 +193,7 @@ fn replayed_hellos_are_not_answered_all_at_once() {
 
 #[test]
 fn a_replayed_knock_costs_a_handshake_and_no_byte() {
-    let mut line = Line::open();
+    let mut line = open();
     let knock = line.to_host.iter().find(|frame| frame.len() == KNOCK + 3).unwrap().clone();
     line.host.send(b"AT+").unwrap();
     line.later(10_000).give(Side::Host, &knock);
@@ -336,7 +207,7 @@ fn a_replayed_knock_costs_a_handshake_and_no_byte() {
 
 #[test]
 fn another_key_never_opens_and_nothing_is_believed() {
-    let mut line = Line::of(End::new(Side::Host, psk(2), Settings::default()), end(Side::Module));
+    let mut line = Pair::of(End::new(Side::Host, psk(2), Settings::default()), end(Side::Module));
     for _ in 0..50 {
         let (host, module) = line.later(1000).exchange();
         let all_refused = |told: &[Told]| {
@@ -350,7 +221,7 @@ fn another_key_never_opens_and_nothing_is_believed() {
 #[test]
 fn keys_are_renewed_by_count_and_the_streams_go_on() {
     let settings = Settings { rekey_frames: 20, ..Settings::default() };
-    let mut line = Line::of(End::new(Side::Host, psk(1), settings), end(Side::Module));
+    let mut line = Pair::of(End::new(Side::Host, psk(1), settings), end(Side::Module));
     line.exchange();
     for _ in 0..200 {
         line.works();
@@ -361,11 +232,44 @@ fn keys_are_renewed_by_count_and_the_streams_go_on() {
 }
 
 #[test]
+fn an_end_whose_handshakes_are_kept_from_it_falls_silent_and_loses_nothing() {
+    let settings = Settings { rekey_frames: 20, ..Settings::default() };
+    let mut line = Pair::of(End::new(Side::Host, psk(1), settings), end(Side::Module));
+    line.exchange();
+    let (mut said, mut heard) = (Vec::new(), Vec::new());
+    let mut hear = |told: Vec<Told>| {
+        told.into_iter().for_each(|told| {
+            if let Told::Data(data) = told {
+                heard.extend(data)
+            }
+        });
+    };
+    for number in 0..100_u8 {
+        said.extend([number; 4]);
+        assert_eq!(line.host.send(&[number; 4]), Ok(4));
+        for frame in line.later(50).take(Side::Host) {
+            if undelimited(&frame).first() != Some(&HELLO_HEAD) {
+                hear(line.give(Side::Module, &frame));
+            }
+        }
+        for frame in line.take(Side::Module) {
+            line.give(Side::Host, &frame);
+        }
+    }
+    assert_eq!((line.host.counts().sessions, line.host.session.as_ref().unwrap().used()), (1, 40));
+    // With new keys, all goes on where it was.
+    let (_, module) = line.later(1000).exchange();
+    hear(module);
+    assert_eq!(line.host.counts().sessions, 2);
+    assert_eq!(heard, said);
+}
+
+#[test]
 fn keys_are_renewed_by_time_at_the_word_of_either_end() {
     let settings = Settings { rekey_millis: 5000, ..Settings::default() };
     let impatient = |side| End::new(side, psk(1), settings);
     for (host, module) in [(impatient(Side::Host), end(Side::Module)), (end(Side::Host), impatient(Side::Module))] {
-        let mut line = Line::of(host, module);
+        let mut line = Pair::of(host, module);
         line.exchange();
         line.later(4000).exchange();
         assert_eq!(line.host.counts().sessions, 1);
@@ -380,7 +284,7 @@ fn keys_are_renewed_by_time_at_the_word_of_either_end() {
 
 #[test]
 fn a_reset_module_is_a_new_one_and_the_host_is_told() {
-    let mut line = Line::open();
+    let mut line = open();
     line.works();
     let before = line.host.session.as_ref().unwrap().id();
     line.later(10_000).module = end(Side::Module);
@@ -394,7 +298,7 @@ fn a_reset_module_is_a_new_one_and_the_host_is_told() {
 
 #[test]
 fn a_reset_host_is_a_new_one_and_the_module_is_told() {
-    let mut line = Line::open();
+    let mut line = open();
     line.works();
     line.later(10_000).host = end(Side::Host);
     let (host, module) = line.exchange();
@@ -404,7 +308,7 @@ fn a_reset_host_is_a_new_one_and_the_module_is_told() {
 
 #[test]
 fn an_escape_arrives_after_the_bytes_before_it_and_only_as_a_frame() {
-    let mut line = Line::open();
+    let mut line = open();
     line.host.send(b"payload+++").unwrap();
     assert_eq!(line.host.escape(), Ok(true));
     assert_eq!(line.host.escape(), Ok(false), "one at a time");
@@ -423,7 +327,7 @@ fn any_frame_may_be_lost_doubled_or_damaged() {
     for harm in 0..3 {
         let mut unharmed = 0;
         for number in 0.. {
-            let (mut line, mut count) = (Line::new(), 0);
+            let (mut line, mut count) = (new(), 0);
             let (mut at_host, mut at_module) = (Vec::new(), Vec::new());
             let mut written = false;
             for _ in 0..400 {
@@ -496,7 +400,7 @@ fn a_buffer_too_small_for_any_frame_is_refused() {
 
 #[test]
 fn prints_neither_keys_nor_what_was_said() {
-    let mut line = Line::open();
+    let mut line = open();
     line.host.send(b"PASSWORD").unwrap();
     let frames = line.take(Side::Host);
     let told = line.module.receive(&frames[0], Millis(5), &mut line.random);

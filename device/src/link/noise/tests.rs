@@ -1,35 +1,16 @@
 extern crate std;
 use super::*;
-use crate::link::{Millis, Timing};
-use crate::platform::Random;
+use crate::link::Timing;
+use crate::link::end::pair::{Counting, Pair, Told, delimited, psk, refused, undelimited};
 use cotter_formats::secret::Secret;
 use cotter_wire::link::credentials::Credentials;
-use cotter_wire::link::delimiter::{self, Undelimiter, wire_len};
-use cotter_wire::link::handshake::{FINISH, HandshakeError, LinkPsk};
+use cotter_wire::link::handshake::{FINISH, HandshakeError};
 use cotter_wire::link::mode::Mode;
 use cotter_wire::link::noise::{NOISE_HELLO, StaticKeys, public_key};
 use cotter_wire::link::session::{FrameError, HEAD, Side};
 use cotter_wire::link::suite::Suite;
 use std::vec;
 use std::vec::Vec;
-
-const FRAME: usize = 128;
-
-/// Counts up; never the same twice.
-struct Counting(u64);
-
-impl Random for Counting {
-    fn fill(&mut self, out: &mut [u8]) {
-        self.0 += 1;
-        out.fill(0);
-        // X25519 ignores the lowest bits of the first byte.
-        out[1..9].copy_from_slice(&self.0.to_le_bytes());
-    }
-}
-
-fn psk(byte: u8) -> LinkPsk {
-    LinkPsk::new(Secret::filled_by(|key| key[0] = byte)).unwrap()
-}
 
 fn kk(own: u8, peer: u8) -> NoiseKeys {
     let [own, peer] = [own, peer].map(|byte| Secret::filled_by(|key: &mut [u8; 32]| key.fill(byte)));
@@ -47,139 +28,17 @@ fn keys(mode: Mode, side: Side) -> NoiseKeys {
     }
 }
 
-fn new(mode: Mode) -> Line<NoiseKeys, NoiseKeys> {
-    Line::new(keys(mode, Side::Host), keys(mode, Side::Module))
+fn new(mode: Mode) -> Pair<NoiseKeys, NoiseKeys> {
+    let mut pair = Pair::new(keys(mode, Side::Host), keys(mode, Side::Module));
+    pair.only = Some(Suite::ChaCha20Poly1305);
+    pair
 }
 
-fn open(mode: Mode) -> Line<NoiseKeys, NoiseKeys> {
-    Line::open(keys(mode, Side::Host), keys(mode, Side::Module))
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Told {
-    Opened { continued: bool },
-    Data(Vec<u8>),
-    Escape,
-    Refused(Refusal),
-}
-
-/// Two ends and a wire that somebody can listen to.
-struct Line<H: Credentials, M: Credentials> {
-    host: End<H, FRAME, 512>,
-    module: End<M, FRAME, 512>,
-    random: Counting,
-    now: u64,
-    to_module: Vec<Vec<u8>>,
-    to_host: Vec<Vec<u8>>,
-}
-
-impl<H: Credentials, M: Credentials> Line<H, M> {
-    fn new(host: H, module: M) -> Self {
-        Self {
-            host: End::new(Side::Host, host, Settings::default()),
-            module: End::new(Side::Module, module, Settings::default()),
-            random: Counting(0),
-            now: 1000,
-            to_module: Vec::new(),
-            to_host: Vec::new(),
-        }
-    }
-
-    fn open(host: H, module: M) -> Self {
-        let mut line = Self::new(host, module);
-        let opened = || vec![Told::Opened { continued: false }];
-        assert_eq!(line.exchange(), (opened(), opened()));
-        line
-    }
-
-    fn give_host(&mut self, wire: &[u8]) -> Vec<Told> {
-        told(&mut self.host, wire, Millis(self.now), &mut self.random)
-    }
-
-    fn give_module(&mut self, wire: &[u8]) -> Vec<Told> {
-        told(&mut self.module, wire, Millis(self.now), &mut self.random)
-    }
-
-    /// Carries all that either end says, until both are silent. What the host was told, and the module.
-    fn exchange(&mut self) -> (Vec<Told>, Vec<Told>) {
-        let (mut host, mut module) = (Vec::new(), Vec::new());
-        loop {
-            let down = said(&mut self.host, Millis(self.now), &mut self.random);
-            let up = said(&mut self.module, Millis(self.now), &mut self.random);
-            if down.is_empty() && up.is_empty() {
-                return (host, module);
-            }
-            down.iter().for_each(|frame| module.extend(self.give_module(frame)));
-            up.iter().for_each(|frame| host.extend(self.give_host(frame)));
-            self.to_module.extend(down);
-            self.to_host.extend(up);
-        }
-    }
-
-    fn later(&mut self, millis: u64) -> &mut Self {
-        self.now += millis;
-        self
-    }
-
-    /// Both ends still understand each other.
-    fn works(&mut self) {
-        assert_eq!(self.host.send(b"AT\r\n"), Ok(4));
-        assert_eq!(self.module.send(b"OK\r\n"), Ok(4));
-        let (host, module) = self.exchange();
-        assert!(host.contains(&Told::Data(b"OK\r\n".to_vec())), "{host:?}");
-        assert!(module.contains(&Told::Data(b"AT\r\n".to_vec())), "{module:?}");
-        assert!(self.host.is_all_acknowledged() && self.module.is_all_acknowledged());
-    }
-}
-
-fn told<C: Credentials>(
-    end: &mut End<C, FRAME, 512>,
-    mut wire: &[u8],
-    now: Millis,
-    random: &mut Counting,
-) -> Vec<Told> {
-    let mut all = Vec::new();
-    loop {
-        let Received { used, event } = end.receive(wire, now, random);
-        wire = &wire[used..];
-        all.push(match event {
-            None if wire.is_empty() => return all,
-            None => continue,
-            Some(Event::Opened { continued, suite }) => {
-                assert!(matches!(suite, Suite::ChaCha20Poly1305));
-                Told::Opened { continued }
-            }
-            Some(Event::Data(data)) => Told::Data(data.to_vec()),
-            Some(Event::Escape) => Told::Escape,
-            Some(Event::Refused(refusal)) => Told::Refused(refusal),
-        });
-    }
-}
-
-fn said<C: Credentials>(end: &mut End<C, FRAME, 512>, now: Millis, random: &mut Counting) -> Vec<Vec<u8>> {
-    let (mut frames, mut out) = (Vec::new(), [0; wire_len(FRAME)]);
-    while let Some(frame) = end.transmit(now, random, &mut out).unwrap() {
-        frames.push(frame.to_vec());
-    }
-    frames
-}
-
-fn refused(refusal: impl Into<Refusal>) -> Vec<Told> {
-    vec![Told::Refused(refusal.into())]
-}
-
-fn undelimited(wire: &[u8]) -> Vec<u8> {
-    let mut undelimiter = Undelimiter::<300>::new();
-    for byte in wire {
-        let _ = undelimiter.push(*byte);
-    }
-    undelimiter.frame().to_vec()
-}
-
-fn delimited(frame: &[u8]) -> Vec<u8> {
-    let mut buffer = [0; 300];
-    buffer[10..10 + frame.len()].copy_from_slice(frame);
-    delimiter::delimit(&mut buffer, 10, frame.len(), true).unwrap().to_vec()
+fn open(mode: Mode) -> Pair<NoiseKeys, NoiseKeys> {
+    let mut pair = new(mode);
+    let opened = || vec![Told::Opened { continued: false }];
+    assert_eq!(pair.exchange(), (opened(), opened()));
+    pair
 }
 
 fn of_length(frames: &[Vec<u8>], len: usize) -> Vec<u8> {
@@ -227,17 +86,16 @@ fn lost_messages_of_a_handshake_are_sent_again() {
             let mut line = new(mode);
             let mut count = 0;
             for _ in 0..200 {
-                let now = Millis(line.now);
-                for frame in said(&mut line.host, now, &mut line.random) {
+                for frame in line.take(Side::Host) {
                     count += 1;
                     if count != lost + 1 {
-                        line.give_module(&frame);
+                        line.give(Side::Module, &frame);
                     }
                 }
-                for frame in said(&mut line.module, now, &mut line.random) {
+                for frame in line.take(Side::Module) {
                     count += 1;
                     if count != lost + 1 {
-                        line.give_host(&frame);
+                        line.give(Side::Host, &frame);
                     }
                 }
                 line.later(10);
@@ -258,7 +116,7 @@ fn another_shared_or_static_key_never_opens_and_is_refused_by_name() {
         [kk(7, 8), kk(9, 7)],
     ];
     for [host, module] in strangers {
-        let mut line = Line::new(host, module);
+        let mut line = Pair::new(host, module);
         for _ in 0..20 {
             let (host, module) = line.later(1000).exchange();
             let not_authentic = Told::Refused(Refusal::Handshake(HandshakeError::NotAuthentic));
@@ -275,7 +133,7 @@ fn another_shared_or_static_key_never_opens_and_is_refused_by_name() {
 fn ends_of_different_modes_never_open_and_say_so() {
     fn never_opens<H: Credentials, M: Credentials>(host: H, module: M) {
         let (hosts, modules) = (host.mode(), module.mode());
-        let mut line = Line::new(host, module);
+        let mut line = Pair::new(host, module);
         for _ in 0..10 {
             let (host, module) = line.later(1000).exchange();
             let other = |theirs, ours| Told::Refused(Refusal::Handshake(HandshakeError::OtherMode { theirs, ours }));
@@ -296,7 +154,7 @@ fn ends_of_different_modes_never_open_and_say_so() {
 #[test]
 fn a_downgrade_to_a_shared_key_alone_to_plain_text_or_to_a_bare_keystream_is_refused() {
     // Somebody who has the shared key offers a session without forward secrecy.
-    let mut weak = Line::open(psk(1), psk(1));
+    let mut weak = Pair::open(psk(1), psk(1));
     weak.works();
     let recorded = (weak.to_module, weak.to_host);
     for mode in MODES {
@@ -308,11 +166,11 @@ fn a_downgrade_to_a_shared_key_alone_to_plain_text_or_to_a_bare_keystream_is_ref
                 0x04 => refused(Refusal::UnexpectedFinish),
                 _ => vec![],
             };
-            let told = line.give_module(frame);
+            let told = line.give(Side::Module, frame);
             assert!(told == expected || matches!(told[..], [Told::Refused(Refusal::Frame(_))]), "{told:?}");
         }
         for frame in &recorded.1 {
-            let told = line.give_host(frame);
+            let told = line.give(Side::Host, frame);
             let expected = match undelimited(frame)[0] {
                 0x81 => other(),
                 0x83 => refused(Refusal::UnexpectedReply),
@@ -322,8 +180,8 @@ fn a_downgrade_to_a_shared_key_alone_to_plain_text_or_to_a_bare_keystream_is_ref
         }
         for text in [&b"\r\nready\r\n"[..], b"AT\r\n", b"\xed\x3f\x78\xd0", b"+++", b"AT+CWJAP=\"x\",\"y\"\r\n"] {
             let wire = [&[0], text, &[0]].concat();
-            assert!(matches!(line.give_host(&wire)[..], [Told::Refused(_)]));
-            assert!(matches!(line.give_module(&wire)[..], [Told::Refused(_)]));
+            assert!(matches!(line.give(Side::Host, &wire)[..], [Told::Refused(_)]));
+            assert!(matches!(line.give(Side::Module, &wire)[..], [Told::Refused(_)]));
         }
         line.works();
     }
@@ -335,12 +193,12 @@ fn a_replayed_reflected_or_spliced_frame_is_refused() {
         let mut line = open(mode);
         line.works();
         let recorded = line.to_module.last().unwrap().clone();
-        assert_eq!(line.give_module(&recorded), refused(FrameError::Replayed { behind: 1 }));
+        assert_eq!(line.give(Side::Module, &recorded), refused(FrameError::Replayed { behind: 1 }));
         for frame in line.to_module.clone() {
-            assert_eq!(line.give_host(&frame), refused(FrameError::Reflected));
+            assert_eq!(line.give(Side::Host, &frame), refused(FrameError::Reflected));
         }
         for frame in line.to_host.clone() {
-            assert_eq!(line.give_module(&frame), refused(FrameError::Reflected));
+            assert_eq!(line.give(Side::Module, &frame), refused(FrameError::Reflected));
         }
         let mut other = new(mode);
         other.random = Counting(1000);
@@ -348,7 +206,7 @@ fn a_replayed_reflected_or_spliced_frame_is_refused() {
         other.works();
         other.works();
         let spliced = other.to_module.last().unwrap().clone();
-        assert_eq!(line.give_module(&spliced), refused(FrameError::NotAuthentic));
+        assert_eq!(line.give(Side::Module, &spliced), refused(FrameError::NotAuthentic));
         line.works();
     }
 }
@@ -360,26 +218,26 @@ fn a_replayed_handshake_opens_nothing() {
         let [hello, finish] = [NOISE_HELLO, FINISH].map(|len| delimited(&of_length(&line.to_module, len)));
         let reply = delimited(&of_length(&line.to_host, NOISE_HELLO));
         // 1. Of the session that is.
-        assert_eq!(line.give_module(&hello), refused(Refusal::ReplayedHello));
-        assert_eq!(line.give_host(&reply), refused(Refusal::UnexpectedReply));
-        assert_eq!(line.give_module(&finish), [], "it is only acknowledged again");
+        assert_eq!(line.give(Side::Module, &hello), refused(Refusal::ReplayedHello));
+        assert_eq!(line.give(Side::Host, &reply), refused(Refusal::UnexpectedReply));
+        assert_eq!(line.give(Side::Module, &finish), [], "it is only acknowledged again");
         line.works();
         // 2. Of a session before.
         line.later(10_000).host.reconnect();
         line.exchange();
         let sessions = (line.host.counts().sessions, line.module.counts().sessions);
         line.later(10_000);
-        assert_eq!(line.give_module(&hello), [], "it is answered");
-        let answer = said(&mut line.module, Millis(line.now), &mut line.random);
+        assert_eq!(line.give(Side::Module, &hello), [], "it is answered");
+        let answer = line.take(Side::Module);
         assert_eq!(answer.len(), 1);
-        assert_eq!(line.give_host(&answer[0]), refused(Refusal::UnexpectedReply));
-        assert_eq!(line.give_module(&finish), refused(HandshakeError::NotAuthentic));
+        assert_eq!(line.give(Side::Host, &answer[0]), refused(Refusal::UnexpectedReply));
+        assert_eq!(line.give(Side::Module, &finish), refused(HandshakeError::NotAuthentic));
         assert_eq!((line.host.counts().sessions, line.module.counts().sessions), sessions);
         line.works();
         // 3. To a module that was reset.
         line.module = End::new(Side::Module, keys(mode, Side::Module), Settings::default());
-        assert_eq!(line.give_module(&hello), []);
-        assert_eq!(line.give_module(&finish), refused(HandshakeError::NotAuthentic));
+        assert_eq!(line.give(Side::Module, &hello), []);
+        assert_eq!(line.give(Side::Module, &finish), refused(HandshakeError::NotAuthentic));
         assert!(!line.module.is_open());
     }
 }
@@ -388,16 +246,16 @@ fn a_replayed_handshake_opens_nothing() {
 fn a_reply_of_another_handshake_is_refused_and_the_right_one_is_still_taken() {
     for mode in MODES {
         let mut line = new(mode);
-        let hello = said(&mut line.host, Millis(1000), &mut line.random).remove(0);
-        assert_eq!(line.give_module(&hello), []);
-        let reply = said(&mut line.module, Millis(1000), &mut line.random).remove(0);
+        let hello = line.take(Side::Host).remove(0);
+        assert_eq!(line.give(Side::Module, &hello), []);
+        let reply = line.take(Side::Module).remove(0);
         // Somebody else's handshake with a module that has the same keys.
         let mut other = new(mode);
         other.random = Counting(500);
         other.exchange();
         let foreign = delimited(&of_length(&other.to_host, NOISE_HELLO));
-        assert_eq!(line.give_host(&foreign), refused(HandshakeError::NotAuthentic));
-        assert_eq!(line.give_host(&reply), []);
+        assert_eq!(line.give(Side::Host, &foreign), refused(HandshakeError::NotAuthentic));
+        assert_eq!(line.give(Side::Host, &reply), []);
         line.exchange();
         line.works();
     }
@@ -409,13 +267,13 @@ fn replayed_hellos_are_not_answered_all_at_once() {
         let mut line = new(mode);
         let hellos = [(); 2].map(|()| {
             line.host = End::new(Side::Host, keys(mode, Side::Host), Settings::default());
-            said(&mut line.host, Millis(1000), &mut line.random).remove(0)
+            line.take(Side::Host).remove(0)
         });
-        assert_eq!(line.give_module(&hellos[0]), []);
-        assert_eq!(line.give_module(&hellos[1]), refused(Refusal::TooSoon));
-        assert_eq!(line.give_module(&hellos[0]), [], "the one that goes on is answered again");
+        assert_eq!(line.give(Side::Module, &hellos[0]), []);
+        assert_eq!(line.give(Side::Module, &hellos[1]), refused(Refusal::TooSoon));
+        assert_eq!(line.give(Side::Module, &hellos[0]), [], "the one that goes on is answered again");
         line.now += u64::from(Timing::default().between_replies);
-        assert_eq!(line.give_module(&hellos[1]), []);
+        assert_eq!(line.give(Side::Module, &hellos[1]), []);
     }
 }
 

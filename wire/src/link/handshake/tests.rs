@@ -1,8 +1,8 @@
 extern crate std;
 use super::*;
-use crate::link::session::{Frame, FrameError, HEAD, Kind};
+use crate::link::session::FrameError;
+use crate::link::session::tests::{acknowledgement, opens};
 use proptest::prelude::*;
-use std::vec::Vec;
 
 fn psk(byte: u8) -> LinkPsk {
     LinkPsk::new(Secret::filled_by(|key| key[31] = byte)).unwrap()
@@ -28,17 +28,6 @@ fn handshake(suites: SuiteSet, host_nonce: u8, module_nonce: u8) -> Handshake {
     let (reply, module) = hello.reply(&psk(1), SuiteSet::ALL, &ours(module_nonce)).unwrap();
     let host = greeting.answered(&psk(1), &reply).unwrap();
     Handshake { greeting, reply, host, module }
-}
-
-fn acknowledgement(session: &mut Session) -> Vec<u8> {
-    let mut frame = [0; 40];
-    let len = session.seal(Kind::Acknowledgement, &mut frame, 2).unwrap();
-    assert_eq!(len, HEAD + 2 + session.suite().tag_len());
-    frame[..len].to_vec()
-}
-
-fn opens(session: &mut Session, frame: &[u8]) -> Result<(), FrameError> {
-    session.open(&mut frame.to_vec()).map(|frame| assert!(frame == Frame::Acknowledgement { acknowledged: 0 }))
 }
 
 #[test]

@@ -1,6 +1,7 @@
 extern crate std;
 use super::*;
-use crate::link::session::{Frame, FrameError, Kind};
+use crate::link::session::tests::{acknowledgement, opens};
+use crate::link::session::{FrameError, Kind};
 use proptest::prelude::*;
 use std::vec::Vec;
 
@@ -47,16 +48,6 @@ fn handshake(host: &NoiseKeys, module: &NoiseKeys, host_fresh: u8, module_fresh:
     let (reply, module) = module.reply(&hello, SuiteSet::ALL, about(), |out| out.fill(module_fresh)).unwrap();
     let host = host.answered(&greeting, &reply).unwrap();
     Handshake { greeting, reply, host, module }
-}
-
-fn acknowledgement(session: &mut Session) -> Vec<u8> {
-    let mut frame = [0; 40];
-    let len = session.seal(Kind::Acknowledgement, &mut frame, 2).unwrap();
-    frame[..len].to_vec()
-}
-
-fn opens(session: &mut Session, frame: &[u8]) -> Result<(), FrameError> {
-    session.open(&mut frame.to_vec()).map(|frame| assert!(frame == Frame::Acknowledgement { acknowledged: 0 }))
 }
 
 #[test]

@@ -24,6 +24,16 @@ fn seal(session: &mut Session, kind: Kind, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+pub(in crate::link) fn acknowledgement(session: &mut Session) -> Vec<u8> {
+    let frame = seal(session, Kind::Acknowledgement, &[0; 2]);
+    assert_eq!(frame.len(), HEAD + 2 + session.suite().tag_len());
+    frame
+}
+
+pub(in crate::link) fn opens(session: &mut Session, frame: &[u8]) -> Result<(), FrameError> {
+    session.open(&mut frame.to_vec()).map(|frame| assert!(frame == Frame::Acknowledgement { acknowledged: 0 }))
+}
+
 fn refusal(session: &mut Session, frame: &[u8]) -> Option<FrameError> {
     session.open(&mut frame.to_vec()).err()
 }
