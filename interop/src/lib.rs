@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `tools` | Espressif's tools in the project's own venv, and the system's OpenSSL |
 //! | `run` | one finished run of a tool, accepted or refused |
+//! | `hex` | digits, as other tools print and read them |
 //! | `server` | what a test's server is made with |
 //! | `softhsm` | a fresh SoftHSM token, and the process that a test needs to use it |
 //! | `generator` | seeded random inputs; the seed is printed and can be given again |
@@ -14,12 +15,14 @@
 #![allow(clippy::panic, clippy::print_stdout)]
 
 mod generator;
+mod hex;
 mod run;
 mod server;
 mod softhsm;
 mod tools;
 
 pub use generator::Generator;
+pub use hex::{hex, unhex};
 pub use run::ToolRun;
 pub use server::server_options;
 pub use softhsm::SoftHsm;

@@ -6,6 +6,7 @@
 mod claims;
 mod files;
 mod floors;
+mod header;
 mod licence;
 mod packages;
 
@@ -18,6 +19,7 @@ use crate::workspace::{cargo, files as repository_files, output, root, run as ru
 
 /// Runs every rule, also after one has failed.
 pub(crate) fn run() -> Result<()> {
+    crate::tools::libraries()?;
     let mut failed = Vec::new();
     let mut rule = |name: &'static str, rule: &mut dyn FnMut() -> Result<Report>| {
         let start = Instant::now();
@@ -58,6 +60,10 @@ pub(crate) fn run() -> Result<()> {
     rule("claims", &mut || {
         let (count, problems) = claims::problems()?;
         Ok(Report::new(format!("{count} tests that documents name are there"), problems))
+    });
+    rule("header", &mut || {
+        let (count, problems) = header::problems()?;
+        Ok(Report::new(format!("{count} declarations of the C header and the library agree"), problems))
     });
     let mut warnings = Vec::new();
     rule("files", &mut || {
@@ -122,6 +128,8 @@ fn clippy() -> Result<Report> {
         "clippy",
         "--workspace",
         "--all-targets",
+        "--features",
+        "cotter/link-tls",
         "--locked",
         "--quiet",
         "--",

@@ -8,6 +8,7 @@
 //! | `transcript` | the guide whose commands are run |
 //! | `firmware` | the programs that run on the chip, and their images |
 //! | `emulate` | a chip to run those images on |
+//! | `link_c` | the AT link as a static library for C, built and run bare |
 //! | `bench` | what things cost, against a floor of the same run |
 //! | `qemu` | the emulator that `emulate` and `bench` need |
 //! | `fuzz` | cargo-fuzz on the bodies of `fuzz/`, and the table of flipped bits |
@@ -23,6 +24,7 @@ mod check;
 mod emulate;
 mod firmware;
 mod fuzz;
+mod link_c;
 mod qemu;
 mod test;
 mod tools;
@@ -54,6 +56,8 @@ enum Chore {
     Transcript(transcript::TranscriptArguments),
     /// Build the programs that run on the chip, and make or check the images in firmware/images
     Firmware(firmware::FirmwareArguments),
+    /// Build the AT link as a static library for C, with its header, for riscv32imc and x86-64
+    LinkC(link_c::LinkCArguments),
     /// Measure: instructions, bytes, stack
     Bench(bench::BenchArguments),
     /// Run one fuzz target, or list them
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         Chore::Tools => tools::install().map(|summary| println!("{summary}")),
         Chore::Transcript(arguments) => transcript::run(&arguments),
         Chore::Firmware(arguments) => firmware::run(&arguments),
+        Chore::LinkC(arguments) => link_c::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Flips => fuzz::flips(),

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::firmware::{self, Checked};
 use crate::workspace::{cargo, run as run_command};
-use crate::{check, tools, transcript};
+use crate::{check, link_c, tools, transcript};
 
 /// How a step ended.
 enum Outcome {
@@ -34,7 +34,14 @@ pub(crate) fn run() -> Result<()> {
     });
     step(&mut rows, "tools", || tools::install().map(Outcome::Passed));
     step(&mut rows, "tests", || {
-        run_command(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))?;
+        run_command(cargo().args([
+            "test",
+            "--workspace",
+            "--features",
+            "cotter/link-tls",
+            "--locked",
+            "--no-fail-fast",
+        ]))?;
         Ok(Outcome::Passed("unit, property, corpus, power-cut, interop and end-to-end tests".into()))
     });
 
@@ -42,6 +49,7 @@ pub(crate) fn run() -> Result<()> {
     step(&mut rows, "no_std", || firmware::no_alloc_check().map(Outcome::from));
     step(&mut rows, "firmware", || firmware::check().map(Outcome::from));
     step(&mut rows, "firmware run", || firmware::execute().map(Outcome::from));
+    step(&mut rows, "link in C", || link_c::check().map(Outcome::from));
 
     heading("summary");
     for row in &rows {

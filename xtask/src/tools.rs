@@ -1,5 +1,5 @@
 //! The venv with Espressif's tools and Microchip's host library, `target/espressif-tools`, that the cross-checks in
-//! `interop/` run, espflash, SoftHSM, mosquitto, and the host script of ESP-AT's example.
+//! `interop/` run, espflash, SoftHSM, mosquitto, valgrind, and the host script of ESP-AT's example.
 
 use std::path::Path;
 use std::process::Command;
@@ -34,6 +34,10 @@ pub(crate) fn install() -> Result<String> {
         .map(|line| line.replace("==", " "));
     debian_package("/usr/sbin/mosquitto", "mosquitto")?;
     debian_package("/usr/bin/mosquitto_sub", "mosquitto-clients")?;
+    // The C programs of the AT link: gcc's sanitizers come with it, valgrind does not.
+    debian_package("/usr/bin/gcc", "gcc")?;
+    debian_package("/usr/bin/g++", "g++")?;
+    debian_package("/usr/bin/valgrind", "valgrind")?;
     let others = [espflash()?, softhsm()?, example_host(&python)?];
     Ok(named.chain(others).collect::<Vec<_>>().join(", "))
 }
@@ -84,7 +88,7 @@ fn example_host(python: &Path) -> Result<String> {
         let fetched = output(Command::new(python).args(["-c", fetch, EXAMPLE_URL]).arg(&path));
         if fetched.is_err() || !is_there() {
             let _half = std::fs::remove_file(&path);
-            return Ok("no host script of ESP-AT (GitHub is not reachable)".to_owned());
+            return Ok("no host script of ESP-AT (it could not be fetched as it was)".to_owned());
         }
     }
     Ok("host script of ESP-AT".to_owned())
@@ -92,6 +96,12 @@ fn example_host(python: &Path) -> Result<String> {
 
 const EXAMPLE_URL: &str = "https://raw.githubusercontent.com/espressif/esp-at/b49e4b986584c48476d663a5b1e29e437c88c10c/examples/at_interface_security/at_intf_security_host.py";
 const EXAMPLE_SHA256: &str = "dd0259a5b4d91e77fe036c5be414adb980a30a14c94173a4335aa13905929aac";
+
+/// What the workspace's own build needs beside Rust: OpenSSL's headers, for the AT link in mode tls.
+pub(crate) fn libraries() -> Result<()> {
+    debian_package("/usr/include/openssl/ssl.h", "libssl-dev")?;
+    debian_package("/usr/bin/pkg-config", "pkg-config")
+}
 
 /// Makes sure that `program` of a Debian package is there; installs it where we may.
 pub(crate) fn debian_package(program: &str, package: &str) -> Result<()> {

@@ -95,7 +95,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// The crates in the stage: their folder there, and where they come from.
 fn members(project: &Path) -> Vec<(&'static str, PathBuf)> {
     let ours = ["formats", "wire", "device"].map(|name| (name, project.join(name)));
-    let chips = ["app", "boot", "bench"].map(|name| (name, project.join("firmware").join(name)));
+    let chips = ["app", "boot", "bench", "link-c"].map(|name| (name, project.join("firmware").join(name)));
     ours.into_iter().chain(chips).collect()
 }
 
