@@ -112,7 +112,7 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::from(1),
         Err(error) => {
             output::error(&error);
-            ExitCode::from(1)
+            ExitCode::from(if error.is::<output::BadUsage>() { 2 } else { 1 })
         }
     }
 }

@@ -111,3 +111,15 @@ impl Display for Help {
 }
 
 impl std::error::Error for Help {}
+
+/// A command line that makes no sense as a whole: exit code 2, as for those that the parser refuses.
+#[derive(Debug)]
+pub(crate) struct BadUsage(pub(crate) String);
+
+impl Display for BadUsage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadUsage {}

@@ -1,51 +1,30 @@
 //! `cotter at device` as a person types it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
+mod running;
+
 use assert_cmd::Command;
+use running::Running;
 use serde_json::Value;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Stdio};
 
-/// A module that is kept alive until it is told to quit.
-struct Running {
-    process: Child,
-    output: BufReader<ChildStdout>,
+fn start(directory: &Path, arguments: &[&str]) -> Running {
+    let always = ["--json", "at", "device", "--mode", "plain", "--cmd", "at.tty", "--log", "log.tty"];
+    Running::start(directory, always.iter().chain(arguments))
 }
 
-impl Running {
-    fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_cotter"))
-            .current_dir(directory)
-            .args(["--json", "at", "device", "--mode", "plain", "--cmd", "at.tty", "--log", "log.tty"])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        Self { process, output }
-    }
+fn next(module: &mut Running) -> Value {
+    serde_json::from_str(&module.line()).unwrap()
+}
 
-    fn event(&mut self) -> Value {
-        let mut line = String::new();
-        assert!(self.output.read_line(&mut line).unwrap() > 0, "it has ended");
-        serde_json::from_str(&line).unwrap()
-    }
-
-    fn until(&mut self, event: &str) -> Value {
-        loop {
-            let value = self.event();
-            if value["event"] == event {
-                return value;
-            }
+fn until(module: &mut Running, wanted: &str) -> Value {
+    loop {
+        let event = next(module);
+        if event["event"] == wanted {
+            return event;
         }
-    }
-
-    fn quit(mut self) {
-        writeln!(self.process.stdin.as_mut().unwrap(), "quit").unwrap();
-        assert!(self.process.wait().unwrap().success());
     }
 }
 
@@ -66,26 +45,26 @@ fn hear(port: &mut File, end: &str) -> String {
 #[test]
 fn a_module_gets_power_when_its_port_is_opened_and_tells_what_it_does() {
     let directory = tempfile::tempdir().unwrap();
-    let mut module = Running::start(directory.path(), &["--ap", "home:secret words"]);
-    let waiting = module.event();
+    let mut module = start(directory.path(), &["--ap", "home:secret words"]);
+    let waiting = next(&mut module);
     assert_eq!((&waiting["event"], &waiting["mode"]), (&Value::from("waiting"), &Value::from("plain")));
     assert!(waiting["cmd_device"].as_str().unwrap().starts_with("/dev/pts/"), "{waiting}");
     for life in 0..2 {
         let mut log = open(&directory.path().join("log.tty"));
         let mut port = open(&directory.path().join("at.tty"));
-        assert_eq!(module.event()["event"], "opened");
+        assert_eq!(next(&mut module)["event"], "opened");
         assert_eq!(hear(&mut port, "ready\r\n"), "\r\nready\r\n", "life {life}");
-        assert_eq!(module.event()["event"], "ready");
+        assert_eq!(next(&mut module)["event"], "ready");
         // What nobody read in the life before is still there.
         while !hear(&mut log, "\r\n").starts_with("ESP-ROM:") {}
         port.write_all(b"AT\r\n").unwrap();
         assert_eq!(hear(&mut port, "OK\r\n"), "AT\r\n\r\nOK\r\n");
-        assert_eq!(module.event()["text"], "AT");
+        assert_eq!(next(&mut module)["text"], "AT");
         port.write_all(b"AT+SYSSTORE=0\r\nAT+CWMODE=1\r\nAT+CWJAP=\"home\",\"wrong words\"\r\n").unwrap();
         assert!(hear(&mut port, "ERROR\r\n").ends_with("+CWJAP:2\r\n\r\nERROR\r\n"));
         let mut seen = String::new();
         loop {
-            let event = module.event();
+            let event = next(&mut module);
             seen += &event.to_string();
             if event["event"] == "refused" {
                 break;
@@ -93,7 +72,7 @@ fn a_module_gets_power_when_its_port_is_opened_and_tells_what_it_does() {
         }
         assert!(seen.contains("AT+CWJAP=[2 parameters]") && !seen.contains("wrong"), "{seen}");
         drop(port);
-        module.until("closed");
+        until(&mut module, "closed");
     }
     module.quit();
     // The links are gone with it.

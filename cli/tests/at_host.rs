@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
 use assert_cmd::Command;
+use cotter_twin::at::line::compat::{CompatKeys, CompatModule};
+use cotter_twin::at::line::{Line, Plain};
 use cotter_twin::serial_port::{LineEvent, SerialPort};
+use cotter_wire::link::compat::{Cipher, CompatKey, ExampleKeys};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A module that says "ready" when its port is opened and answers each command by `answer`.
 struct Module {
@@ -21,6 +24,11 @@ type Answer = fn(&str) -> Vec<u8>;
 
 impl Module {
     fn start(answer: Answer) -> Self {
+        Self::behind(answer, || Box::new(Plain), usize::MAX)
+    }
+
+    /// Behind a line that is made anew at each start; the byte `lost` of what it sends never arrives.
+    fn behind(answer: Answer, make: impl Fn() -> Box<dyn Line> + Send + 'static, lost: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut command = SerialPort::terminal(&directory.path().join("cmd")).unwrap();
         let mut log = SerialPort::terminal(&directory.path().join("log")).unwrap();
@@ -28,7 +36,15 @@ impl Module {
         let told = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            let mut heard = Vec::new();
+            let (mut heard, mut pending, mut line, mut sent) = (Vec::new(), Vec::new(), make(), 0);
+            let send = |command: &mut SerialPort, sent: &mut usize, mut wire: Vec<u8>| {
+                let begin = *sent;
+                *sent += wire.len();
+                if (begin..*sent).contains(&lost) {
+                    wire.remove(lost - begin);
+                }
+                command.write(&wire).unwrap();
+            };
             while !told.load(Ordering::Relaxed) {
                 let _log = log.wait(&mut buffer, Duration::from_millis(1)).unwrap();
                 match command.wait(&mut buffer, Duration::from_millis(5)).unwrap() {
@@ -36,15 +52,28 @@ impl Module {
                         std::thread::sleep(Duration::from_millis(100));
                         let _log = log.wait(&mut buffer, Duration::from_millis(1)).unwrap();
                         log.write(b"ESP-ROM:esp32c3\r\n").unwrap();
-                        command.write(b"\r\nready\r\n").unwrap();
+                        (line, sent) = (make(), 0);
+                        let wire = line.start(Instant::now()).unwrap();
+                        send(&mut command, &mut sent, wire);
+                        pending.extend(b"\r\nready\r\n");
                     }
-                    LineEvent::Bytes(count) => heard.extend(&buffer[..count]),
+                    LineEvent::Bytes(count) => {
+                        let incoming = line.incoming(&buffer[..count], Instant::now()).unwrap();
+                        send(&mut command, &mut sent, incoming.wire);
+                        heard.extend(incoming.plain);
+                    }
                     LineEvent::Closed => heard.clear(),
                     _ => {}
                 }
                 while let Some(end) = heard.windows(2).position(|pair| pair == b"\r\n") {
-                    let line: Vec<u8> = heard.drain(..end + 2).collect();
-                    command.write(&answer(str::from_utf8(&line[..end]).unwrap())).unwrap();
+                    let text: Vec<u8> = heard.drain(..end + 2).collect();
+                    pending.extend(answer(&String::from_utf8_lossy(&text[..end])));
+                }
+                let wire = line.tick(Instant::now()).unwrap();
+                send(&mut command, &mut sent, wire);
+                if line.ready() && !pending.is_empty() {
+                    let wire = line.outgoing(&std::mem::take(&mut pending), Instant::now()).unwrap();
+                    send(&mut command, &mut sent, wire);
                 }
             }
         });
@@ -57,7 +86,10 @@ impl Module {
 
     fn host(&self, arguments: &str) -> Command {
         let mut command = Command::cargo_bin("cotter").unwrap();
-        command.current_dir(self.folder()).args(["at", "host", "--mode", "plain", "--cmd", "cmd", "--log", "log"]);
+        command.current_dir(self.folder()).args(["at", "host", "--cmd", "cmd", "--log", "log"]);
+        if !arguments.contains("--mode") {
+            command.args(["--mode", "plain"]);
+        }
         command.args(arguments.split_whitespace()).timeout(Duration::from_secs(60));
         command
     }
@@ -103,6 +135,8 @@ fn json(output: &[u8]) -> Value {
 fn the_examples_sequence_passes_and_is_written_down() {
     let module = Module::start(obliging);
     let output = module.host("--script --json --log-file talk.log").assert().success().get_output().clone();
+    let warning = String::from_utf8_lossy(&output.stderr);
+    assert!(warning.contains("mode plain protects nothing: who is at the line reads and changes all"), "{warning}");
     let verdict = json(&output.stdout);
     assert_eq!((&verdict["passed"], &verdict["mode"]), (&Value::Bool(true), &Value::from("plain")));
     assert_eq!(verdict["steps"].as_array().unwrap().len(), 11);
@@ -197,11 +231,23 @@ fn mistakes_in_a_script_are_told_before_the_port_is_opened() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("bad.at"), "ready\nsned \"AT\"\nexpect /(/\n").unwrap();
     let mut command = Command::cargo_bin("cotter").unwrap();
-    command.current_dir(directory.path()).args(["at", "host", "--cmd", "nowhere", "--script", "bad.at"]);
+    command
+        .current_dir(directory.path())
+        .args(["at", "host", "--mode", "plain", "--cmd", "nowhere", "--script", "bad.at"]);
     let output = command.assert().code(1).get_output().clone();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("script: line 2, column 1: no such step"), "{text}");
     assert!(text.contains("script: line 3, column 8: the expression cannot be read: unclosed group"), "{text}");
+}
+
+#[test]
+fn without_a_mode_there_has_to_be_a_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::cargo_bin("cotter").unwrap();
+    command.current_dir(directory.path()).args(["at", "host", "--cmd", "nowhere", "--script"]);
+    let output = command.assert().code(2).get_output().clone();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("error: mode psk needs a key\nhelp: make a file with `cotter at key psk`"), "{text}");
 }
 
 #[test]
@@ -229,4 +275,99 @@ fn a_port_that_is_none_is_refused() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(text.contains(why) && text.contains("help: name a serial port"), "{text}");
     }
+}
+
+/// The example's key and IV, in both directions.
+fn example() -> Box<dyn Line> {
+    let key = || CompatKey::new(Cipher::Aes128Ctr, &[b'A'; 16], &[b'T'; 16], ExampleKeys::Allow).unwrap();
+    Box::new(CompatModule::new(&CompatKeys { to_module: key(), to_host: key() }))
+}
+
+const EXAMPLE: &str = "--mode compat --key 41414141414141414141414141414141 --iv 54545454545454545454545454545454";
+
+#[test]
+fn compat_says_what_it_lacks_and_shows_the_examples_bytes() {
+    let module = Module::behind(obliging, example, usize::MAX);
+    let mut host = module.host(&format!("{EXAMPLE} --allow-example-keys --script --log-file talk.log"));
+    let output = host.unwrap();
+    let warning = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(warning.starts_with("warning: mode compat: ") && warning.contains("no integrity"), "{warning}");
+    let log = std::fs::read_to_string(module.folder().join("talk.log")).unwrap();
+    for line in [
+        " intf-sec-rx: a1 61 07 bf 80 39 c9 54 13\n",
+        " intf-sec-tx: ed 3f 78 d0\n",
+        " intf-sec-rx: 74 bd 1b 0f c9 76 69 38 eb af\n",
+    ] {
+        assert!(log.contains(line), "{line:?} in {log}");
+    }
+}
+
+#[test]
+fn one_lost_byte_in_compat_fails_the_step_that_it_ruins() {
+    let module = Module::behind(obliging, example, 12);
+    module.script("timeout 1s\nready\nsend \"AT\"\nexpect \"OK\\r\\n\"\nsend \"AT+GMR\"\nexpect \"OK\\r\\n\"\n");
+    let mut host = module.host(&format!("{EXAMPLE} --allow-example-keys --script test.at --json"));
+    let output = host.assert().code(1).get_output().clone();
+    let verdict = json(&output.stdout);
+    let outcomes: Vec<&str> =
+        verdict["steps"].as_array().unwrap().iter().map(|step| step["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["passed", "passed", "passed", "failed", "skipped", "skipped"]);
+    assert!(verdict["steps"][3]["failure"].as_str().unwrap().starts_with("\"OK\\r\\n\" did not come within 1s"));
+}
+
+#[test]
+fn the_examples_keys_are_refused_unless_allowed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::cargo_bin("cotter").unwrap();
+    command.current_dir(directory.path()).args(["at", "host", "--cmd", "nowhere", "--script"]);
+    let output = command.args(EXAMPLE.split_whitespace()).assert().code(1).get_output().clone();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("error: link: this is the example's key, which everybody knows"), "{text}");
+    assert!(text.contains("help: make keys of your own"), "{text}");
+}
+
+#[test]
+fn derived_keys_work_at_both_ends_and_differ_by_device_and_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |arguments: &str| {
+        let mut command = Command::cargo_bin("cotter").unwrap();
+        command.current_dir(directory.path()).args(arguments.split_whitespace());
+        command.assert().success().get_output().clone()
+    };
+    std::fs::write(directory.path().join("secret"), [7; 32]).unwrap();
+    at("at key compat --secret secret --mac 7c:df:a1:e0:00:42 -o one.keys");
+    at("at key compat --secret secret --mac 7c:df:a1:e0:00:43 -o two.keys");
+    at("at key psk --secret secret --mac 7c:df:a1:e0:00:42 --own fridge -o one.psk");
+    let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+    let mode = std::fs::metadata(directory.path().join("one.keys")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let (one, two) = (read("one.keys"), read("two.keys"));
+    let values = |text: &str| text.lines().skip(2).map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
+    let mut all: Vec<String> = values(&one);
+    all.extend::<Vec<String>>(values(&two));
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    assert_eq!((count, all.len()), (8, 8), "no key or IV is there twice");
+    assert_eq!(read("one.psk").trim().len(), 64);
+    let mut again = Command::cargo_bin("cotter").unwrap();
+    again.current_dir(directory.path()).args(["at", "key", "psk", "--secret", "secret", "-o", "one.psk"]);
+    let refused = again.assert().code(1).get_output().clone();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("one.psk exists"));
+
+    let unhex = |text: &str| -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    };
+    let found: Vec<Vec<u8>> = one.lines().skip(2).map(|line| unhex(line.split(' ').nth(1).unwrap())).collect();
+    let module = Module::behind(
+        obliging,
+        move || {
+            let key = |key: &[u8], iv: &[u8]| CompatKey::new(Cipher::Aes128Ctr, key, iv, ExampleKeys::Refuse).unwrap();
+            let (to_module, to_host) = (key(&found[0], &found[1]), key(&found[2], &found[3]));
+            Box::new(CompatModule::new(&CompatKeys { to_module, to_host }))
+        },
+        usize::MAX,
+    );
+    let keys = directory.path().join("one.keys");
+    module.host(&format!("--mode compat --keys {} --script", keys.display())).assert().success();
 }

@@ -1,12 +1,14 @@
 //! `cotter chip` as a person types it.
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod running;
+
 use assert_cmd::Command;
+use running::Running;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Stdio};
 
 fn cotter(directory: &Path, arguments: &str) -> Command {
     let mut command = Command::cargo_bin("cotter").unwrap();
@@ -18,47 +20,11 @@ fn vector(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors")).join(name)).unwrap()
 }
 
-/// A chip that runs until it is dropped.
-struct Running {
-    process: Child,
-    output: BufReader<ChildStdout>,
-    address: String,
-}
-
-impl Running {
-    fn start(directory: &Path, arguments: &str) -> Self {
-        let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_cotter"))
-            .current_dir(directory)
-            .args(["chip", "run"])
-            .args(arguments.split_whitespace())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut output = BufReader::new(process.stdout.take().unwrap());
-        let first = line(&mut output);
-        let address = first.rsplit("socket://").next().unwrap().to_owned();
-        Self { process, output, address }
-    }
-
-    fn say(&mut self, command: &str) {
-        writeln!(self.process.stdin.as_mut().unwrap(), "{command}").unwrap();
-    }
-
-    fn wait_for(&mut self, text: &str) {
-        while !line(&mut self.output).contains(text) {}
-    }
-
-    fn quit(mut self) {
-        self.say("quit");
-        assert!(self.process.wait().unwrap().success());
-    }
-}
-
-fn line(output: &mut BufReader<ChildStdout>) -> String {
-    let mut line = String::new();
-    assert!(output.read_line(&mut line).unwrap() > 0, "it has ended");
-    line.trim_end().to_owned()
+/// A chip, and the address of its serial line.
+fn run(directory: &Path, arguments: &str) -> (Running, String) {
+    let mut chip = Running::start(directory, ["chip", "run"].into_iter().chain(arguments.split_whitespace()));
+    let address = chip.line().rsplit("socket://").next().unwrap().to_owned();
+    (chip, address)
 }
 
 /// Writes a word into block 3 by the register sequence that espefuse uses, and returns when it is acknowledged.
@@ -103,8 +69,8 @@ fn help_names_the_tools_command_line() {
 #[test]
 fn what_is_burned_is_in_the_file_before_it_is_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
-    let chip = Running::start(directory.path(), "--chip esp32c3 --efuse e.bin --flash f.bin --listen 127.0.0.1:0");
-    burn_word(&chip.address, 0x51);
+    let (chip, address) = run(directory.path(), "--chip esp32c3 --efuse e.bin --flash f.bin --listen 127.0.0.1:0");
+    burn_word(&address, 0x51);
     // espefuse's file is the register file backwards; block 3 begins at 0x7c.
     let file = std::fs::read(directory.path().join("e.bin")).unwrap();
     assert_eq!(file[512 - 1 - 0x7c], 0x51);
@@ -115,14 +81,14 @@ fn what_is_burned_is_in_the_file_before_it_is_acknowledged() {
 #[test]
 fn commands_reset_and_switch_the_chip() {
     let directory = tempfile::tempdir().unwrap();
-    let mut chip = Running::start(directory.path(), "--chip esp32c3 --listen 127.0.0.1:0");
-    chip.wait_for("waiting for download");
+    let (mut chip, _) = run(directory.path(), "--chip esp32c3 --listen 127.0.0.1:0");
+    chip.line_with("waiting for download");
     chip.say("reset run");
-    chip.wait_for("invalid header: 0xffffffff");
-    chip.wait_for("nothing runs: invalid-header");
+    chip.line_with("invalid header: 0xffffffff");
+    chip.line_with("nothing runs: invalid-header");
     chip.say("power off");
     chip.say("reset download");
-    chip.wait_for("waiting for download");
+    chip.line_with("waiting for download");
     chip.quit();
 }
 

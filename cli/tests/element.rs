@@ -1,53 +1,14 @@
 //! `cotter element`, and the secure element of `cotter chip run`, as a person types it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
+mod running;
+
 use assert_cmd::Command;
+use running::Running;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Child, ChildStdout, Stdio};
-
-/// A process that serves a bus until it is told to quit.
-struct Running {
-    process: Child,
-    output: BufReader<ChildStdout>,
-}
-
-impl Running {
-    fn start(directory: &Path, arguments: &str) -> Self {
-        let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_cotter"))
-            .current_dir(directory)
-            .args(arguments.split_whitespace())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        Self { process, output }
-    }
-
-    /// The next line that says so.
-    fn line_with(&mut self, text: &str) -> String {
-        loop {
-            let mut line = String::new();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "it has ended");
-            if line.contains(text) {
-                return line.trim_end().to_owned();
-            }
-        }
-    }
-
-    fn say(&mut self, command: &str) {
-        writeln!(self.process.stdin.as_mut().unwrap(), "{command}").unwrap();
-    }
-
-    fn quit(mut self) {
-        self.say("quit");
-        assert!(self.process.wait().unwrap().success());
-    }
-}
 
 /// A line to a bus.
 struct Bus(BufReader<TcpStream>);
@@ -88,7 +49,7 @@ fn help_shows_an_example_that_works() {
     assert!(help.contains("cotter element simulate --state element.bin --listen 127.0.0.1:6080 --clock bus"), "{help}");
     let directory = tempfile::tempdir().unwrap();
     let arguments = "element simulate --state element.bin --listen 127.0.0.1:0 --clock bus";
-    let mut element = Running::start(directory.path(), arguments);
+    let mut element = Running::start(directory.path(), arguments.split(' '));
     let mut bus = Bus::open(&address(&element.line_with("socket://")));
     assert_eq!([bus.ask("wake"), bus.ask("wait 1500"), bus.ask("r 60 4")], ["ok", "ok", "data 04113343"]);
     element.quit();
@@ -98,21 +59,20 @@ fn help_shows_an_example_that_works() {
 fn what_a_part_was_told_is_in_its_file_before_it_is_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let arguments = "--json element simulate --state element.bin --listen 127.0.0.1:0 --clock bus --serial 0a0b0c0d0e0f --model atecc608b";
-    let mut element = Running::start(directory.path(), arguments);
+    let mut element = Running::start(directory.path(), arguments.split(' '));
     let port = address(&element.line_with("socket://").replace('"', " "));
     let mut bus = Bus::open(&port);
     // Info, and Lock of the configuration zone without a summary.
     assert!(bus.execute("0730000000035d").starts_with("data 0700006003"));
     assert!(bus.execute(&packet(&[0x17, 0x80, 0, 0])).starts_with("data 0400"));
-    element.process.kill().unwrap();
-    element.process.wait().unwrap();
+    element.kill();
     let file = directory.path().join("element.bin");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     // The configuration zone begins behind the 24 bytes that say what the file is.
     assert_eq!(std::fs::read(&file).unwrap()[24 + 87], 0);
 
     let arguments = "--json element simulate --state element.bin --pty element.tty";
-    let mut element = Running::start(directory.path(), arguments);
+    let mut element = Running::start(directory.path(), arguments.split(' '));
     let mut text = String::new();
     while !text.ends_with("}\n") {
         text += &element.line_with("");
@@ -151,7 +111,7 @@ fn counters_never_go_back_however_often_the_process_is_killed() {
     let (read, increment) = (packet(&[0x24, 0, 1, 0]), packet(&[0x24, 1, 1, 0]));
     let (mut acknowledged, mut sent) = (0, 0);
     for round in 0_u32..6 {
-        let mut element = Running::start(directory.path(), arguments);
+        let mut element = Running::start(directory.path(), arguments.split(' '));
         let mut bus = Bus::open(&address(&element.line_with("socket://")));
         let found = count_in(&bus.execute(&read));
         assert!((acknowledged..=sent).contains(&found), "{found}, of which {acknowledged} were acknowledged");
@@ -168,8 +128,7 @@ fn counters_never_go_back_however_often_the_process_is_killed() {
             sent += 1;
         }
         std::thread::sleep(std::time::Duration::from_micros(u64::from(round) * 300));
-        element.process.kill().unwrap();
-        element.process.wait().unwrap();
+        element.kill();
     }
 }
 
@@ -177,7 +136,7 @@ fn counters_never_go_back_however_often_the_process_is_killed() {
 fn a_chip_keeps_its_secure_element_alive() {
     let directory = tempfile::tempdir().unwrap();
     let arguments = "chip run --chip esp32 --listen 127.0.0.1:0 --secure-element se.bin";
-    let mut chip = Running::start(directory.path(), arguments);
+    let mut chip = Running::start(directory.path(), arguments.split(' '));
     let line = chip.line_with("secure element se.bin on socket://");
     assert!(line.ends_with("address 60, configuration unlocked, data unlocked"), "{line}");
     let mut bus = Bus::open(&address(&line));

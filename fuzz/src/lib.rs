@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `answer` | wire `answer` and `status` |
 //! | `at_command` | twin `at::grammar`, and the module that hears it |
+//! | `at_script` | twin `at::script` |
 //! | `atecc_commands` | formats `atecc::packet`, chip `atecc`: every command, in every lock state |
 //! | `rollout` | server `rollout`: plans, tags, numbers |
 //! | `audit_log` | server `audit`: keys, checkpoints, proofs, lines, a whole log |
@@ -64,6 +65,7 @@
 
 mod answer;
 mod at_command;
+mod at_script;
 mod atecc_commands;
 mod audit_log;
 mod backup;
@@ -117,6 +119,7 @@ mod trust;
 
 pub use answer::answer;
 pub use at_command::at_command;
+pub use at_script::at_script;
 pub use atecc_commands::atecc_commands;
 pub use audit_log::audit_log;
 pub use backup::backup;
@@ -175,6 +178,7 @@ pub type Body = fn(&[u8]);
 pub const BODIES: &[(&str, Body)] = &[
     ("answer", answer),
     ("at_command", at_command),
+    ("at_script", at_script),
     ("atecc_commands", atecc_commands),
     ("audit_log", audit_log),
     ("backup", backup),

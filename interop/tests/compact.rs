@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's own inputs")]
 
 use cotter_formats::secret::Secret;
-use cotter_interop::{Generator, ToolRun, tools};
+use cotter_interop::{Generator, ToolRun, hex, tools, unhex};
 use cotter_wire::compact::{Channel, CompactPacket, MAX_COMPACT, MAX_PLAIN};
 use cotter_wire::ids::{DeviceId, KeyEpoch, SecureVersion, Sequence};
 use cotter_wire::keys::{Direction, RootKey};
@@ -12,14 +12,6 @@ use cotter_wire::version::Version;
 use serde_json::{Value, json};
 
 const SCRIPT: &str = include_str!("../../vectors/wire/compact.py");
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
-}
 
 /// Numbers of every length.
 fn number(random: &mut Generator, bits: u32) -> u64 {

@@ -1,7 +1,7 @@
 //! An EcoWatt device in Python: it writes the blobs that we write, we read what it sends, and it reads what we write.
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use cotter_interop::{Generator, tools};
+use cotter_interop::{Generator, hex, tools, unhex};
 use cotter_wire::ecowatt::{
     BlobError, History, Layout, MAX_BLOB, MAX_REGISTERS, Method, Quality, decode, encode, encode_smallest,
 };
@@ -67,14 +67,6 @@ impl Case {
         };
         self.arrays.iter().map(blobs).collect()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
 }
 
 /// What Python makes of these devices, once it has read what we made.

@@ -8,20 +8,12 @@ use cotter_factory::private_key::PrivateKey;
 use cotter_factory::public_key::KeyKind;
 use cotter_formats::secret::Secret;
 use cotter_formats::secure_boot::v2::Curve;
-use cotter_interop::{Generator, temp_dir, tools};
+use cotter_interop::{Generator, hex, temp_dir, tools, unhex};
 use serde_json::{Value, json};
 
 const PEER: &str = include_str!("../../vectors/encimg/peer.py");
 /// Of each kind of key.
 const CASES: usize = 40;
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
-}
 
 /// A key, and how Python comes by it.
 fn key(index: usize, rsa: &PrivateKey, random: &mut Generator) -> (PrivateKey, Value) {

@@ -2,6 +2,8 @@
 //! a second implementation of it, made from its description.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
+mod link_frames;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -11,25 +13,17 @@ use cotter_device::link::Millis;
 use cotter_device::link::psk::{Event, PskEnd, Refusal, Settings};
 use cotter_device::platform::Random;
 use cotter_formats::secret::Secret;
-use cotter_interop::{Generator, ToolRun, tools};
+use cotter_interop::{Generator, ToolRun, hex, tools};
 use cotter_wire::link::compat::{Cipher, CompatKey, ExampleKeys};
 use cotter_wire::link::delimiter::{Undelimiter, delimit, room, wire_len};
-use cotter_wire::link::handshake::{Established, Greeting, Hello, LinkPsk, Offer};
-use cotter_wire::link::session::{HEAD, Kind, MAX_TAG, Side};
+use cotter_wire::link::handshake::{Greeting, Hello, LinkPsk, Offer};
+use cotter_wire::link::session::Side;
 use cotter_wire::link::suite::{Suite, SuiteSet};
+use link_frames::{Planned, bytes, planned, sealed};
 use serde_json::{Value, json};
 
 const PSK: &str = include_str!("../../vectors/link/psk.py");
 const KEYSTREAM: &str = include_str!("../../vectors/link/keystream.py");
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &Value) -> Vec<u8> {
-    let text = text.as_str().unwrap();
-    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
-}
 
 fn python(script: &str, verb: &str, cases: &[Value]) -> ToolRun {
     tools().python_on(script, &[verb], &serde_json::to_vec(cases).unwrap())
@@ -47,7 +41,7 @@ struct Case {
     module: Offer,
     suites: SuiteSet,
     module_suites: SuiteSet,
-    frames: Vec<(Side, Kind, u32, Vec<u8>)>,
+    frames: Vec<Planned>,
 }
 
 fn case(random: &mut Generator) -> Case {
@@ -60,31 +54,13 @@ fn case(random: &mut Generator) -> Case {
         nonce: random.array(),
     };
     let (host, module) = (offer(), offer());
-    let frames: Vec<_> = (0..random.below(12))
-        .map(|_| {
-            let side = *random.pick(&[Side::Host, Side::Module]);
-            let kind = *random.pick(&Kind::ALL);
-            let lost = u32::try_from(*random.pick(&[0, 0, 0, 1, 300])).unwrap();
-            let len = match kind {
-                Kind::Data => random.between(5, 700),
-                Kind::Acknowledgement => 2,
-                Kind::Gap | Kind::Escape => 4,
-            };
-            // Zeros are what the delimiting is about.
-            let mut payload = random.bytes(len);
-            let rarely = random.between(1, 255);
-            payload.iter_mut().for_each(|byte| *byte = if usize::from(*byte) % rarely == 0 { 0 } else { *byte });
-            (side, kind, lost, payload)
-        })
-        .collect();
+    let frames = planned(random);
     let psk = random.array();
     let describe = |offer: &Offer| json!({"longest": offer.longest_frame, "lineage": hex(&offer.lineage), "nonce": hex(&offer.nonce)});
     let document = json!({
         "psk": hex(&psk), "suites": suites.0, "module_suites": module_suites.0, "host": describe(&host),
         "module": describe(&module),
-        "frames": frames.iter().map(|(side, kind, lost, payload)| {
-            json!({"head": *kind as u8 | side.bit(), "lost": lost, "payload": hex(payload)})
-        }).collect::<Vec<_>>(),
+        "frames": link_frames::document(&frames),
     });
     Case { document, psk, host, module, suites, module_suites, frames }
 }
@@ -96,29 +72,18 @@ fn ours(case: &Case) -> Value {
     let hello = Hello::parse(&psk, greeting.message()).unwrap();
     let (reply, mut module) = hello.reply(&psk, case.module_suites, &case.module).unwrap();
     let mut host = greeting.answered(&psk, &reply).unwrap();
-    let wire: Vec<String> = case
-        .frames
-        .iter()
-        .map(|(side, kind, lost, payload)| {
-            let from = if *side == Side::Host { &mut host } else { &mut module };
-            hex(&sealed(from, *kind, *lost, payload))
-        })
-        .collect();
+    let frames = sealed(&case.frames, &mut host, &mut module);
+    let wire: Vec<String> = frames.iter().map(|frame| hex(&delimited(frame))).collect();
     json!({
         "knock": hex(&psk.knock()), "hello": hex(greeting.message()), "reply": hex(&reply), "finish": hex(host.finish()),
         "session": hex(&host.session.id().0), "wire": wire,
     })
 }
 
-fn sealed(from: &mut Established, kind: Kind, lost: u32, payload: &[u8]) -> Vec<u8> {
-    let start = room(payload.len() + HEAD + MAX_TAG);
-    let mut buffer = vec![0; start + payload.len() + HEAD + MAX_TAG + 1];
-    for _ in 0..lost {
-        from.session.seal(Kind::Acknowledgement, &mut buffer, 2).unwrap();
-    }
-    buffer[start + HEAD..][..payload.len()].copy_from_slice(payload);
-    let len = from.session.seal(kind, &mut buffer[start..], payload.len()).unwrap();
-    delimit(&mut buffer, start, len, false).unwrap().to_vec()
+fn delimited(frame: &[u8]) -> Vec<u8> {
+    let start = room(frame.len());
+    let mut buffer = [&vec![0; start], frame, &[0]].concat();
+    delimit(&mut buffer, start, frame.len(), false).unwrap().to_vec()
 }
 
 #[test]
@@ -148,17 +113,17 @@ fn we_read_the_handshakes_and_frames_of_python() {
     for (case, made) in cases.iter().zip(made) {
         assert_eq!(made, ours(case), "{}", case.document);
         let psk = psk(&case.psk);
-        assert_eq!(psk.check_knock(&unhex(&made["knock"])), Ok(()));
-        let hello = Hello::parse(&psk, &unhex(&made["hello"])).unwrap();
+        assert_eq!(psk.check_knock(&bytes(&made["knock"])), Ok(()));
+        let hello = Hello::parse(&psk, &bytes(&made["hello"])).unwrap();
         let (_, mut module) = hello.reply(&psk, case.module_suites, &case.module).unwrap();
         let greeting = Greeting::new(&psk, case.suites, &case.host);
-        let mut host = greeting.answered(&psk, &unhex(&made["reply"])).unwrap();
-        assert_eq!(module.check_finish(&unhex(&made["finish"])), Ok(()));
-        for ((side, ..), wire) in case.frames.iter().zip(made["wire"].as_array().unwrap()) {
+        let mut host = greeting.answered(&psk, &bytes(&made["reply"])).unwrap();
+        assert_eq!(module.check_finish(&bytes(&made["finish"])), Ok(()));
+        for (frame, wire) in case.frames.iter().zip(made["wire"].as_array().unwrap()) {
             let mut undelimiter = Undelimiter::<1000>::new();
-            let ended = unhex(wire).iter().filter(|byte| undelimiter.push(**byte).unwrap().is_some()).count();
+            let ended = bytes(wire).iter().filter(|byte| undelimiter.push(**byte).unwrap().is_some()).count();
             assert_eq!(ended, 1);
-            let to = if *side == Side::Host { &mut module } else { &mut host };
+            let to = if frame.side == Side::Host { &mut module } else { &mut host };
             assert!(to.session.open(undelimiter.frame()).is_ok());
             frames += 1;
         }
@@ -173,7 +138,7 @@ fn python_refuses_what_was_changed() {
         let case = case(&mut random);
         let mut document = case.document.clone();
         document["out"] = ours(&case);
-        let mut bytes = unhex(&document["out"][field]);
+        let mut bytes = bytes(&document["out"][field]);
         *bytes.last_mut().unwrap() ^= 1;
         document["out"][field] = json!(hex(&bytes));
         let output = python(PSK, "check", &[document]).refused();

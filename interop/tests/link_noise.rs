@@ -1,26 +1,20 @@
 //! The AT link's Noise handshakes against PyPI's `noiseprotocol`, from random input: both patterns, each end against ours.
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod link_frames;
+
 use cotter_formats::secret::Secret;
-use cotter_interop::{Generator, ToolRun, tools};
+use cotter_interop::{Generator, ToolRun, hex, tools};
 use cotter_wire::link::credentials::{About, Credentials};
 use cotter_wire::link::handshake::{Established, LinkPsk};
 use cotter_wire::link::noise::{NoiseKeys, StaticKeys, public_key};
-use cotter_wire::link::session::{HEAD, Kind, MAX_TAG, Side};
+use cotter_wire::link::session::Side;
 use cotter_wire::link::suite::SuiteSet;
+use link_frames::{Planned, bytes, planned, sealed};
 use serde_json::{Value, json};
 
 const NOISE: &str = include_str!("../../vectors/link/noise_psk0.py");
 const CASES: usize = 300;
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &Value) -> Vec<u8> {
-    let text = text.as_str().unwrap();
-    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
-}
 
 fn python(verb: &str, cases: &[Value]) -> ToolRun {
     tools().python_on(NOISE, &[verb], &serde_json::to_vec(cases).unwrap())
@@ -40,7 +34,7 @@ struct Case {
     psk: [u8; 32],
     host: Given,
     module: Given,
-    frames: Vec<(Side, Kind, u32, Vec<u8>)>,
+    frames: Vec<Planned>,
 }
 
 fn case(random: &mut Generator) -> Case {
@@ -51,19 +45,7 @@ fn case(random: &mut Generator) -> Case {
         ephemeral: random.array(),
     };
     let (host, module) = (given(), given());
-    let frames: Vec<_> = (0..random.below(12))
-        .map(|_| {
-            let side = *random.pick(&[Side::Host, Side::Module]);
-            let kind = *random.pick(&Kind::ALL);
-            let lost = u32::try_from(*random.pick(&[0, 0, 0, 1, 300])).unwrap();
-            let len = match kind {
-                Kind::Data => random.between(5, 700),
-                Kind::Acknowledgement => 2,
-                Kind::Gap | Kind::Escape => 4,
-            };
-            (side, kind, lost, random.bytes(len))
-        })
-        .collect();
+    let frames = planned(random);
     let psk = random.array();
     let describe = |given: &Given| {
         json!({"longest": given.about.longest_frame, "lineage": hex(&given.about.lineage), "static": hex(&given.static_key),
@@ -71,9 +53,7 @@ fn case(random: &mut Generator) -> Case {
     };
     let document = json!({
         "mode": mode, "psk": hex(&psk), "host": describe(&host), "module": describe(&module),
-        "frames": frames.iter().map(|(side, kind, lost, payload)| {
-            json!({"head": *kind as u8 | side.bit(), "lost": lost, "payload": hex(payload)})
-        }).collect::<Vec<_>>(),
+        "frames": link_frames::document(&frames),
     });
     Case { document, mode, psk, host, module, frames }
 }
@@ -104,11 +84,11 @@ fn made(case: &Case, from_python: Option<&Value>) -> Made {
     let (host, module) = (keys(case, &case.host, &case.module), keys(case, &case.module, &case.host));
     let greeting = host.greet(SuiteSet::ALL, case.host.about, |key| key.copy_from_slice(&case.host.ephemeral));
     let hello = NoiseKeys::hello(&greeting).to_vec();
-    let heard = from_python.map_or_else(|| hello.clone(), |theirs| unhex(&theirs["hello"]));
+    let heard = from_python.map_or_else(|| hello.clone(), |theirs| bytes(&theirs["hello"]));
     let heard = module.greeted(&heard).unwrap();
     let fresh = |key: &mut [u8]| key.copy_from_slice(&case.module.ephemeral);
     let (reply, at_module) = module.reply(&heard, SuiteSet::ALL, case.module.about, fresh).unwrap();
-    let answer = from_python.map_or_else(|| reply.to_vec(), |theirs| unhex(&theirs["reply"]));
+    let answer = from_python.map_or_else(|| reply.to_vec(), |theirs| bytes(&theirs["reply"]));
     let at_host = host.answered(&greeting, &answer).unwrap();
     let about = |peer: &Established| About { longest_frame: peer.peer.longest_frame, lineage: peer.peer.lineage };
     assert_eq!((about(&at_module), about(&at_host)), (case.host.about, case.module.about));
@@ -118,28 +98,10 @@ fn made(case: &Case, from_python: Option<&Value>) -> Made {
 /// What we put onto the wire. The handshake hash is not told in full; its beginning names the session.
 fn ours(case: &Case, hash: &str) -> Value {
     let Made { knock, hello, reply, mut host, mut module } = made(case, None);
-    let frames: Vec<String> = case
-        .frames
-        .iter()
-        .map(|(side, kind, lost, payload)| {
-            let from = if *side == Side::Host { &mut host } else { &mut module };
-            hex(&sealed(from, *kind, *lost, payload))
-        })
-        .collect();
+    let frames: Vec<String> = sealed(&case.frames, &mut host, &mut module).iter().map(|frame| hex(frame)).collect();
     assert!(hash.starts_with(&hex(&host.session.id().0)));
     json!({"knock": hex(&knock), "hello": hex(&hello), "reply": hex(&reply), "finish": hex(host.finish()), "hash": hash,
         "frames": frames})
-}
-
-fn sealed(from: &mut Established, kind: Kind, lost: u32, payload: &[u8]) -> Vec<u8> {
-    let mut buffer = vec![0; payload.len() + HEAD + MAX_TAG];
-    for _ in 0..lost {
-        from.session.seal(Kind::Acknowledgement, &mut buffer, 2).unwrap();
-    }
-    buffer[HEAD..][..payload.len()].copy_from_slice(payload);
-    let len = from.session.seal(kind, &mut buffer, payload.len()).unwrap();
-    buffer.truncate(len);
-    buffer
 }
 
 fn cases(random: &mut Generator, count: usize) -> (Vec<Case>, Vec<Value>) {
@@ -159,10 +121,10 @@ fn we_make_and_read_the_handshakes_and_frames_of_noiseprotocol() {
     for (case, theirs) in cases.iter().zip(&theirs) {
         assert_eq!(*theirs, ours(case, theirs["hash"].as_str().unwrap()), "{}", case.document);
         let Made { mut host, mut module, .. } = made(case, Some(theirs));
-        assert_eq!(module.check_finish(&unhex(&theirs["finish"])), Ok(()));
-        for ((side, ..), sealed) in case.frames.iter().zip(theirs["frames"].as_array().unwrap()) {
-            let to = if *side == Side::Host { &mut module } else { &mut host };
-            assert!(to.session.open(&mut unhex(sealed)).is_ok());
+        assert_eq!(module.check_finish(&bytes(&theirs["finish"])), Ok(()));
+        for (frame, sealed) in case.frames.iter().zip(theirs["frames"].as_array().unwrap()) {
+            let to = if frame.side == Side::Host { &mut module } else { &mut host };
+            assert!(to.session.open(&mut bytes(sealed)).is_ok());
             frames += 1;
         }
     }
@@ -191,7 +153,7 @@ fn noiseprotocol_refuses_what_was_changed() {
     for ((case, theirs), field) in cases.iter().zip(theirs).zip(["knock", "hello", "reply", "finish"]) {
         let mut document = case.document.clone();
         document["out"] = theirs;
-        let mut bytes = unhex(&document["out"][field]);
+        let mut bytes = bytes(&document["out"][field]);
         *bytes.last_mut().unwrap() ^= 1;
         document["out"][field] = json!(hex(&bytes));
         let output = python("check", &[document]).refused();

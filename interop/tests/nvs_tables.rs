@@ -9,15 +9,11 @@ use cotter_formats::addr::FlashLen;
 use cotter_formats::nvs::csv::write_record;
 use cotter_formats::nvs::page::Version;
 use cotter_formats::nvs::{NvsKeys, read_partition};
-use cotter_interop::{Generator, temp_dir, tools};
+use cotter_interop::{Generator, hex, temp_dir, tools};
 use std::fs;
 use std::path::Path;
 
 const QUIRKS: Habits = Habits { generator_quirks: true, wifi_extras: false };
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// Rows of every encoding, with quotes, commas, line breaks, repeated namespaces, files, and Wi-Fi credentials.
 fn csv(random: &mut Generator, folder: &Path) -> String {

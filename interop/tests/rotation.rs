@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's own inputs")]
 
 use cotter_formats::secret::Secret;
-use cotter_interop::{Generator, ToolRun, tools};
+use cotter_interop::{Generator, ToolRun, hex, tools};
 use cotter_wire::ids::{DeviceId, KeyEpoch};
 use cotter_wire::keys::{ConfirmationKey, OfferKey, RootKey};
 use cotter_wire::rotation::{Asked, Asking, ConfirmMessage, Confirmation, MAX_MESSAGE, Offered, Ticket};
@@ -11,10 +11,6 @@ use serde_json::{Value, json};
 
 const SCRIPT: &str = include_str!("../../vectors/wire/rotation.py");
 const CASES: usize = 300;
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 fn root(bytes: &[u8; 32]) -> RootKey {
     RootKey::new(Secret::filled_by(|key| *key = *bytes))

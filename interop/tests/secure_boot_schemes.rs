@@ -6,7 +6,7 @@ use cotter_factory::public_key::{KeyKind, PublicKey};
 use cotter_formats::secure_boot::v2::{
     ContentDigests, Curve, FileRefusal, Scheme, SignedFile, Trusted, add_block, append_block, content_padded_len,
 };
-use cotter_interop::{Generator, ToolRun, temp_dir, tools};
+use cotter_interop::{Generator, ToolRun, hex, temp_dir, tools};
 use std::path::Path;
 
 /// Names as espsecure has them.
@@ -74,10 +74,6 @@ fn padded(content: &[u8]) -> Vec<u8> {
 
 fn sign(key: &PrivateKey, content: &[u8]) -> Vec<u8> {
     append_block(content, &key.sign_block(&ContentDigests::of(&padded(content))).unwrap())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

@@ -6,14 +6,10 @@ use cotter_factory::private_key::PrivateKey;
 use cotter_factory::public_key::KeyKind;
 use cotter_formats::secure_boot::v2::Curve;
 use cotter_formats::secure_debug::{CertificateRefusal, ChipInfo, DebugCertificate, Feature, SessionCounter, Unlock};
-use cotter_interop::{Generator, temp_dir, tools};
+use cotter_interop::{Generator, hex, temp_dir, tools};
 use serde_json::json;
 
 const CHECK: &str = include_str!("../../vectors/sdc/check.py");
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 fn unlock(wanted: [bool; 3]) -> Unlock {
     let chosen = Feature::ALL.into_iter().zip(wanted).filter(|&(_, wanted)| wanted);

@@ -3,7 +3,7 @@
 
 use cotter_factory::signing::ManifestKey;
 use cotter_factory::trust;
-use cotter_interop::{Generator, tools};
+use cotter_interop::{Generator, hex, tools, unhex};
 use cotter_wire::firmware_key::FirmwareKey;
 use cotter_wire::manifest::{Project, VerifyPolicy};
 use cotter_wire::trust::{SignedStatement, Statement, TrustError, TrustNumber};
@@ -11,14 +11,6 @@ use serde_json::{Value, json};
 
 const SCRIPT: &str = include_str!("../../vectors/wire/trust.py");
 const CASES: usize = 12;
-
-fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 fn project() -> Project {
     Project::new("cotter-app").unwrap()

@@ -4,7 +4,7 @@
 
 use cotter_formats::chip::Chip;
 use cotter_formats::secret::Secret;
-use cotter_interop::{Generator, ToolRun, tools};
+use cotter_interop::{Generator, ToolRun, hex, tools};
 use cotter_wire::content::{self, ContentKey, WrappedKey};
 use cotter_wire::enrolment::{Enrolment, MAX_ENROLMENT};
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, UnixTime};
@@ -15,10 +15,6 @@ use cotter_wire::session::{Greeting, Hello, MAX_HEADER, MAX_MESSAGE, Request, Se
 use serde_json::json;
 
 const OPEN: &str = include_str!("../../vectors/wire/open.py");
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("messages are ASCII")

@@ -35,5 +35,6 @@ pub mod port;
 pub mod refusal;
 pub mod script;
 mod tls;
+mod web_socket;
 
 pub use dial::{Network, Reach};

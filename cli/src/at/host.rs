@@ -1,11 +1,13 @@
 //! `cotter at host`: a host that talks to an AT module, by a script or by hand.
 
+mod commands;
+mod console;
 mod transcript;
 mod verdict;
 
 use super::mode::{self, End};
 use crate::file::File;
-use crate::output::{self, Format, Help};
+use crate::output::{self, BadUsage, Format, Help};
 use anyhow::Context;
 use cotter_twin::at::host::Host;
 use cotter_twin::at::port::{FlowControl, Port, Speed};
@@ -15,13 +17,16 @@ use std::sync::{Arc, Mutex};
 use transcript::{Screen, Transcript};
 use verdict::{Step, Verdict};
 
-/// Talk to an AT module: run a script, with a verdict on each of its steps.
+/// Talk to an AT module: by hand, or by a script with a verdict on each of its steps.
+///
+/// Without --script this is a console: a line goes to the module, `:help` tells the rest. If standard input is no terminal,
+/// its lines are said one after the other, each when the one before is answered.
 ///
 /// A script says what is sent and what must be heard (docs/at-host.md); the exit code is 0 only if every step passed.
-/// Without a FILE, the script is the sequence of ESP-AT's example at_interface_security. The conversation is kept in a
+/// With --script and no FILE, it is the sequence of ESP-AT's example at_interface_security. The conversation is kept in a
 /// file, with a hex trace of what was on the wire.
 #[derive(clap::Args)]
-#[command(after_help = "Example: cotter at host --cmd /dev/ttyUSB1 --log /dev/ttyUSB0 --script")]
+#[command(after_help = "Example: cotter at host --psk-file link.key --cmd /dev/ttyUSB1 --log /dev/ttyUSB0 --script")]
 pub(crate) struct Args {
     /// The module's command port: a serial port or a pseudo-terminal.
     #[arg(long, value_name = "PORT")]
@@ -52,19 +57,22 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
-    let (script, folder) = script_of(args.script.as_ref().and_then(Option::as_ref))?;
+    let script = args.script.as_ref().map(|file| script_of(file.as_ref())).transpose()?;
+    if script.is_none() && format == Format::Json {
+        return Err(BadUsage("--json needs --script: a console has no result".to_owned()).into());
+    }
     let mut line = args.mode.maker(End::Host)?;
     let flow = if args.rts_cts { FlowControl::Hardware } else { FlowControl::None };
     let open = |name: &Path, speed| Port::open(name, speed).context(PORT_HELP);
     let log = args.log.as_deref().map(|log| open(log, Speed { baud: args.log_baud, flow: FlowControl::None }));
     let log = log.transpose()?;
     let command = open(&args.cmd, Speed { baud: args.baud, flow })?;
-    let screen = Screen { trace: args.trace, show: Box::new(move |line: &str| output::progress(line, format)) };
-    let transcript = Transcript::create(args.log_file.as_deref(), screen)?;
-    let file = transcript.path().to_owned();
-    let transcript = Arc::new(Mutex::new(transcript));
+    let show = Box::new(move |line: &str| output::progress(line, format));
+    let screen = Screen { trace: args.trace, time: true, said: true, show };
+    let transcript = Arc::new(Mutex::new(Transcript::create(args.log_file.as_deref(), screen)?));
     let watcher = Arc::clone(&transcript);
     let mut host = Host::new(command, log, line(), move |event| locked(&watcher).event(event))?;
+    let Some((script, folder)) = script else { return console::run(host, &transcript) };
     let verdict = script::run(&script, &folder, &mut host, |report, action| {
         let mut transcript = locked(&transcript);
         match action {
@@ -72,11 +80,15 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
             _ => transcript.note(Step::new(report).to_string().trim_start()),
         }
     });
+    let file = locked(&transcript).path().to_owned();
     let verdict = Verdict::new(&verdict, args.mode.mode, file);
     locked(&transcript).finish(&verdict.summary());
     output::value(&verdict, format)?;
     Ok(verdict.passed)
 }
+
+/// Told by the host, read and changed by whoever talks.
+type Shared = Arc<Mutex<Transcript>>;
 
 /// The script, and the folder in which its files are.
 fn script_of(file: Option<&File>) -> anyhow::Result<(Script, PathBuf)> {

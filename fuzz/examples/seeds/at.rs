@@ -31,3 +31,13 @@ pub(super) fn at_command() -> Outcome {
         b"AT+CIPSNTPCFG=1,-500,\"a\"\r\nAT+CIPSNTPTIME?\r\nAT+SYSTIMESTAMP=4294967295\r\nAT+CIPSNTPTIME?\r\n",
     )
 }
+
+pub(super) fn at_script() -> Outcome {
+    seed("at_script", "example", cotter_twin::at::script::EXAMPLE.as_bytes())?;
+    seed(
+        "at_script",
+        "every_step",
+        b"timeout 16s\nready within 1500ms\nsend \"AT+CWJAP=\\\"ap\\\",\\\"\\\\\\\"\"\nraw \"\\x00\\xff\\r\\n\\t\"\nfile \"a b.bin\"\nexpect \"OK\\r\\n\" within 5s # and no more\nexpect /^\\+IPD,\\d+:\\/x[a-f]{2,3}\\r$/\nrefuse \"ERROR\"\nrefuse nothing\nlog \"halfway\"\nsleep 2m\npassthrough within 3s\nescape\n",
+    )?;
+    seed("at_script", "mistakes", b"sned \"AT\"\nexpect /(/\nexpect /x*/\nsend \"\\q\"\nraw \"\\x0\"\ntimeout 16\nsleep 99999m\nescape now\nfile \"\"\n")
+}

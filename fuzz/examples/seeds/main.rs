@@ -34,6 +34,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 fn main() -> Outcome {
     wire::answer()?;
     at::at_command()?;
+    at::at_script()?;
     chip::atecc_commands()?;
     server::audit_log()?;
     server::backup()?;

@@ -7,7 +7,8 @@ if [ "${IN_DEV:-}" != 1 ]; then
     [ "$(id -u)" = 0 ] && root=
     IN_DEV=1 exec unshare $root --mount sh "$0" "$@"
 fi
-dev=$(mktemp -d)
+# Nobody else sees what is mounted there now.
+dev=/mnt
 mount -t tmpfs tmpfs "$dev"
 for node in null zero random urandom tty; do
     touch "$dev/$node"

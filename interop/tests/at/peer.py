@@ -270,6 +270,44 @@ def secure(module, folder):
     assert module.data(f'AT+SYSMFG=2,"client_ca","client_ca.0",8,{len(other)}', other) == OK
     port, _ = serve(lambda connection: None, wrap)
     module.refused(f'AT+CIPSTART="SSL","localhost",{port}')
+    module.ok("AT+CIPSSLCCONF=0")
+    for version in ["-tls1_2", "-tls1_3"]:
+        shared_key(module, version)
+
+
+def shared_key(module, version):
+    """TLS with a key that both ends have, against OpenSSL's s_server, which turns lines round."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    key = os.urandom(16).hex()
+    # Without a certificate: who has no key is not talked to.
+    command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-psk", key, "-psk_identity", "module", "-nocert", "-rev", "-quiet"]
+    server = subprocess.Popen([*command, version], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        module.ok(f'AT+CIPSSLCPSKHEX="{key}","module"')
+        module.ok("AT+CIPSSLCPSKHEX?", rf'\+CIPSSLCPSKHEX:0,"{key}","module"')
+        module.ok(f'AT+CIPSTART="SSL","127.0.0.1",{port}', "CONNECT\r\n")
+        module.data("AT+CIPSEND=5", b"hello\n"[:5], b"SEND OK\r\n")
+        module.data("AT+CIPSEND=1", b"\n", b"SEND OK\r\n")
+        module.until(b"olleh")
+        module.ok("AT+CIPCLOSE")
+        # Another key, and none.
+        module.ok('AT+CIPSSLCPSK="another key","module"')
+        module.ok("AT+CIPSSLCPSK?", r'\+CIPSSLCPSK:0,"another key","module"')
+        module.refused(f'AT+CIPSTART="SSL","127.0.0.1",{port}')
+        module.ok('AT+CIPSSLCPSK="",""')
+        module.refused(f'AT+CIPSTART="SSL","127.0.0.1",{port}')
+    finally:
+        server.terminate()
+        server.wait(10)
+    print(f"shared key, {version}: connected, and no other")
 
 
 class Broker:
@@ -277,11 +315,11 @@ class Broker:
 
     def __init__(self, folder, password):
         ports = []
-        for _ in range(3):
+        for _ in range(6):
             with socket.socket() as free:
                 free.bind(("127.0.0.1", 0))
                 ports.append(free.getsockname()[1])
-        self.plain, self.tls, self.mutual = ports
+        self.plain, self.tls, self.mutual, self.web, self.web_tls, self.web_mutual = ports
         subprocess.run(["mosquitto_passwd", "-b", "-c", f"{folder}/passwords", "user", password], check=True)
         os.chmod(f"{folder}/passwords", 0o644)
         files = f"cafile {folder}/ca.pem\ncertfile {folder}/server.pem\nkeyfile {folder}/server.key\n"
@@ -290,6 +328,9 @@ class Broker:
             conf.write(f"listener {self.plain} 127.0.0.1\n")
             conf.write(f"listener {self.tls} 127.0.0.1\n{files}")
             conf.write(f"listener {self.mutual} 127.0.0.1\n{files}require_certificate true\n")
+            conf.write(f"listener {self.web} 127.0.0.1\nprotocol websockets\n")
+            conf.write(f"listener {self.web_tls} 127.0.0.1\nprotocol websockets\n{files}")
+            conf.write(f"listener {self.web_mutual} 127.0.0.1\nprotocol websockets\n{files}require_certificate true\n")
         self.process = subprocess.Popen(["mosquitto", "-c", f"{folder}/mosquitto.conf"])
         for port in ports:
             for _ in range(100):
@@ -325,8 +366,16 @@ def mqtt(module, folder):
             (3, "localhost", broker.tls),
             (4, "127.0.0.1", broker.mutual),
             (5, "localhost", broker.mutual),
+            (6, "127.0.0.1", broker.web),
+            (7, "127.0.0.1", broker.web_tls),
+            (8, "localhost", broker.web_tls),
+            (9, "127.0.0.1", broker.web_mutual),
+            (10, "localhost", broker.web_mutual),
         ]:
             session(module, broker, scheme, host, port, password)
+        # A port where nobody speaks WebSocket.
+        module.ok('AT+MQTTUSERCFG=0,6,"module","user","x",0,0,"/mqtt"')
+        module.refused(f'AT+MQTTCONN=0,"127.0.0.1",{broker.plain},0')
         # A server that the CA does not vouch for under this name, and one that it does not vouch for at all.
         module.ok('AT+MQTTUSERCFG=0,3,"module","user","x",0,0,""')
         module.refused(f'AT+MQTTCONN=0,"other.example",{broker.tls},0')

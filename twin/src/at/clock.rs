@@ -1,5 +1,6 @@
 //! The module's clock: 1970 when it gets power, until somebody tells it the time.
 
+use der::DateTime;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -34,38 +35,18 @@ impl Clock {
     }
 }
 
-/// `Tue Oct 19 17:47:56 2021`, as C's `asctime` writes it.
+/// `Tue Oct 19 17:47:56 2021`, as C's `asctime` writes it; after the year 9999, which X.509 does not know, as the last second
+/// before.
 pub(super) fn asctime(seconds: u64, offset: i64) -> String {
     const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let local = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_add(offset).max(0);
-    let (days, time) = (local / 86_400, local % 86_400);
+    let local = Duration::from_secs(seconds.saturating_add_signed(offset));
+    let time = DateTime::from_unix_duration(local).unwrap_or(DateTime::INFINITY);
+    let days = time.unix_duration().as_secs() / 86_400;
     let weekday = WEEKDAYS.get(usize::try_from(days % 7).unwrap_or(0)).unwrap_or(&"Thu");
-    let (year, month, day) = date(days);
-    let month = MONTHS.get(month).unwrap_or(&"Jan");
-    format!("{weekday} {month} {day:>2} {:02}:{:02}:{:02} {year}", time / 3600, time / 60 % 60, time % 60)
-}
-
-/// Year, month from 0, day from 1.
-fn date(mut days: i64) -> (i64, usize, i64) {
-    let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    // Four hundred years are always as long.
-    let mut year = 1970 + days / 146_097 * 400;
-    days %= 146_097;
-    while days >= 365 + i64::from(is_leap(year)) {
-        days -= 365 + i64::from(is_leap(year));
-        year += 1;
-    }
-    let lengths = [31, 28 + i64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let mut month = 0;
-    for length in lengths {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    (year, month, days + 1)
+    let month = MONTHS.get(usize::from(time.month()) - 1).unwrap_or(&"Jan");
+    let (day, year) = (time.day(), time.year());
+    format!("{weekday} {month} {day:>2} {:02}:{:02}:{:02} {year}", time.hour(), time.minutes(), time.seconds())
 }
 
 #[cfg(test)]
@@ -79,6 +60,8 @@ mod tests {
         assert_eq!(asctime(951_782_400, 0), "Tue Feb 29 00:00:00 2000");
         assert_eq!(asctime(4_107_542_399, 0), "Sun Feb 28 23:59:59 2100");
         assert_eq!(asctime(4_107_542_400, 0), "Mon Mar  1 00:00:00 2100");
+        assert_eq!(asctime(u64::MAX, 0), "Fri Dec 31 23:59:59 9999");
+        assert_eq!(asctime(0, -3600), "Thu Jan  1 00:00:00 1970");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! A connection of the module to the real network: TCP, UDP or TLS, and nothing that waits.
 
+use super::web_socket::WebSocket;
 use rustls::ClientConnection;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 
 /// How much may wait for a peer that does not read.
-const BACKLOG: usize = 256 * 1024;
+pub(super) const BACKLOG: usize = 256 * 1024;
 /// How much of it is taken at a time.
 const PIECE: usize = 2920;
 
@@ -22,6 +23,9 @@ pub(super) struct Connection {
 enum Stream {
     Tcp(TcpStream),
     Tls(Box<ClientConnection>, TcpStream),
+    #[cfg(feature = "link-tls")]
+    Psk(openssl::ssl::SslStream<TcpStream>),
+    WebSocket(Box<WebSocket>),
     Udp(UdpSocket, UdpPeer),
 }
 
@@ -58,6 +62,20 @@ impl Connection {
         Ok(Self { stream: Stream::Tls(Box::new(session), stream), remote, backlog: Vec::new() })
     }
 
+    /// The same, of a handshake with a pre-shared key.
+    #[cfg(feature = "link-tls")]
+    pub(super) fn psk(stream: openssl::ssl::SslStream<TcpStream>) -> io::Result<Self> {
+        prepare(stream.get_ref())?;
+        let remote = stream.get_ref().peer_addr()?;
+        Ok(Self { stream: Stream::Psk(stream), remote, backlog: Vec::new() })
+    }
+
+    pub(super) fn web_socket(socket: WebSocket) -> io::Result<Self> {
+        prepare(socket.stream())?;
+        let remote = socket.stream().peer_addr()?;
+        Ok(Self { stream: Stream::WebSocket(Box::new(socket)), remote, backlog: Vec::new() })
+    }
+
     pub(super) fn udp(socket: UdpSocket, remote: SocketAddr, peer: UdpPeer) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self { stream: Stream::Udp(socket, peer), remote, backlog: Vec::new() })
@@ -70,6 +88,9 @@ impl Connection {
     pub(super) fn local_port(&self) -> u16 {
         let address = match &self.stream {
             Stream::Tcp(stream) | Stream::Tls(_, stream) => stream.local_addr(),
+            #[cfg(feature = "link-tls")]
+            Stream::Psk(stream) => stream.get_ref().local_addr(),
+            Stream::WebSocket(socket) => socket.stream().local_addr(),
             Stream::Udp(socket, _) => socket.local_addr(),
         };
         address.map_or(0, |address| address.port())
@@ -80,7 +101,8 @@ impl Connection {
         match &mut self.stream {
             Stream::Udp(socket, _) => return socket.send_to(bytes, to.unwrap_or(self.remote)).map(drop),
             Stream::Tls(session, _) => session.writer().write_all(bytes)?,
-            Stream::Tcp(_) => {
+            Stream::WebSocket(socket) => socket.send(bytes)?,
+            _ => {
                 if self.backlog.len() + bytes.len() > BACKLOG {
                     return Err(ErrorKind::OutOfMemory.into());
                 }
@@ -115,6 +137,9 @@ impl Connection {
         let count = match &mut self.stream {
             Stream::Tcp(stream) => stream.read(buffer)?,
             Stream::Tls(session, stream) => read_tls(session, stream, buffer)?,
+            #[cfg(feature = "link-tls")]
+            Stream::Psk(stream) => stream.read(buffer)?,
+            Stream::WebSocket(socket) => socket.read(buffer)?,
             Stream::Udp(socket, peer) => {
                 let (count, from) = socket.recv_from(buffer)?;
                 if from != self.remote {
@@ -134,16 +159,10 @@ impl Connection {
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.stream {
             Stream::Udp(..) => {}
-            Stream::Tcp(stream) => {
-                while !self.backlog.is_empty() {
-                    match stream.write(&self.backlog) {
-                        Ok(count) => drop(self.backlog.drain(..count)),
-                        Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                        Err(error) => return Err(error),
-                    }
-                }
-            }
+            Stream::Tcp(stream) => drain(&mut self.backlog, stream)?,
+            #[cfg(feature = "link-tls")]
+            Stream::Psk(stream) => drain(&mut self.backlog, stream)?,
+            Stream::WebSocket(socket) => socket.flush()?,
             Stream::Tls(session, stream) => {
                 while session.wants_write() {
                     match session.write_tls(stream) {
@@ -161,12 +180,32 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let Stream::Tls(session, _) = &mut self.stream {
-            session.send_close_notify();
-            // The peer may be gone already.
-            let _told = self.flush();
+        // The peer may be gone already.
+        match &mut self.stream {
+            Stream::Tls(session, _) => {
+                session.send_close_notify();
+                let _told = self.flush();
+            }
+            #[cfg(feature = "link-tls")]
+            Stream::Psk(stream) => {
+                let _told = stream.shutdown();
+            }
+            Stream::Tcp(_) | Stream::WebSocket(_) | Stream::Udp(..) => {}
         }
     }
+}
+
+/// Writes what goes without waiting.
+fn drain(backlog: &mut Vec<u8>, stream: &mut impl Write) -> io::Result<()> {
+    while !backlog.is_empty() {
+        match stream.write(backlog) {
+            Ok(count) => drop(backlog.drain(..count)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {

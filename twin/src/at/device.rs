@@ -4,7 +4,7 @@
 
 use super::escape::{Escape, Seen};
 use super::flash::Flash;
-use super::line::{Line, LineError};
+use super::line::{EscapePlace, Line, LineError};
 use super::module::{BOOT, Event, Module, Surroundings};
 use crate::serial_port::{LineEvent, SerialPort};
 use std::io;
@@ -37,8 +37,6 @@ struct Session {
     /// When the module has booted; until then it hears nothing.
     boots: Instant,
     state: State,
-    /// Text for which the line is not ready yet.
-    waiting: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +66,8 @@ pub enum DeviceEvent {
 
 /// The largest piece that is sealed at once.
 const PIECE: usize = 1024;
-/// How much text may wait for a line to get ready.
-const WAITING_MAX: usize = 64 * 1024;
+/// How much text a module may say at once.
+const TEXT_MAX: usize = 64 * 1024;
 
 impl Device {
     /// A module without power.
@@ -124,7 +122,6 @@ impl Device {
         if let Err(error) = session.go_on(now, &mut self.command, events)? {
             events.push(DeviceEvent::LineFailed(error));
             session.line = (self.lines)();
-            session.waiting.clear();
             if let Ok(first) = session.line.start(now) {
                 self.command.write(&first)?;
             }
@@ -150,7 +147,6 @@ impl Device {
                 escape: Escape::default(),
                 boots: now + BOOT,
                 state: State::Booting,
-                waiting: Vec::new(),
             })),
             other => other,
         };
@@ -175,24 +171,19 @@ impl Session {
         if self.state == State::Booting {
             return Ok(());
         }
-        let watched;
-        let wire = if self.module.has_data_mode() && self.line.escapes_in_band() {
-            watched = self.watch(Some(wire), now, port, events)?;
-            &watched
-        } else {
-            wire
-        };
+        if self.watches(EscapePlace::Wire) {
+            let data = self.watch(wire, now);
+            return self.hear(&data, now, port, events);
+        }
         self.hear(wire, now, port, events)
     }
 
-    /// Looks for `+++` on the wire; what is data comes back.
-    fn watch(
-        &mut self,
-        wire: Option<&[u8]>,
-        now: Instant,
-        port: &mut SerialPort,
-        events: &mut Vec<DeviceEvent>,
-    ) -> io::Result<Vec<u8>> {
+    fn watches(&self, place: EscapePlace) -> bool {
+        self.module.has_data_mode() && self.line.escape_place() == place
+    }
+
+    /// Looks for `+++` among `bytes` and the silence before them; what is data comes back.
+    fn watch(&mut self, bytes: &[u8], now: Instant) -> Vec<u8> {
         let mut data = match self.escape.tick(now) {
             Seen::Data(data) => data,
             Seen::Escape => {
@@ -200,18 +191,15 @@ impl Session {
                 Vec::new()
             }
         };
-        match wire.map(|wire| self.escape.receive(wire, now)) {
-            Some(Seen::Data(more)) => data.extend(more),
-            Some(Seen::Escape) | None => {}
+        if !bytes.is_empty()
+            && let Seen::Data(more) = self.escape.receive(bytes, now)
+        {
+            data.extend(more);
         }
         if !self.module.has_data_mode() {
             data.extend(self.escape.release());
         }
-        if wire.is_none() && !data.is_empty() {
-            self.hear(&data, now, port, events)?;
-            data.clear();
-        }
-        Ok(data)
+        data
     }
 
     fn hear(
@@ -224,7 +212,8 @@ impl Session {
         match self.line.incoming(wire, now) {
             Ok(heard) => {
                 port.write(&heard.wire)?;
-                self.module.receive(&heard.plain, now);
+                let plain = if self.watches(EscapePlace::Text) { self.watch(&heard.plain, now) } else { heard.plain };
+                self.module.receive(&plain, now);
                 if heard.escape {
                     self.module.escape(now);
                 }
@@ -263,13 +252,18 @@ impl Session {
             self.module.ready(now);
             events.push(DeviceEvent::Ready);
         }
-        if self.module.has_data_mode() && self.line.escapes_in_band() {
-            self.watch(None, now, port, events)?;
+        if self.watches(EscapePlace::Wire) {
+            let data = self.watch(&[], now);
+            if !data.is_empty() {
+                self.hear(&data, now, port, events)?;
+            }
+        } else if self.watches(EscapePlace::Text) {
+            let data = self.watch(&[], now);
+            self.module.receive(&data, now);
         }
         self.module.tick(now);
-        self.waiting.extend(self.module.take_output());
-        self.waiting.truncate(WAITING_MAX);
-        let text = std::mem::take(&mut self.waiting);
+        let mut text = self.module.take_output();
+        text.truncate(TEXT_MAX);
         let mut wire = Vec::new();
         for piece in text.chunks(PIECE) {
             match self.line.outgoing(piece, now) {

@@ -1,8 +1,9 @@
 //! Connecting, on a thread of its own, to where the module may go.
 
 use super::connection::{Connection, UdpPeer};
+use super::web_socket::{Channel, WebSocket, WebSocketError};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub(super) struct Target {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) carrier: Carrier,
+    /// The path of a WebSocket on top of it.
+    pub(super) web_socket: Option<String>,
     pub(super) timeout: Duration,
 }
 
@@ -41,6 +44,9 @@ pub(super) enum Carrier {
     Tcp,
     /// With the name that the server has to prove, if that is not the host.
     Tls(Arc<ClientConfig>, Option<String>),
+    /// With a key that both ends have.
+    #[cfg(feature = "link-tls")]
+    Psk(Arc<super::line::tls::TlsSettings>),
     /// From a local port, or any.
     Udp(u16, UdpPeer),
 }
@@ -56,6 +62,11 @@ pub(super) enum DialError {
     Io(#[from] io::Error),
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
+    #[cfg(feature = "link-tls")]
+    #[error("TLS: {0}")]
+    Psk(String),
+    #[error("WebSocket: {0}")]
+    WebSocket(#[from] WebSocketError),
     #[error("{0} is no name that a certificate could have")]
     Name(String),
     #[error("no answer in time")]
@@ -121,18 +132,49 @@ impl Target {
         Err(last)
     }
 
-    fn established(&self, mut stream: TcpStream, end: Instant) -> Result<Connection, DialError> {
-        let Carrier::Tls(config, name) = &self.carrier else { return Ok(Connection::tcp(stream)?) };
-        let name = name.as_ref().unwrap_or(&self.host);
+    fn established(&self, stream: TcpStream, end: Instant) -> Result<Connection, DialError> {
+        // Whoever reads or writes here stops when the time is over.
+        let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        stream.set_read_timeout(Some(left))?;
+        stream.set_write_timeout(Some(left))?;
+        match (&self.carrier, &self.web_socket) {
+            (Carrier::Tls(config, name), None) => {
+                let (session, stream) = self.secured(stream, config, name.as_ref(), end)?;
+                Ok(Connection::tls(session, stream)?)
+            }
+            (Carrier::Tls(config, name), Some(path)) => {
+                let (session, stream) = self.secured(stream, config, name.as_ref(), end)?;
+                self.web_socket(Channel::Tls(Box::new(StreamOwned::new(session, stream))), path)
+            }
+            #[cfg(feature = "link-tls")]
+            (Carrier::Psk(settings), _) => {
+                let failed = |error: &dyn std::fmt::Display| DialError::Psk(error.to_string());
+                let ssl = settings.ssl().map_err(|error| failed(&error))?;
+                Ok(Connection::psk(ssl.connect(stream).map_err(|error| failed(&error))?)?)
+            }
+            (_, Some(path)) => self.web_socket(Channel::Tcp(stream), path),
+            (_, None) => Ok(Connection::tcp(stream)?),
+        }
+    }
+
+    fn web_socket(&self, channel: Channel, path: &str) -> Result<Connection, DialError> {
+        Ok(Connection::web_socket(WebSocket::open(channel, &self.host, self.port, path)?)?)
+    }
+
+    fn secured(
+        &self,
+        mut stream: TcpStream,
+        config: &Arc<ClientConfig>,
+        name: Option<&String>,
+        end: Instant,
+    ) -> Result<(ClientConnection, TcpStream), DialError> {
+        let name = name.unwrap_or(&self.host);
         let name = ServerName::try_from(name.clone()).map_err(|_| DialError::Name(name.clone()))?;
-        let mut session = ClientConnection::new(config.clone(), name)?;
+        let mut session = ClientConnection::new(Arc::clone(config), name)?;
         while session.is_handshaking() {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if end <= Instant::now() {
                 return Err(DialError::Timeout);
             }
-            stream.set_read_timeout(Some(left))?;
-            stream.set_write_timeout(Some(left))?;
             match session.complete_io(&mut stream) {
                 Ok(_) => {}
                 Err(error) => {
@@ -143,7 +185,7 @@ impl Target {
                 }
             }
         }
-        Ok(Connection::tls(session, stream)?)
+        Ok((session, stream))
     }
 }
 

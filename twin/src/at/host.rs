@@ -75,6 +75,12 @@ impl Host {
         self.line.ready()
     }
 
+    /// Why the line does not come up, as far as it knows.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        self.line.refusal()
+    }
+
     /// What the module said and nobody has [taken](Self::take) yet; of more than [`HEARD_MAX`], the newest.
     #[must_use]
     pub fn heard(&self) -> &[u8] {

@@ -3,6 +3,11 @@
 //! One value of a [`Line`] lives from one power-up of its end to the next. It does no input or output and has no clock:
 //! its owner carries bytes and time.
 
+pub mod compat;
+pub mod sealed;
+#[cfg(feature = "link-tls")]
+pub mod tls;
+
 use std::time::Instant;
 
 /// One end of a link, as its owner drives it.
@@ -11,7 +16,9 @@ pub trait Line: Send {
     ///
     /// # Errors
     /// [`LineError`].
-    fn start(&mut self, now: Instant) -> Result<Vec<u8>, LineError>;
+    fn start(&mut self, _now: Instant) -> Result<Vec<u8>, LineError> {
+        Ok(Vec::new())
+    }
 
     /// Takes bytes from the wire, however they are cut.
     ///
@@ -36,13 +43,32 @@ pub trait Line: Send {
     ///
     /// # Errors
     /// [`LineError`].
-    fn tick(&mut self, now: Instant) -> Result<Vec<u8>, LineError>;
+    fn tick(&mut self, _now: Instant) -> Result<Vec<u8>, LineError> {
+        Ok(Vec::new())
+    }
 
     /// Can [`Line::outgoing`] be used?
     fn ready(&self) -> bool;
 
-    /// Is `+++` alone between two silences the end of passthrough? Not where [`Incoming::escape`] says it.
-    fn escapes_in_band(&self) -> bool;
+    /// Where the other end's escape is found.
+    fn escape_place(&self) -> EscapePlace;
+
+    /// Why the newest of what was dropped in silence was not believed, for a person who wonders; `None` if nothing was since
+    /// the line came up.
+    fn refusal(&self) -> Option<String> {
+        None
+    }
+}
+
+/// What ends passthrough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EscapePlace {
+    /// `+++` alone between two silences on the wire, below the line.
+    Wire,
+    /// The same in what the line delivers: who is at the wire cannot say it.
+    Text,
+    /// A message of the line's own, told by [`Incoming::escape`].
+    Message,
 }
 
 /// What bytes from the wire meant.
@@ -75,10 +101,6 @@ pub enum LineError {
 pub struct Plain;
 
 impl Line for Plain {
-    fn start(&mut self, _: Instant) -> Result<Vec<u8>, LineError> {
-        Ok(Vec::new())
-    }
-
     fn incoming(&mut self, wire: &[u8], _: Instant) -> Result<Incoming, LineError> {
         Ok(Incoming { plain: wire.to_vec(), ..Incoming::default() })
     }
@@ -91,15 +113,11 @@ impl Line for Plain {
         Ok(b"+++".to_vec())
     }
 
-    fn tick(&mut self, _: Instant) -> Result<Vec<u8>, LineError> {
-        Ok(Vec::new())
-    }
-
     fn ready(&self) -> bool {
         true
     }
 
-    fn escapes_in_band(&self) -> bool {
-        true
+    fn escape_place(&self) -> EscapePlace {
+        EscapePlace::Wire
     }
 }

@@ -178,6 +178,7 @@ impl Module {
 
     /// It has booted: says so, and joins the access point that it knows.
     pub fn ready(&mut self, now: Instant) {
+        self.log.extend(basic::AT_INIT.as_bytes());
         self.out.extend(b"\r\nready\r\n");
         self.join_by_itself(now);
     }
@@ -285,9 +286,7 @@ impl Module {
             self.line.push(byte);
         } else {
             // It is refused when it ends; until then only its end is looked for.
-            let last = self.line.len() - 1;
-            self.line.swap(last - 1, last);
-            self.line.truncate(last);
+            self.line.remove(LINE_MAX + 1);
             self.line.push(byte);
         }
         let Some(command) = self.line.strip_suffix(b"\r\n") else { return };

@@ -24,7 +24,7 @@ mod parse;
 mod run;
 
 pub use parse::{Mistake, ScriptError};
-pub use run::{Failure, Outcome, Report, Verdict, run};
+pub use run::{Failure, LineState, Outcome, Report, Verdict, run};
 
 use regex::bytes::{Regex, RegexBuilder};
 use std::fmt;
@@ -118,8 +118,14 @@ pub const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Pattern {
     /// What is refused before a script says otherwise.
-    pub(super) fn refused_by_default() -> Option<Self> {
-        Self::regex(r"^(ERROR|FAIL|SEND FAIL|busy p\.\.\.)\r\n").ok()
+    pub(super) fn refused_by_default() -> Self {
+        Self::regex(r"^(ERROR|FAIL|SEND FAIL|busy p\.\.\.)\r\n").expect("it is an expression")
+    }
+
+    /// The final answer to a command: `OK`, a refusal, the end of a transfer, or the prompt for data.
+    #[must_use]
+    pub fn answer() -> Self {
+        Self::regex(r"^(OK|ERROR|FAIL|SEND OK|SEND FAIL|busy p\.\.\.)\r\n|^> ?\z").expect("it is an expression")
     }
 
     /// `^` and `$` are ends of lines, a letter is a byte.

@@ -8,7 +8,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Everything that is said, heard and decided. What a line of the wire or of the text is, a line here is.
 pub(super) struct Transcript {
@@ -17,6 +17,8 @@ pub(super) struct Transcript {
     screen: Screen,
     heard: Vec<u8>,
     logged: Vec<u8>,
+    /// When something came.
+    changed: Instant,
     /// The file could not be written; the screen is still told.
     broken: bool,
 }
@@ -25,6 +27,10 @@ pub(super) struct Transcript {
 pub(super) struct Screen {
     /// With what is on the wire.
     pub(super) trace: bool,
+    /// With the time of each line.
+    pub(super) time: bool,
+    /// With what this host says: a terminal shows it already.
+    pub(super) said: bool,
     /// Takes one line.
     pub(super) show: Box<dyn FnMut(&str) + Send>,
 }
@@ -49,11 +55,26 @@ impl Transcript {
                 (create(&free).with_context(|| format!("cannot write {}", free.display()))?, free)
             }
         };
-        Ok(Self { file, path, screen, heard: Vec::new(), logged: Vec::new(), broken: false })
+        Ok(Self { file, path, screen, heard: Vec::new(), logged: Vec::new(), changed: Instant::now(), broken: false })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Shows lines in another way from here on.
+    pub(super) fn show_with(&mut self, show: Box<dyn FnMut(&str) + Send>, said: bool) {
+        (self.screen.show, self.screen.said) = (show, said);
+    }
+
+    /// Shows the wire, or no more.
+    pub(super) fn trace(&mut self, on: bool) {
+        self.screen.trace = on;
+    }
+
+    /// Shows the time of each line, or no more.
+    pub(super) fn time(&mut self, on: bool) {
+        self.screen.time = on;
     }
 
     pub(super) fn event(&mut self, event: Event<'_>) {
@@ -62,15 +83,17 @@ impl Transcript {
             Event::WireReceived(wire) => self.wire("intf-sec-rx", wire),
             Event::Said(text) => {
                 self.idle();
-                self.text(">", text);
+                self.text(">", text, self.screen.said);
             }
             Event::Heard(text) => {
+                self.changed = Instant::now();
                 self.heard.extend(text);
                 let mut rest = std::mem::take(&mut self.heard);
                 self.lines("<", &mut rest);
                 self.heard = rest;
             }
             Event::Logged(text) => {
+                self.changed = Instant::now();
                 self.logged.extend(text);
                 let mut rest = std::mem::take(&mut self.logged);
                 self.lines("log", &mut rest);
@@ -85,10 +108,17 @@ impl Transcript {
         self.line(&format!("-- {}", text.replace(|letter: char| letter.is_control(), "?")), true);
     }
 
+    /// As [`Self::idle`], once nothing has come for so long.
+    pub(super) fn idle_after(&mut self, silence: Duration) {
+        if self.changed.elapsed() >= silence {
+            self.idle();
+        }
+    }
+
     /// Shows lines that have not come to their end.
     pub(super) fn idle(&mut self) {
         for (mark, rest) in [("<", std::mem::take(&mut self.heard)), ("log", std::mem::take(&mut self.logged))] {
-            self.text(mark, &rest);
+            self.text(mark, &rest, true);
         }
     }
 
@@ -109,22 +139,22 @@ impl Transcript {
     fn lines(&mut self, mark: &str, rest: &mut Vec<u8>) {
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
-            self.text(mark, &line);
+            self.text(mark, &line, true);
         }
         // The prompt for data has no end; what is no text may have none either.
         if rest.trim_ascii() == b">" || rest.len() > TEXT_A_LINE {
             let line = std::mem::take(rest);
-            self.text(mark, &line);
+            self.text(mark, &line, true);
         }
     }
 
-    fn text(&mut self, mark: &str, text: &[u8]) {
+    fn text(&mut self, mark: &str, text: &[u8], show: bool) {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         if !text.is_empty() {
             let quoted = Quoted(text).to_string();
             let inner = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(&quoted);
-            self.line(&format!("{mark} {}", inner.replace("\\\"", "\"").replace("\\\\", "\\")), true);
+            self.line(&format!("{mark} {}", inner.replace("\\\"", "\"").replace("\\\\", "\\")), show);
         }
     }
 
@@ -132,11 +162,11 @@ impl Transcript {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (seconds, milliseconds) = (now.as_secs() % 86_400, now.subsec_millis());
         let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-        let line = format!("{hours:02}:{minutes:02}:{:02}.{milliseconds:03} {line}", seconds % 60);
+        let timed = format!("{hours:02}:{minutes:02}:{:02}.{milliseconds:03} {line}", seconds % 60);
         if show {
-            (self.screen.show)(&line);
+            (self.screen.show)(if self.screen.time { &timed } else { line });
         }
-        if !self.broken && writeln!(self.file, "{line}").is_err() {
+        if !self.broken && writeln!(self.file, "{timed}").is_err() {
             self.broken = true;
             (self.screen.show)(&format!("{} cannot be written any more", self.path.display()));
         }

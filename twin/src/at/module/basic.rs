@@ -12,8 +12,10 @@ use std::time::Instant;
 pub(super) const BANNER: &str = "\
 ESP-ROM:esp32c3-api1-20210207\r\n\
 rst:0x1 (POWERON),boot:0xc (SPI_FAST_FLASH_BOOT)\r\n\
-I (24) boot: this is a virtual module of cotter: no ROM, no second stage, no radio\r\n\
-I (310) at-init: at param mode: 1\r\n";
+I (24) boot: this is a virtual module of cotter: no ROM, no second stage, no radio\r\n";
+
+/// What it says there when it is ready.
+pub(super) const AT_INIT: &str = "I (598) at-init: at param mode: 1\r\n";
 
 pub(super) const COMMANDS: &[Entry] = &[
     Entry::new("").execute(|_, _| Ok(Reply::Done)),

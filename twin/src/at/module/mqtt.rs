@@ -1,4 +1,4 @@
-//! The MQTT commands, over TCP and TLS. Over WebSocket (schemes 6 to 10) is not simulated.
+//! The MQTT commands, over TCP, TLS and WebSocket.
 //!
 //! Source of states, limits and numbers: esp-at (July 2026) `docs/en/AT_Command_Set/MQTT_AT_Commands.rst`.
 
@@ -39,6 +39,8 @@ const RECONNECT: Duration = Duration::from_secs(10);
 /// known.
 const BUFFER: usize = 1024;
 const MOST_TOPICS: usize = 10;
+/// Schemes behind it are the same over WebSocket.
+const LAST_WITHOUT_WEB_SOCKET: u8 = 5;
 
 const NOT_CONFIGURED: Refusal = Refusal::Mqtt(0x6001);
 const WRONG_STATE: Refusal = Refusal::Mqtt(0x6002);
@@ -125,7 +127,7 @@ fn configure(module: &mut Module, arguments: Arguments<'_>, _: Instant) -> Outco
     if module.mqtt.state >= State::Disconnected {
         return Err(WRONG_STATE);
     }
-    let scheme = arguments.required::<u8>(1, 1..=5).map_err(|_| WRONG_SCHEME)?;
+    let scheme = arguments.required::<u8>(1, 1..=10).map_err(|_| WRONG_SCHEME)?;
     let client_id = text(arguments, 2, 256, 0x6015)?;
     let username = text(arguments, 3, 64, 0x6018)?;
     let password = text(arguments, 4, 64, 0x601B)?;
@@ -199,7 +201,8 @@ fn connect(module: &mut Module, arguments: Arguments<'_>, now: Instant) -> Outco
         return Err(NOT_STARTED);
     }
     let carrier = module.mqtt_carrier()?;
-    let target = Target { host, port, carrier, timeout: patience };
+    let web_socket = (module.mqtt.scheme > LAST_WITHOUT_WEB_SOCKET).then(|| module.mqtt.path.clone());
+    let target = Target { host, port, carrier, web_socket, timeout: patience };
     let answer = target.clone().dial(&module.surroundings.network);
     module.mqtt.target = Some(target);
     module.mqtt.reconnects = reconnects;
@@ -354,7 +357,9 @@ impl Module {
     }
 
     fn mqtt_carrier(&mut self) -> Result<Carrier, Refusal> {
-        let scheme = self.mqtt.scheme;
+        // 6 to 10 are 1 to 5 over WebSocket.
+        let scheme =
+            self.mqtt.scheme.checked_sub(LAST_WITHOUT_WEB_SOCKET).filter(|rest| *rest > 0).unwrap_or(self.mqtt.scheme);
         if scheme <= 1 {
             return Ok(Carrier::Tcp);
         }

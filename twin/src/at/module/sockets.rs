@@ -358,7 +358,7 @@ impl Module {
             let _seconds = arguments.number(3, 0..=7200)?;
             if kind.starts_with("SSL") { self.secure_carrier(id)? } else { Carrier::Tcp }
         };
-        let target = Target { host, port, carrier, timeout };
+        let target = Target { host, port, carrier, web_socket: None, timeout };
         let answer = target.clone().dial(&self.surroundings.network);
         self.job = Some(Job::Dial(Dialing { id, kind, target, answer }));
         Ok(Reply::Later)

@@ -379,7 +379,7 @@ fn mqtt_goes_through_its_states_in_order() {
     assert_eq!(bench.ask("AT+MQTTCONN=0,\"127.0.0.1\",1883,0"), refused("6001"));
     assert_eq!(bench.ask("AT+MQTTLONGPASSWORD=0,214"), refused("6001"));
     assert_eq!(bench.ask("AT+MQTTUSERCFG=1,1,\"c\",\"u\",\"p\",0,0,\"\""), refused("6011"));
-    assert_eq!(bench.ask("AT+MQTTUSERCFG=0,6,\"c\",\"u\",\"p\",0,0,\"\""), refused("6013"));
+    assert_eq!(bench.ask("AT+MQTTUSERCFG=0,11,\"c\",\"u\",\"p\",0,0,\"\""), refused("6013"));
     let long = "p".repeat(65);
     assert_eq!(bench.ask(&format!("AT+MQTTUSERCFG=0,1,\"c\",\"u\",\"{long}\",0,0,\"\"")), refused("601c"));
     assert_eq!(bench.ask("AT+MQTTUSERCFG=0,3,\"c\",\"u\",\"p\",0,0,\"\""), OK);

@@ -47,26 +47,31 @@ pub enum Mistake {
 
 impl fmt::Display for ScriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "script: line {}, column {}: ", self.line, self.column)?;
-        match &self.mistake {
-            Mistake::Verb => f.write_str(
+        write!(f, "script: line {}, column {}: {}", self.line, self.column, self.mistake)
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Verb => f.write_str(
                 "no such step; expected timeout, ready, send, raw, file, expect, refuse, log, sleep, passthrough or escape",
             ),
-            Mistake::Text => f.write_str("expected a text in double quotes"),
-            Mistake::Pattern => f.write_str("expected a text in double quotes or an expression between slashes"),
-            Mistake::Time => f.write_str("expected a time like 16s, 500ms or 2m"),
-            Mistake::Long => write!(f, "longer than {} hours", WAIT_MAX.as_secs() / 3600),
-            Mistake::Open => f.write_str("not closed on this line"),
-            Mistake::Escape => f.write_str("no such escape; there are \\r \\n \\t \\\\ \\\" and \\xHH"),
-            Mistake::Regex(error) => {
+            Self::Text => f.write_str("expected a text in double quotes"),
+            Self::Pattern => f.write_str("expected a text in double quotes or an expression between slashes"),
+            Self::Time => f.write_str("expected a time like 16s, 500ms or 2m"),
+            Self::Long => write!(f, "longer than {} hours", WAIT_MAX.as_secs() / 3600),
+            Self::Open => f.write_str("not closed on this line"),
+            Self::Escape => f.write_str("no such escape; there are \\r \\n \\t \\\\ \\\" and \\xHH"),
+            Self::Regex(error) => {
                 let text = error.to_string();
                 let last = text.lines().last().unwrap_or_default();
                 write!(f, "the expression cannot be read: {}", last.trim_start_matches("error: ").escape_debug())
             }
-            Mistake::Nothing => f.write_str("it would be found in nothing at all"),
-            Mistake::Trailing => f.write_str("nothing more belongs here"),
-            Mistake::Name => f.write_str("expected the name of a file"),
-            Mistake::Steps => write!(f, "more than {STEPS_MAX} steps"),
+            Self::Nothing => f.write_str("it would be found in nothing at all"),
+            Self::Trailing => f.write_str("nothing more belongs here"),
+            Self::Name => f.write_str("expected the name of a file"),
+            Self::Steps => write!(f, "more than {STEPS_MAX} steps"),
         }
     }
 }

@@ -60,12 +60,12 @@ pub enum Failure {
         heard: Vec<u8>,
     },
     /// The module did not start, or its line did not come up.
-    #[error("the module's \"ready\" did not come within {}{}", Time(*within), if *line_is_up { "" } else { "; the line did not come up" })]
+    #[error("the module's \"ready\" did not come within {}{}", Time(*within), line.why())]
     NotReady {
         /// So long.
         within: Duration,
-        /// Whether the two ends had agreed.
-        line_is_up: bool,
+        /// What became of the line.
+        line: LineState,
     },
     /// The module started again in the middle.
     #[error("the module has restarted")]
@@ -89,6 +89,25 @@ pub enum Failure {
     Host(#[from] HostError),
 }
 
+/// How far the line is that a module's text comes over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LineState {
+    /// The two ends have agreed.
+    Up,
+    /// They have not; why the newest of what came was not believed, in the words of the line, or nothing came.
+    Down(Option<String>),
+}
+
+impl LineState {
+    fn why(&self) -> String {
+        match self {
+            Self::Up => String::new(),
+            Self::Down(None) => "; the line did not come up".to_owned(),
+            Self::Down(Some(refusal)) => format!("; the line did not come up: {refusal}"),
+        }
+    }
+}
+
 impl Verdict {
     /// Every step ended as it should.
     #[must_use]
@@ -99,8 +118,8 @@ impl Verdict {
 
 /// Runs a script. Files are looked for in `folder`, before the first step. `told` hears of each step as it ends.
 pub fn run(script: &Script, folder: &Path, host: &mut Host, mut told: impl FnMut(&Report, &Action)) -> Verdict {
-    let mut runner = Runner { host, timeout: TIMEOUT, refused: Vec::new(), files: BTreeMap::new() };
-    runner.refused.extend(Pattern::refused_by_default());
+    let mut runner =
+        Runner { host, timeout: TIMEOUT, refused: vec![Pattern::refused_by_default()], files: BTreeMap::new() };
     let mut reports = Vec::with_capacity(script.steps.len().min(STEPS_MAX));
     let mut failed = false;
     let mut unreadable = runner.read_files(script, folder).err();
@@ -187,7 +206,8 @@ impl Runner<'_> {
             }
             let left = within.saturating_sub(start.elapsed());
             if left.is_zero() {
-                return Err(Failure::NotReady { within, line_is_up: self.host.is_ready() });
+                let line = if self.host.is_ready() { LineState::Up } else { LineState::Down(self.host.refusal()) };
+                return Err(Failure::NotReady { within, line });
             }
             self.host.pump(left)?;
         }
