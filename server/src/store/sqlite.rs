@@ -8,6 +8,7 @@ mod epoch;
 mod inventory;
 mod keys;
 mod offers;
+mod packets;
 mod protocol;
 mod readers;
 mod rollouts;
@@ -20,8 +21,8 @@ mod trust;
 
 use super::group_commit::{Around, Writer};
 use super::{
-    Acceptance, AuditEntry, DeviceRecord, Enrolled, Pending, Place, Published, ReleaseAdded, ReleaseRecord,
-    StatusRecord, Store, StoreError, StoredDevice, StoredReading, TokenAdded, TokenRevoked, Verdict,
+    Acceptance, AuditEntry, DeviceRecord, Enrolled, Pending, Published, ReleaseAdded, ReleaseRecord, StatusRecord,
+    Store, StoreError, StoredDevice, StoredReading, TokenAdded, TokenRevoked, Verdict,
 };
 use crate::admin_token::{TokenHash, TokenRecord};
 use crate::administrator::AdminName;
@@ -32,7 +33,7 @@ use crate::store::trust::Signers;
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, ReleaseId, SecureVersion};
 use cotter_wire::version::Version;
-use counters::{Advance, Counters, GENERATION};
+use counters::{Counters, GENERATION};
 use readers::{Readers, View};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
@@ -44,9 +45,12 @@ mod migrations {
 }
 
 /// A store in one file.
+///
+/// Dropping it leaves that one file: who closes the last connection moves the log into the database. Of two that close at
+/// once each sees the other, and neither does. So the readers go first, and the writer, which is one, last.
 pub struct SqliteStore {
-    writer: Writer,
     readers: Readers,
+    writer: Writer,
     counters: Arc<Counters>,
 }
 
@@ -91,7 +95,7 @@ impl SqliteStore {
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         let frame = Frame { counters: Arc::clone(&counters), signer };
         let writer = Writer::start(connection, frame).map_err(StoreError::File)?;
-        Ok(Self { writer, readers: Readers::start(path).map_err(StoreError::File)?, counters })
+        Ok(Self { readers: Readers::start(path).map_err(StoreError::File)?, writer, counters })
     }
 
     /// What the writer counts.
@@ -144,7 +148,8 @@ impl Store for SqliteStore {
     fn accept_once(&self, acceptance: Acceptance) -> Pending<'_, Verdict> {
         // Every refusal comes before the first change.
         let counters = Arc::clone(&self.counters);
-        let answer = self.writer.submit_checked(move |connection| accept_once(connection, &counters, &acceptance));
+        let answer =
+            self.writer.submit_checked(move |connection| packets::accept_once(connection, &counters, &acceptance));
         Box::pin(async move { answer?.await.map_err(|_| StoreError::NotCommitted)? })
     }
 
@@ -171,7 +176,7 @@ impl Store for SqliteStore {
 
     fn readings(&self, id: DeviceId, limit: usize) -> Pending<'_, Vec<StoredReading>> {
         let counters = Arc::clone(&self.counters);
-        self.read(move |connection| readings(connection, &counters, &id, limit))
+        self.read(move |connection| packets::readings(connection, &counters, &id, limit))
     }
 
     fn add_release(&self, release: ReleaseRecord, signers: Signers, note: AuditEntry) -> Pending<'_, ReleaseAdded> {
@@ -295,69 +300,8 @@ impl Store for SqliteStore {
     }
 }
 
-fn accept_once(connection: &Connection, counters: &Counters, acceptance: &Acceptance) -> Result<Verdict, StoreError> {
-    let found = match acceptance.place {
-        Some(Place(row)) => connection
-            .prepare_cached(
-                "SELECT device, epoch, folded_nonce, last_digest, last_reading, minimum_protocol FROM counter \
-                 WHERE device = ?1",
-            )?
-            .query_row([row], |row| Ok(rows::counter(row))),
-        None => connection
-            .prepare_cached(
-                "SELECT device, epoch, folded_nonce, last_digest, last_reading, minimum_protocol FROM counter \
-                 WHERE device = (SELECT row FROM device WHERE name = ?1)",
-            )?
-            .query_row([acceptance.device.as_str()], |row| Ok(rows::counter(row))),
-    };
-    let Some(folded) = found.optional()?.transpose()? else { return Ok(Verdict::UnknownDevice) };
-    let counter = counters.present(folded);
-
-    if counter.epoch != acceptance.epoch && !rotations::overlaps(connection, &counter, acceptance)? {
-        return Ok(Verdict::WrongEpoch { current: counter.epoch });
-    }
-    if acceptance.protocol < counter.minimum_protocol {
-        return Ok(Verdict::Downgrade { minimum: counter.minimum_protocol });
-    }
-    let last = counter.last_nonce;
-    if acceptance.nonce <= last {
-        let same = acceptance.nonce == last && counter.last_digest == Some(acceptance.packet_digest);
-        return Ok(if same { Verdict::Duplicate } else { Verdict::Replay { last } });
-    }
-    if acceptance.nonce.get() - last.get() > acceptance.nonce_window.into() {
-        return Ok(Verdict::Jump { last });
-    }
-
-    let received_at = rows::time(acceptance.received_at)?;
-    connection
-        .prepare_cached(
-            "INSERT INTO reading (device, epoch, nonce, received_at, content, previous) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute((
-            counter.device,
-            acceptance.epoch.0,
-            rows::number(acceptance.nonce.get())?,
-            received_at,
-            &acceptance.reading,
-            counter.last_reading,
-        ))?;
-    let advance = Advance {
-        nonce: acceptance.nonce,
-        digest: acceptance.packet_digest,
-        reading: connection.last_insert_rowid(),
-        protocol: acceptance.protocol,
-        received_at,
-    };
-    counters.advance(counter.device, advance);
-    Ok(Verdict::Accepted)
-}
-
 fn enrol(connection: &Connection, counters: &Counters, device: &DeviceRecord) -> Result<Enrolled, StoreError> {
-    let mut find = connection.prepare_cached(
-        "SELECT device, epoch, folded_nonce, last_digest, last_reading, minimum_protocol FROM counter \
-         WHERE device = (SELECT row FROM device WHERE name = ?1)",
-    )?;
-    let known = find.query_row([device.id.as_str()], |row| Ok(rows::counter(row))).optional()?.transpose()?;
+    let known = rows::counter_of(connection, device.id)?;
     let columns = named_params! {
         ":name": device.id.as_str(),
         ":chip": device.chip.name(),
@@ -399,38 +343,6 @@ fn enrol(connection: &Connection, counters: &Counters, device: &DeviceRecord) ->
             Ok(Enrolled::New)
         }
     }
-}
-
-fn readings(
-    connection: &Connection,
-    counters: &Counters,
-    id: &DeviceId,
-    limit: usize,
-) -> Result<Vec<StoredReading>, StoreError> {
-    // The head of the chain, before the transaction that has to see it.
-    counters.catch_up(connection)?;
-    let device: Option<i64> = connection
-        .prepare_cached("SELECT row FROM device WHERE name = ?1")?
-        .query_row([id.as_str()], |row| row.get(0))
-        .optional()?;
-    let Some(device) = device else { return Ok(Vec::new()) };
-    let last = counters.last(device).map(|advance| advance.reading);
-    // One transaction, so that the chain is not followed into rows that a later one adds.
-    let transaction = connection.unchecked_transaction()?;
-    let folded: Option<i64> = transaction
-        .prepare_cached("SELECT last_reading FROM counter WHERE device = ?1")?
-        .query_row([device], |row| row.get(0))?;
-    let mut next = last.max(folded);
-    let mut found = Vec::new();
-    let mut find = transaction
-        .prepare_cached("SELECT epoch, nonce, received_at, content, previous FROM reading WHERE row = ?1")?;
-    while let (Some(row), true) = (next, found.len() < limit) {
-        let Some(link) = find.query_row([row], |row| Ok(rows::reading(row))).optional()? else { break };
-        let (reading, previous) = link?;
-        found.push(reading);
-        next = previous;
-    }
-    Ok(found)
 }
 
 fn add_release(connection: &Connection, new: &ReleaseRecord, signers: &Signers) -> Result<ReleaseAdded, StoreError> {
@@ -558,6 +470,8 @@ mod tests {
     use super::*;
     use crate::store::contract;
 
+    const ROUNDS: usize = 40;
+
     #[test]
     fn keeps_the_contract() {
         let directory = tempfile::tempdir().unwrap();
@@ -595,6 +509,24 @@ mod tests {
         let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).unwrap();
         let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
         assert_eq!((synchronous, journal.as_str()), (2, "wal"));
+    }
+
+    #[tokio::test]
+    async fn closing_leaves_one_file() {
+        for round in 0..ROUNDS {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("a.db");
+            let store = SqliteStore::open(&path, contract::signer()).unwrap();
+            // One reader has a connection, or more of them.
+            for _ in 0..=round % 4 {
+                store.audit_checkpoint().await.unwrap();
+            }
+            store.keep_checkpoint(round.to_string()).await.unwrap();
+            drop(store);
+            let left: Vec<_> =
+                std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+            assert_eq!(left, ["a.db"], "round {round}");
+        }
     }
 
     #[test]

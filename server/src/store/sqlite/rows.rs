@@ -10,7 +10,7 @@ use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, Protocol, ReleaseId, SecureVersion, Sequence};
 use cotter_wire::status::StatusReport;
 use cotter_wire::version::Version;
-use rusqlite::Row;
+use rusqlite::{Connection, OptionalExtension, Row};
 
 /// Columns: name, chip, mac, epoch, `sealed_root_key`, `nonce_floor`, `secure_boot_digest`, `enrolled_at`, `folded_nonce`,
 /// `last_digest`, `minimum_protocol`; epoch, `sealed_key`, `until` of the key before;
@@ -50,8 +50,25 @@ fn previous(row: &Row<'_>) -> Result<Option<PreviousKey>, StoreError> {
     Ok(Some(PreviousKey { epoch: KeyEpoch(epoch), sealed_root_key: row.get(12)?, until: unsigned(row, 13)? }))
 }
 
+/// The counter of a device, as it is in the table.
+pub(super) fn counter_of(connection: &Connection, device: DeviceId) -> Result<Option<Counter>, StoreError> {
+    let mut find = connection.prepare_cached(
+        "SELECT device, epoch, folded_nonce, last_digest, last_reading, minimum_protocol FROM counter \
+         WHERE device = (SELECT row FROM device WHERE name = ?1)",
+    )?;
+    find.query_row([device.as_str()], |row| Ok(counter(row))).optional()?.transpose()
+}
+
+/// The same, of which it is known where it stands.
+pub(super) fn counter_at(connection: &Connection, Place(row): Place) -> Result<Option<Counter>, StoreError> {
+    let mut find = connection.prepare_cached(
+        "SELECT device, epoch, folded_nonce, last_digest, last_reading, minimum_protocol FROM counter WHERE device = ?1",
+    )?;
+    find.query_row([row], |row| Ok(counter(row))).optional()?.transpose()
+}
+
 /// Columns: device, epoch, `folded_nonce`, `last_digest`, `last_reading`, `minimum_protocol`.
-pub(super) fn counter(row: &Row<'_>) -> Result<Counter, StoreError> {
+fn counter(row: &Row<'_>) -> Result<Counter, StoreError> {
     Ok(Counter {
         device: row.get(0)?,
         epoch: KeyEpoch(row.get(1)?),
