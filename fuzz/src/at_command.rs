@@ -3,7 +3,7 @@
 use cotter_twin::at::flash::Flash;
 use cotter_twin::at::grammar::{Command, LINE_MAX};
 use cotter_twin::at::module::{Module, Surroundings};
-use cotter_twin::at::{Network, Reach};
+use cotter_twin::at::{Network, Reach, TIME_PORT};
 use std::time::Instant;
 
 /// A command that reads can be written and read again; a module survives whatever it hears, and reaches no network.
@@ -36,6 +36,6 @@ pub fn at_command(data: &[u8]) {
 }
 
 fn surroundings() -> Surroundings {
-    let network = Network { reach: Reach::Loopback, hosts: Vec::new() };
+    let network = Network { reach: Reach::Loopback, hosts: Vec::new(), time_port: TIME_PORT };
     Surroundings { network, access_points: Vec::new(), mac: [2; 6] }
 }

@@ -8,12 +8,12 @@ use cotter_twin::at::flash::Flash;
 use cotter_twin::at::line::Plain;
 use cotter_twin::at::line::compat::{CompatKeys, CompatModule};
 use cotter_twin::at::module::Surroundings;
-use cotter_twin::at::{Network, Reach};
+use cotter_twin::at::{Network, Reach, TIME_PORT};
 use cotter_twin::serial_port::SerialPort;
 use cotter_wire::link::compat::{Cipher, CompatKey, ExampleKeys};
 use sha2::{Digest, Sha256};
 use std::ffi::OsString;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,13 +29,13 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(folder: &Path, lines: Lines, flash: Flash) -> Self {
+    fn new(folder: &Path, lines: Lines, flash: Flash, time_port: u16) -> Self {
         let terminal = |name: &str| SerialPort::terminal(&folder.join(name)).unwrap();
         let (command, log) = (terminal("cmd.tty"), terminal("log.tty"));
         let device = |port: &SerialPort| port.device().unwrap().to_owned();
         let (command_device, log_device) = (device(&command), device(&log));
         let hosts = vec![("other.example".to_owned(), Ipv4Addr::LOCALHOST.into())];
-        let network = Network { reach: Reach::Loopback, hosts };
+        let network = Network { reach: Reach::Loopback, hosts, time_port };
         let surroundings = Surroundings { network, access_points: Vec::new(), mac: [2, 0xC0, 0x77, 0xE2, 0, 1] };
         let mut module = Device::new(command, Some(log), lines, surroundings, flash);
         let quit = Arc::new(AtomicBool::new(false));
@@ -93,7 +93,7 @@ fn example_script() -> PathBuf {
 #[test]
 fn the_script_of_the_example_succeeds_with_its_own_bytes_on_the_wire() {
     let folder = temp_dir();
-    let bench = Bench::new(folder.path(), example(), Flash::default());
+    let bench = Bench::new(folder.path(), example(), Flash::default(), TIME_PORT);
     let python = tools().python(["-c", "import sys; print(sys.executable)"]).accepted();
     let script = example_script();
     let arguments: Vec<OsString> = [
@@ -144,10 +144,12 @@ fn peer(what: &str) {
     if what == "mqtt" {
         flash = Flash::new(std::fs::read(image).unwrap());
     }
-    let bench = Bench::new(folder.path(), plain(), flash);
-    let script = here("peer.py");
-    let arguments = [script.as_os_str(), bench.command.as_os_str(), what.as_ref(), path.as_ref()];
-    let arguments = &arguments[..if what == "commands" { 3 } else { 4 }];
+    // Free, and soon the peer's.
+    let time_port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let bench = Bench::new(folder.path(), plain(), flash, time_port);
+    let (script, time_port) = (here("peer.py"), time_port.to_string());
+    let argument = if what == "commands" { &time_port } else { path };
+    let arguments = [script.as_os_str(), bench.command.as_os_str(), what.as_ref(), argument.as_ref()];
     let run = tools().python(arguments).accepted();
     assert!(run.contains(&format!("{what} passed")), "{run}");
     let notes: Vec<String> = bench.stop().iter().map(|event| format!("{event:?}")).collect();
@@ -156,7 +158,7 @@ fn peer(what: &str) {
     let reasons: &[&str] = match what {
         "sockets" => &["is not on this machine", "certificate not valid yet", "UnknownIssuer"],
         "mqtt" => &["certificate not valid for name", "UnknownIssuer", "broker refused the login"],
-        _ => &[],
+        _ => &["127.0.0.1 told the time", "localhost told the time", "the server knows no time"],
     };
     assert!(reasons.iter().all(|reason| has(reason)), "{reasons:?}: {notes:?}");
     println!("{run}");

@@ -34,7 +34,8 @@ mod mqtt;
 pub mod port;
 pub mod refusal;
 pub mod script;
+mod sntp;
 mod tls;
 mod web_socket;
 
-pub use dial::{Network, Reach};
+pub use dial::{Network, Reach, TIME_PORT};

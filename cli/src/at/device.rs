@@ -8,7 +8,7 @@ use anyhow::Context;
 use cotter_twin::at::device::{Device, DeviceEvent};
 use cotter_twin::at::flash::{Flash, MFG_NVS_SIZE};
 use cotter_twin::at::module::{AccessPoint, Event, Surroundings};
-use cotter_twin::at::{Network, Reach};
+use cotter_twin::at::{Network, Reach, TIME_PORT};
 use cotter_twin::serial_port::SerialPort;
 use serde::Serialize;
 use std::fmt;
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         ReachOption::Loopback => Reach::Loopback,
         ReachOption::Anywhere => Reach::Anywhere,
     };
-    let network = Network { reach, hosts: args.host.clone() };
+    let network = Network { reach, hosts: args.host.clone(), time_port: TIME_PORT };
     let surroundings = Surroundings { network, access_points: args.ap.clone(), mac: MAC };
     let mut device = Device::new(command, log, lines, surroundings, flash);
     output::event(&ready, format)?;

@@ -1,12 +1,14 @@
 """A host of an ESP-AT module, written without ours: pyserial on the module's command port, and real servers.
 
-peer.py PORT commands | sockets | mqtt FOLDER
+peer.py PORT commands TIMEPORT | sockets FOLDER | mqtt FOLDER
 """
+import calendar
 import os
 import re
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -70,7 +72,13 @@ class Module:
         self.ok("AT+CWJAP?", '\\+CWJAP:"any "one",here",')
 
 
-def commands(module):
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def commands(module, time_port):
     module.ok("AT")
     module.ok("AT+GMR", "^AT version:", "\nSDK version:", "\ncompile time", r"\nBin version:.*\(MINI-1\)")
     names = re.findall(rb'\+CMD:\d+,"(AT[^"]*)",(\d),(\d),(\d),(\d)\r\n', module.ok("AT+CMD?"))
@@ -91,11 +99,7 @@ def commands(module):
     module.ok("AT+CIFSR", r'\+CIFSR:STAIP,"192', r'\+CIFSR:STAMAC,"02:')
     module.ok("AT+CWSTATE?", r"\+CWSTATE:2,")
     module.ok("AT+CIPSNTPTIME?", r"\+CIPSNTPTIME:Thu Jan  1 .* 1970")
-    module.ok('AT+CIPSNTPCFG=1,0,"127.0.0.1"')
-    module.until(b"+TIME_UPDATED\r\n")
-    told = re.search(rb"\+CIPSNTPTIME:(.*)\r\n", module.ok("AT+CIPSNTPTIME?"))[1].decode()
-    apart = time.mktime(time.strptime(told)) - time.mktime(time.gmtime())
-    assert abs(apart) < 5, (told, apart)
+    sntp(module, int(time_port))
     noise = os.urandom(3000)
     assert module.data('AT+SYSFLASH=1,"fs_storage",8192,3000', noise) == OK
     assert module.ok('AT+SYSFLASH=2,"fs_storage",8192,3000') == b"+SYSFLASH:3000," + noise + b"\r\n" + OK
@@ -114,6 +118,64 @@ def commands(module):
     assert module.ask("AT").startswith(b"AT\r\n"), "the echo is back"
     # It joins by itself what it was told to.
     module.until(b"WIFI GOT IP\r\n")
+
+
+def sntp(module, port):
+    """A time server by the letter of RFC 4330, and what others send."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", port))
+    server.settimeout(10)
+    stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def question():
+        packet, client = server.recvfrom(512)
+        assert len(packet) == 48 and packet[0] == 0x23 and not any(packet[1:40]), packet
+        return packet[40:], client
+
+    def answer(token, seconds, flags=0x24, stratum=2, reference=bytes(4)):
+        moment = struct.pack(">II", seconds + 2208988800 & 0xFFFFFFFF, 0)
+        return struct.pack(">BBbb8x4s8x", flags, stratum, 6, -20, reference) + token + moment + moment
+
+    def told():
+        text = re.search(rb"\+CIPSNTPTIME:(.*)\r\n", module.ok("AT+CIPSNTPTIME?"))[1].decode()
+        return calendar.timegm(time.strptime(text))
+
+    noon = calendar.timegm((2031, 5, 4, 12, 0, 0))
+    module.ok('AT+CIPSNTPCFG=1,0,"127.0.0.1"')
+    token, client = question()
+    # From elsewhere; without the token; from a client; from a server that knows no time.
+    stranger.sendto(answer(token, 1), client)
+    server.sendto(answer(bytes(8), 2), client)
+    server.sendto(answer(token, 3, flags=0x23), client)
+    server.sendto(answer(token, noon)[:47], client)
+    server.sendto(answer(token, noon), client)
+    module.until(b"+TIME_UPDATED\r\n")
+    assert 0 <= told() - noon < 5, told()
+    # After 2036, when the count of seconds has begun anew.
+    later = calendar.timegm((2037, 1, 1, 0, 0, 0))
+    module.ok('AT+CIPSNTPCFG=1,0,"127.0.0.1"')
+    second, client = question()
+    assert second != token
+    server.sendto(answer(second, later), client)
+    module.until(b"+TIME_UPDATED\r\n")
+    assert 0 <= told() - later < 5, told()
+    # Who does not want to be asked is not, and the next one is.
+    module.ok('AT+CIPSNTPCFG=1,0,"127.0.0.1","localhost"')
+    token, client = question()
+    server.sendto(answer(token, 4, stratum=0, reference=b"DENY"), client)
+    token, client = question()
+    server.sendto(answer(token, noon), client)
+    module.until(b"+TIME_UPDATED\r\n")
+    assert 0 <= told() - noon < 5, told()
+    # No time is no time, and the clock goes on.
+    module.ok('AT+CIPSNTPCFG=1,0,"127.0.0.1"')
+    token, client = question()
+    server.sendto(answer(token, 5, flags=0xE4), client)
+    time.sleep(0.2)
+    assert b"+TIME_UPDATED" not in module.ok("AT") and 0 <= told() - noon < 10
+    module.ok("AT+CIPSNTPCFG=0")
+    server.close()
+    stranger.close()
 
 
 def serve(handler, wrap=None):
@@ -176,9 +238,7 @@ def sockets(module, folder):
     assert fetched == (bytes(range(250)) * 32)[::-1], len(fetched)
     module.ok("AT+CIPCLOSE=2", "2,CLOSED\r\n")
     # A server of the module's own.
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     module.ok(f"AT+CIPSERVER=1,{port}")
     client = socket.create_connection(("127.0.0.1", port), timeout=10)
     module.until(b"0,CONNECT\r\n")
@@ -277,9 +337,7 @@ def secure(module, folder):
 
 def shared_key(module, version):
     """TLS with a key that both ends have, against OpenSSL's s_server, which turns lines round."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     key = os.urandom(16).hex()
     # Without a certificate: who has no key is not talked to.
     command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-psk", key, "-psk_identity", "module", "-nocert", "-rev", "-quiet"]
@@ -314,11 +372,7 @@ class Broker:
     """mosquitto, with and without TLS, with a password and a certificate if asked for."""
 
     def __init__(self, folder, password):
-        ports = []
-        for _ in range(6):
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                ports.append(free.getsockname()[1])
+        ports = [free_port() for _ in range(6)]
         self.plain, self.tls, self.mutual, self.web, self.web_tls, self.web_mutual = ports
         subprocess.run(["mosquitto_passwd", "-b", "-c", f"{folder}/passwords", "user", password], check=True)
         os.chmod(f"{folder}/passwords", 0o644)
@@ -434,9 +488,9 @@ def last_will(module, broker, password):
 
 def main():
     signal.alarm(150)
-    port, what, *folder = sys.argv[1:]
+    port, what, argument = sys.argv[1:]
     module = Module(port)
-    {"commands": commands, "sockets": sockets, "mqtt": mqtt}[what](module, *folder)
+    {"commands": commands, "sockets": sockets, "mqtt": mqtt}[what](module, argument)
     print(what, "passed")
 
 

@@ -213,10 +213,14 @@ impl Session {
             Ok(heard) => {
                 port.write(&heard.wire)?;
                 let plain = if self.watches(EscapePlace::Text) { self.watch(&heard.plain, now) } else { heard.plain };
-                self.module.receive(&plain, now);
-                if heard.escape {
+                // What comes behind an escape is a command, in the same bytes though it may be.
+                let mut taken = 0;
+                for place in heard.escapes {
+                    self.module.receive(plain.get(taken..place).unwrap_or_default(), now);
                     self.module.escape(now);
+                    taken = place;
                 }
+                self.module.receive(plain.get(taken..).unwrap_or_default(), now);
             }
             Err(error) => events.push(DeviceEvent::LineFailed(error)),
         }

@@ -26,7 +26,12 @@ pub struct Network {
     pub reach: Reach,
     /// Names with their addresses.
     pub hosts: Vec<(String, IpAddr)>,
+    /// Where time servers listen, [`TIME_PORT`] unless a test has its own.
+    pub time_port: u16,
 }
+
+/// The port of NTP and SNTP.
+pub const TIME_PORT: u16 = 123;
 
 /// What to connect to, and how.
 #[derive(Clone, Debug)]
@@ -71,6 +76,8 @@ pub(super) enum DialError {
     Name(String),
     #[error("no answer in time")]
     Timeout,
+    #[error("no time: {0}")]
+    Time(String),
 }
 
 impl Network {
@@ -91,6 +98,17 @@ impl Network {
         let reached: Vec<SocketAddr> = found.into_iter().filter(near).collect();
         if reached.is_empty() { Err(DialError::OutOfReach(host.to_owned())) } else { Ok(reached) }
     }
+
+    /// A socket at a local port, or any with 0, that can send to `remote` and hears no further than the network reaches.
+    pub(super) fn udp_socket(&self, remote: SocketAddr, local: u16) -> io::Result<UdpSocket> {
+        let from: IpAddr = match (self.reach, remote.ip()) {
+            (Reach::Loopback, IpAddr::V4(_)) => Ipv4Addr::LOCALHOST.into(),
+            (Reach::Loopback, IpAddr::V6(_)) => Ipv6Addr::LOCALHOST.into(),
+            (Reach::Anywhere, IpAddr::V4(_)) => Ipv4Addr::UNSPECIFIED.into(),
+            (Reach::Anywhere, IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        UdpSocket::bind((from, local))
+    }
 }
 
 impl Target {
@@ -110,13 +128,7 @@ impl Target {
         let addresses = network.resolve(&self.host, self.port)?;
         if let Carrier::Udp(local, peer) = self.carrier {
             let remote = *addresses.first().ok_or_else(|| DialError::Unknown(self.host.clone()))?;
-            let from: IpAddr = match (network.reach, remote.ip()) {
-                (Reach::Loopback, IpAddr::V4(_)) => Ipv4Addr::LOCALHOST.into(),
-                (Reach::Loopback, IpAddr::V6(_)) => Ipv6Addr::LOCALHOST.into(),
-                (Reach::Anywhere, IpAddr::V4(_)) => Ipv4Addr::UNSPECIFIED.into(),
-                (Reach::Anywhere, IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
-            };
-            return Ok(Connection::udp(UdpSocket::bind((from, local))?, remote, peer)?);
+            return Ok(Connection::udp(network.udp_socket(remote, local)?, remote, peer)?);
         }
         let mut last = DialError::Timeout;
         for address in addresses {
@@ -199,7 +211,7 @@ mod tests {
             ("broker.example".to_owned(), IpAddr::from([127, 0, 0, 2])),
             ("far.example".to_owned(), IpAddr::from([192, 0, 2, 1])),
         ];
-        Network { reach, hosts }
+        Network { reach, hosts, time_port: TIME_PORT }
     }
 
     #[test]

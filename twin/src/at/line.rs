@@ -67,7 +67,7 @@ pub enum EscapePlace {
     Wire,
     /// The same in what the line delivers: who is at the wire cannot say it.
     Text,
-    /// A message of the line's own, told by [`Incoming::escape`].
+    /// A message of the line's own, told by [`Incoming::escapes`].
     Message,
 }
 
@@ -78,8 +78,8 @@ pub struct Incoming {
     pub plain: Vec<u8>,
     /// To be answered on the wire at once.
     pub wire: Vec<u8>,
-    /// The other end has left passthrough, behind `plain`.
-    pub escape: bool,
+    /// Where in `plain` the other end left passthrough: so many bytes came before it. In order.
+    pub escapes: Vec<usize>,
 }
 
 /// Why a line is of no use.

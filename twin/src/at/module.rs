@@ -384,6 +384,11 @@ impl Module {
     }
 }
 
+/// What the module can be told, from `AT` on, as `AT+CMD?` lists it.
+pub fn commands() -> impl Iterator<Item = String> {
+    entries().map(|entry| format!("AT{}", entry.name))
+}
+
 /// How a text looks inside quotation marks of an answer. The manual escapes in commands only.
 fn quoted(text: &str) -> String {
     format!("\"{text}\"")

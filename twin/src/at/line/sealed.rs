@@ -95,7 +95,7 @@ impl<C: Credentials<Message: Send, Greeting: Send> + Send> Line for Sealed<C> {
                 None if left.is_empty() => break,
                 None => {}
                 Some(Event::Data(data)) => incoming.plain.extend_from_slice(data),
-                Some(Event::Escape) => incoming.escape = true,
+                Some(Event::Escape) => incoming.escapes.push(incoming.plain.len()),
                 Some(Event::Refused(refusal)) => self.refusal = Some(refusal),
                 Some(Event::Opened { continued, .. }) => {
                     self.refusal = None;
@@ -151,3 +151,33 @@ const WINDOW: usize = 4096;
 
 /// A delimited frame of the largest kind.
 const OUT: usize = 4200;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+    use super::*;
+    use cotter_formats::secret::Secret;
+
+    fn end(side: Side) -> Psk {
+        let key = LinkPsk::allowing_example_keys(Secret::filled_by(|key: &mut [u8; 32]| *key = [7; 32]));
+        Sealed::new(side, key, Settings::default())
+    }
+
+    #[test]
+    fn an_escape_stays_where_it_was_said() {
+        let (mut host, mut module) = (end(Side::Host), end(Side::Module));
+        let now = Instant::now();
+        let mut to_module = host.start(now).unwrap();
+        let mut to_host = module.start(now).unwrap();
+        while !(host.ready() && module.ready()) {
+            let heard = module.incoming(&std::mem::take(&mut to_module), now).unwrap();
+            to_host.extend(heard.wire);
+            to_module.extend(host.incoming(&std::mem::take(&mut to_host), now).unwrap().wire);
+        }
+        to_module.extend(host.outgoing(b"data", now).unwrap());
+        to_module.extend(host.escape(now).unwrap());
+        to_module.extend(host.outgoing(b"AT\r\n", now).unwrap());
+        let heard = module.incoming(&to_module, now).unwrap();
+        assert_eq!((heard.plain.as_slice(), heard.escapes.as_slice()), (&b"dataAT\r\n"[..], &[4][..]));
+    }
+}

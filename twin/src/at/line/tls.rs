@@ -293,7 +293,7 @@ impl Line for Tls {
             State::Down => {}
         }
         let (plain, wire) = self.drive(now);
-        Ok(Incoming { plain, wire, escape: false })
+        Ok(Incoming { plain, wire, ..Incoming::default() })
     }
 
     fn outgoing(&mut self, plain: &[u8], _: Instant) -> Result<Vec<u8>, LineError> {

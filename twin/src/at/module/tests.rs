@@ -1,7 +1,7 @@
 //! A module spoken to as a host does, with time that the test moves.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
-use super::super::dial::Reach;
+use super::super::dial::{Reach, TIME_PORT};
 use super::super::grammar::LINE_MAX;
 use super::*;
 use std::io::{Read, Write};
@@ -18,7 +18,7 @@ impl Bench {
     }
 
     fn with(access_points: Vec<AccessPoint>, flash: Flash) -> Self {
-        let network = Network { reach: Reach::Loopback, hosts: Vec::new() };
+        let network = Network { reach: Reach::Loopback, hosts: Vec::new(), time_port: TIME_PORT };
         let surroundings = Surroundings { network, access_points, mac: [2, 0xC0, 0x77, 0xE2, 0, 9] };
         let now = Instant::now();
         Self { module: Module::new(surroundings, flash, now), now }

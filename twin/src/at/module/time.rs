@@ -1,10 +1,13 @@
-//! SNTP and the clock. The time is this machine's: no SNTP packet is sent.
+//! SNTP and the clock. If the first server that is asked is not on this machine, and the network reaches no further, this
+//! machine's time stands in for its answer, and the log port says so.
 
 use super::super::arguments::Arguments;
 use super::super::clock::{Clock, asctime};
 use super::super::refusal::Refusal;
+use super::super::sntp::{self, Told};
 use super::entry::Entry;
 use super::{Module, Outcome, Reply, quoted};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 pub(super) const COMMANDS: &[Entry] = &[
@@ -14,8 +17,8 @@ pub(super) const COMMANDS: &[Entry] = &[
     Entry::new("+CIPSNTPINTV").query(query_interval).set(set_interval),
 ];
 
-/// How long an answer of a time server takes.
-const ROUND_TRIP: Duration = Duration::from_millis(150);
+/// How long after a failure the servers are asked again.
+const RETRY: Duration = Duration::from_secs(15);
 
 /// What is known of the time.
 #[derive(Debug)]
@@ -27,11 +30,12 @@ pub(super) struct Time {
     /// Seconds.
     interval: u32,
     due: Option<Instant>,
+    asked: Option<Receiver<Told>>,
 }
 
 impl Default for Time {
     fn default() -> Self {
-        Self { is_on: false, zone: 0, servers: Vec::new(), interval: 3600, due: None }
+        Self { is_on: false, zone: 0, servers: Vec::new(), interval: 3600, due: None, asked: None }
     }
 }
 
@@ -78,7 +82,8 @@ fn configure(module: &mut Module, arguments: Arguments<'_>, now: Instant) -> Out
     }
     let time = &mut module.time;
     (time.is_on, time.zone, time.servers) = (is_on, zone, servers);
-    time.due = is_on.then(|| now + ROUND_TRIP);
+    // What was asked before is not waited for.
+    (time.due, time.asked) = (is_on.then_some(now), None);
     Ok(Reply::Done)
 }
 
@@ -99,14 +104,42 @@ fn set_interval(module: &mut Module, arguments: Arguments<'_>, _: Instant) -> Ou
 
 impl Module {
     pub(super) fn tick_time(&mut self, now: Instant) {
-        if self.time.due.is_none_or(|due| due > now) || !self.wifi.has_address() {
-            return;
+        if let Some(asked) = &self.time.asked {
+            let told = match asked.try_recv() {
+                Ok(told) => told,
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => Told::Nothing("no thread to ask with".to_owned()),
+            };
+            self.time.asked = None;
+            self.be_told(told, now);
         }
-        let interval = Duration::from_secs(self.time.interval.into());
-        self.time.due = now.checked_add(interval);
-        self.clock.set(Clock::host());
-        if !matches!(self.mode, super::Mode::Passthrough) {
-            self.say("+TIME_UPDATED");
+        if self.time.due.is_some_and(|due| due <= now) && self.wifi.has_address() {
+            self.time.due = None;
+            self.time.asked = Some(sntp::ask(&self.surroundings.network, &self.time.servers));
+        }
+    }
+
+    fn be_told(&mut self, told: Told, now: Instant) {
+        let (seconds, wait) = match told {
+            Told::Time(seconds, server) => {
+                self.note(format_args!("sntp: {server} told the time"));
+                (Some(seconds), Duration::from_secs(self.time.interval.into()))
+            }
+            Told::OutOfReach(server) => {
+                self.note(format_args!("sntp: {server} is out of reach; the time is that of this machine"));
+                (Some(Clock::host()), Duration::from_secs(self.time.interval.into()))
+            }
+            Told::Nothing(why) => {
+                self.note(format_args!("sntp: {why}"));
+                (None, RETRY)
+            }
+        };
+        self.time.due = now.checked_add(wait);
+        if let Some(seconds) = seconds {
+            self.clock.set(seconds);
+            if !matches!(self.mode, super::Mode::Passthrough) {
+                self.say("+TIME_UPDATED");
+            }
         }
     }
 }
