@@ -75,17 +75,8 @@ fn key_digest(file: &File, password: &Password) -> anyhow::Result<[u8; 32]> {
 }
 
 fn mac(text: &str) -> Result<[u8; 6], String> {
-    let digits: String = text.chars().filter(|&c| !matches!(c, ':' | '-')).collect();
-    let wrong = || "expected six bytes in hex: 30:ed:a0:ed:78:9c".to_owned();
-    let mut mac = [0; 6];
-    if digits.len() != 12 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(wrong());
-    }
-    for (byte, pair) in mac.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-        let pair = str::from_utf8(pair).map_err(|_| wrong())?;
-        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
-    }
-    Ok(mac)
+    let mac = crate::mac::parse(text).and_then(|bytes| bytes.try_into().ok());
+    mac.ok_or_else(|| "expected six bytes in hex: 30:ed:a0:ed:78:9c".to_owned())
 }
 
 fn counter(text: &str) -> Result<SessionCounter, String> {

@@ -17,6 +17,7 @@ mod fleet;
 mod image;
 mod key;
 mod line;
+mod mac;
 mod moment;
 mod nvs;
 mod otadata;

@@ -142,12 +142,7 @@ fn secret(file: &File) -> anyhow::Result<Secret<32>> {
 }
 
 fn mac(text: &str) -> Result<Mac, String> {
-    let wrong = || "expected one like 7c:df:a1:e0:00:42".to_owned();
-    let bytes: Option<Vec<u8>> = text
-        .split([':', '-'])
-        .map(|byte| if byte.len() == 2 { u8::from_str_radix(byte, 16).ok() } else { None })
-        .collect();
-    bytes.filter(|bytes| matches!(bytes.len(), 6 | 8)).map(Mac).ok_or_else(wrong)
+    crate::mac::parse(text).map(Mac).ok_or_else(|| "expected one like 7c:df:a1:e0:00:42".to_owned())
 }
 
 #[derive(serde::Serialize)]

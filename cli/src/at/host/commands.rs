@@ -1,5 +1,6 @@
 //! The names of AT commands, for completion.
 
+use cotter_twin::at::module;
 use rustyline::completion::Completer;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
@@ -27,8 +28,11 @@ impl Helper for Commands {}
 
 /// All that `begin` can become; what is typed in small letters counts as well.
 fn completions(begin: &str) -> Vec<String> {
-    let is_it = |name: &&&str| name.get(..begin.len()).is_some_and(|head| head.eq_ignore_ascii_case(begin));
-    ORDERS.iter().chain(COMMANDS).filter(is_it).map(|name| (*name).to_owned()).collect()
+    let is_it = |name: &String| name.get(..begin.len()).is_some_and(|head| head.eq_ignore_ascii_case(begin));
+    let known = ORDERS.iter().chain(OTHERS).map(|name| (*name).to_owned());
+    let mut found: Vec<String> = known.chain(module::commands()).filter(is_it).collect();
+    found.sort_unstable();
+    found
 }
 
 const ORDERS: &[&str] = &[
@@ -51,64 +55,8 @@ const ORDERS: &[&str] = &[
     ":trace on",
 ];
 
-/// ESP-AT 4.x: basic, Wi-Fi, TCP/IP, MQTT. The module lists its own with `AT+CMD?`.
-const COMMANDS: &[&str] = &[
-    "AT",
-    "ATE0",
-    "ATE1",
-    "AT+CIFSR",
-    "AT+CIPCLOSE",
-    "AT+CIPDINFO",
-    "AT+CIPDOMAIN",
-    "AT+CIPMODE",
-    "AT+CIPMUX",
-    "AT+CIPRECVDATA",
-    "AT+CIPRECVLEN",
-    "AT+CIPRECVTYPE",
-    "AT+CIPSEND",
-    "AT+CIPSENDEX",
-    "AT+CIPSERVER",
-    "AT+CIPSNTPCFG",
-    "AT+CIPSNTPTIME",
-    "AT+CIPSSLCCONF",
-    "AT+CIPSSLCPSK",
-    "AT+CIPSTA",
-    "AT+CIPSTAMAC",
-    "AT+CIPSTART",
-    "AT+CIPSTATE",
-    "AT+CIPSTATUS",
-    "AT+CMD",
-    "AT+CWJAP",
-    "AT+CWLAP",
-    "AT+CWMODE",
-    "AT+CWQAP",
-    "AT+CWSTATE",
-    "AT+GMR",
-    "AT+MQTTCLEAN",
-    "AT+MQTTCONN",
-    "AT+MQTTCONNCFG",
-    "AT+MQTTLONGCLIENTID",
-    "AT+MQTTLONGPASSWORD",
-    "AT+MQTTLONGUSERNAME",
-    "AT+MQTTPUB",
-    "AT+MQTTPUBRAW",
-    "AT+MQTTSUB",
-    "AT+MQTTUNSUB",
-    "AT+MQTTUSERCFG",
-    "AT+PING",
-    "AT+RESTORE",
-    "AT+RST",
-    "AT+SLEEP",
-    "AT+SYSFLASH",
-    "AT+SYSLOG",
-    "AT+SYSMFG",
-    "AT+SYSMSG",
-    "AT+SYSRAM",
-    "AT+SYSSTORE",
-    "AT+SYSTIMESTAMP",
-    "AT+UART_CUR",
-    "AT+UART_DEF",
-];
+/// Those of ESP-AT 4.x that our module has not, and a person may want to ask another one.
+const OTHERS: &[&str] = &["AT+CIPSENDEX", "AT+CIPSTATUS", "AT+PING"];
 
 #[cfg(test)]
 mod tests {
@@ -118,6 +66,8 @@ mod tests {
     fn completes_commands_in_small_letters_and_orders() {
         assert_eq!(completions("at+cwm"), ["AT+CWMODE"]);
         assert_eq!(completions(":tr"), [":trace off", ":trace on"]);
+        assert_eq!(completions("AT+CIPSEND"), ["AT+CIPSEND", "AT+CIPSENDEX"]);
+        assert!(completions("").contains(&"AT".to_owned()));
         assert!(completions("AT+XYZ").is_empty() && completions("\u{e9}").is_empty());
     }
 }
