@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A place in the data directory, until it is dropped or the process ends, however it ends.
 pub(crate) struct Occupied {
-    _locked: File,
+    locked: File,
 }
 
 impl Occupied {
@@ -26,10 +26,18 @@ impl Occupied {
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(unusable)?;
         match lock(&file) {
-            Ok(()) => Ok(Self { _locked: file }),
+            Ok(()) => Ok(Self { locked: file }),
             Err(TryLockError::WouldBlock) => Err(OccupiedError::Taken { data: data.into() }),
             Err(TryLockError::Error(source)) => Err(unusable(source)),
         }
+    }
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that is just being started still has a copy of the file until it has become
+        // another program, and the lock lasts as long as any copy. If this fails, closing has to do.
+        let _ = self.locked.unlock();
     }
 }
 
@@ -65,7 +73,10 @@ mod tests {
         drop((one, two));
         let alone = Occupied::alone(data).unwrap();
         assert!(matches!(Occupied::among_others(data), Err(OccupiedError::Taken { .. })));
+        // As a child has it between fork and exec.
+        let copy = alone.locked.try_clone().unwrap();
         drop(alone);
         Occupied::among_others(data).unwrap();
+        drop(copy);
     }
 }
