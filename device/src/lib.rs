@@ -18,9 +18,11 @@
 //! | `command` | commands from the server, executed at most once |
 //! | `link` | an end of the serial line between an ESP-AT module and its host |
 //! | `telemetry` | a reading on its way to the server |
+//! | `atecc` | the driver of a secure element on I2C |
 
 #![no_std]
 
+pub mod atecc;
 pub mod command;
 pub mod identity;
 pub mod label;
