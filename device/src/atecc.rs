@@ -9,6 +9,7 @@
 //! | `session` | secrets that go over the bus encrypted |
 //! | `hash` | what the part hashes, computed by the host |
 //! | `identify` | which part it is |
+//! | `slot_signer` | a private key in a slot as the device's signer |
 //! | `packet` | a command with its word address |
 //! | `timing` | how long everything takes, as data |
 //! | `refusal` | why something failed |
@@ -28,9 +29,15 @@ pub mod packet;
 pub mod procedure;
 pub mod refusal;
 pub mod session;
+pub mod slot_signer;
 pub mod timing;
 
 pub use exchange::{Exchange, Settings, WakePulse};
 pub use identify::{Identify, Model, Part};
 pub use procedure::{Procedure, Repeat, Request, Step};
 pub use refusal::Error;
+pub use slot_signer::SlotSigner;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/element-driver.md")]
+struct Guide;

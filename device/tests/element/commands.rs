@@ -17,7 +17,8 @@ use cotter_device::atecc::command::verify::{Verify, VerifyingKey};
 use cotter_device::atecc::command::zone::{
     ReadBlock, ReadConfig, ReadSlot, ReadWord, WriteBlock, WriteSlot, WriteWord, Zone,
 };
-use cotter_device::atecc::{Error, Model};
+use cotter_device::atecc::{Error, Model, SlotSigner};
+use cotter_device::signer::Signer;
 use cotter_formats::atecc::ConfigZone;
 use cotter_formats::atecc::config::ClockDivider;
 use cotter_formats::atecc::counter::Count;
@@ -147,6 +148,23 @@ fn signatures_hold_and_wrong_ones_do_not() {
         assert_eq!(driver.run(wrong), Err(Error::Miscompare));
         assert_eq!(sign(&mut driver, 4, &digest), Err(Error::Execution), "no private key");
     }
+}
+
+#[test]
+fn a_key_in_a_slot_is_a_signer() {
+    let (desk, _) = configured(KINDS[0], &DEMO, |driver, _| {
+        driver.run(CreateKey(KeyPlace::Slot(slot(2)))).unwrap();
+    });
+    let mut element = cotter_device::atecc::blocking::Element::new(desk.clone(), desk);
+    let part = element.identify().unwrap();
+    let mut signer = SlotSigner::new(&mut element, &part, slot(2));
+    let public = PublicKey((&mut signer).public_key().unwrap());
+    let message = message(500);
+    let digest: [u8; 32] = Sha256::digest(&message).into();
+    for signature in [signer.sign(&message).unwrap(), signer.sign_digest(&digest).unwrap()] {
+        assert!(holds(&public, &digest, &Signature(signature)));
+    }
+    assert_eq!(SlotSigner::new(&mut element, &part, slot(4)).sign(&message), Err(Error::Execution));
 }
 
 #[test]
