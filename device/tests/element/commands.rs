@@ -158,7 +158,7 @@ fn a_key_in_a_slot_is_a_signer() {
     let mut element = cotter_device::atecc::blocking::Element::new(desk.clone(), desk);
     let part = element.identify().unwrap();
     let mut signer = SlotSigner::new(&mut element, &part, slot(2));
-    let public = PublicKey((&mut signer).public_key().unwrap());
+    let public = PublicKey(signer.public_key().unwrap());
     let message = message(500);
     let digest: [u8; 32] = Sha256::digest(&message).into();
     for signature in [signer.sign(&message).unwrap(), signer.sign_digest(&digest).unwrap()] {
