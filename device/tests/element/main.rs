@@ -6,6 +6,7 @@ mod bench;
 mod commands;
 mod hostile;
 mod noise;
+mod paths;
 mod power;
 mod secrets;
 mod wire;
