@@ -75,8 +75,8 @@ fn check<T>(result: Result<T, Error>, judge: impl FnOnce(T)) {
     }
 }
 
-/// Before each transaction one byte says how it goes, and before each answer one how long it is; what the script does not
-/// say goes well.
+/// Before each transaction one byte says how it goes, and before each answer one how long it is; what the script does
+/// not say goes well.
 fn run<P: Procedure>(mut script: &[u8], mut procedure: P) -> Result<P::Output, Error> {
     let mut take = |most: usize| {
         let (taken, rest) = script.split_at(script.len().min(most));

@@ -1,7 +1,7 @@
 //! The part on an asynchronous bus: embedded-hal-async 1.0.
 //!
-//! A future that is dropped half-way leaves the part as a power cut of the host would: the next command wakes it up again,
-//! and what the last one did must be read back.
+//! A future that is dropped half-way leaves the part as a power cut of the host would: the next command wakes it up
+//! again, and what the last one did must be read back.
 
 use super::blocking::outcome;
 use super::exchange::{Action, Exchange, Goal, Outcome, Settings};

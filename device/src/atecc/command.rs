@@ -16,8 +16,9 @@
 //! | `gen_dig` | `GenDig` |
 //! | `secure_boot` | `SecureBoot` |
 //!
-//! Sources: DS20005927A chapter 9; for the ATECC608, cryptoauthlib 20260505 `calib_command.h`. `HMAC` and `Pause`, which
-//! only the ATECC508A has, are left out: `SHA` does the first on all three parts, the second is for its single wire.
+//! Sources: DS20005927A chapter 9; for the ATECC608, cryptoauthlib 20260505 `calib_command.h`. `HMAC` and `Pause`,
+//! which only the ATECC508A has, are left out: `SHA` does the first on all three parts, the second is for its single
+//! wire.
 
 pub mod aes;
 pub mod counter;

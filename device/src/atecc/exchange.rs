@@ -4,9 +4,9 @@
 //! 2. Send. If the part says that the command arrived damaged, or that too little time is left for it, it was not
 //!    executed, and it is sent again whatever it is.
 //! 3. Look for the answer until the longest execution time is over: first its count, then the rest.
-//! 4. A damaged answer is read again after word address 00. Only if that does not help either, and the command says that
-//!    it may be repeated, it is. The same goes for a part that answers as if it had just been woken: perhaps nothing
-//!    arrived, and perhaps it executed the command, lost its power, and was woken by the next byte on the bus.
+//! 4. A damaged answer is read again after word address 00. Only if that does not help either, and the command says
+//!    that it may be repeated, it is. The same goes for a part that answers as if it had just been woken: perhaps
+//!    nothing arrived, and perhaps it executed the command, lost its power, and was woken by the next byte on the bus.
 //! 5. Idle, which keeps the buffers and stops the watchdog. (Or sleep, which forgets them.)
 //!
 //! All of it is bounded: so many wakes for each time that it is sent, so many of those, so many looks and reads.
@@ -38,8 +38,8 @@ impl Default for Settings {
     }
 }
 
-/// What holds SDA low for the 60 us that wake the part up. At 100 kHz eight zeros do, up to about 130 kHz; a faster bus has
-/// to be slowed down for it, or its pin be driven by whoever owns the bus.
+/// What holds SDA low for the 60 us that wake the part up. At 100 kHz eight zeros do, up to about 130 kHz; a faster bus
+/// has to be slowed down for it, or its pin be driven by whoever owns the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WakePulse {
     /// The general call address, which nobody acknowledges.

@@ -48,8 +48,8 @@ impl TempKey {
         Self::of(&[random, input, &[Opcode::NONCE.0, mode, low]])
     }
 
-    /// After `GenDig` over `value`, which are 32 bytes: the key, the block, the shared nonce. The other kinds have their
-    /// own function.
+    /// After `GenDig` over `value`, which are 32 bytes: the key, the block, the shared nonce. The other kinds have
+    /// their own function.
     #[must_use]
     pub fn after_gen_dig(&self, gen_dig: &GenDig<'_>, value: &Secret<32>, serial: SerialNumber) -> Self {
         let (zone, param2) = gen_dig.parameters();
@@ -111,8 +111,8 @@ impl TempKey {
     }
 }
 
-/// What [`Mac`] answers, for a host that knows the key: `first` and `second` are what stands there, `otp` the beginning of
-/// the OTP zone as far as it is in it and zeros behind.
+/// What [`Mac`] answers, for a host that knows the key: `first` and `second` are what stands there, `otp` the beginning
+/// of the OTP zone as far as it is in it and zeros behind.
 #[must_use]
 pub fn mac(request: &Mac<'_>, first: &Secret<32>, second: &[u8; 32], otp: &[u8; 11], serial: SerialNumber) -> [u8; 32] {
     let header = [Opcode::MAC.0, request.mode(), request.slot.number(), 0];
@@ -121,8 +121,8 @@ pub fn mac(request: &Mac<'_>, first: &Secret<32>, second: &[u8; 32], otp: &[u8; 
     digest(&[first.expose(), second, &header, otp, &[last], &sn4, &head, &sn2])
 }
 
-/// The response that `CheckMac` takes: `first` and `second` are what stands there, `otp` the beginning of the OTP zone or
-/// zeros.
+/// The response that `CheckMac` takes: `first` and `second` are what stands there, `otp` the beginning of the OTP zone
+/// or zeros.
 #[must_use]
 pub fn check_mac(
     first: &Secret<32>,

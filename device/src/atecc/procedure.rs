@@ -6,9 +6,9 @@ use cotter_formats::atecc::Status;
 
 /// Whether a command may be sent again when it was perhaps executed and its answer cannot be read any more.
 ///
-/// An answer that arrives damaged is first read again, which the part allows as often as one likes. This is for when that
-/// fails too. `Safe` are commands that twice come to the same as once, or whose last answer is the one that counts. Not
-/// safe are those that count, create, lock, or use up the buffer they work on.
+/// An answer that arrives damaged is first read again, which the part allows as often as one likes. This is for when
+/// that fails too. `Safe` are commands that twice come to the same as once, or whose last answer is the one that
+/// counts. Not safe are those that count, create, lock, or use up the buffer they work on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
     /// Twice is as good as once.

@@ -1,8 +1,8 @@
 //! Secrets that go over the bus encrypted, under a key that host and part both have.
 //!
-//! Each of these is three commands: a nonce with a random number of the part in it, `GenDig` over the key, and the one that
-//! reads or writes, for which `TempKey` is the pad. The part writes only what comes with the right MAC. What it reads out
-//! has none: on a bus with somebody else on it, authenticate what is read.
+//! Each of these is three commands: a nonce with a random number of the part in it, `GenDig` over the key, and the one
+//! that reads or writes, for which `TempKey` is the pad. The part writes only what comes with the right MAC. What it
+//! reads out has none: on a bus with somebody else on it, authenticate what is read.
 
 use super::command::gen_dig::GenDig;
 use super::command::nonce::{RandomNonce, Seed};
@@ -218,7 +218,8 @@ impl Procedure for EncryptedPrivateKey<'_> {
     }
 }
 
-/// A key that is shown to the part, so that it may be used for what needs an authorisation: `CheckMac` over a random nonce.
+/// A key that is shown to the part, so that it may be used for what needs an authorisation: `CheckMac` over a random
+/// nonce.
 #[derive(Debug)]
 pub struct Authorize<'a> {
     session: Session<'a>,

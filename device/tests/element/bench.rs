@@ -1,4 +1,5 @@
-//! A part on a bus of embedded-hal, whose virtual time is moved by the driver's delays, and whose wires do as they are told.
+//! A part on a bus of embedded-hal, whose virtual time is moved by the driver's delays, and whose wires do as they are
+//! told.
 
 use cotter_chip::atecc::{Entropy, Model, SecureElement, Written};
 use cotter_device::atecc::command::key::PublicKey;

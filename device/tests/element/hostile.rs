@@ -1,4 +1,5 @@
-//! Somebody else answers: whatever comes over the bus, the driver ends with a typed error or a value, after bounded work.
+//! Somebody else answers: whatever comes over the bus, the driver ends with a typed error or a value, after bounded
+//! work.
 
 use crate::bench::{Kind, WireError, restored, slot};
 use crate::noise::{WORK_MAX, identity, next};

@@ -1,5 +1,5 @@
-//! The bytes on the bus, against those of a real ATECC608A: commands recorded on the board of the demo, its answers, and a
-//! token that it signed.
+//! The bytes on the bus, against those of a real ATECC608A: commands recorded on the board of the demo, its answers,
+//! and a token that it signed.
 
 use crate::bench::{DEMO, Desk, Driver, KINDS, Kind, Transaction, blank, configured, slot};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};

@@ -78,7 +78,8 @@ pub enum Output<'a> {
     Clear,
     /// As the ATECC508A does: in the clear, if the slot's configuration allows it.
     Configured,
-    /// Under the I/O protection key, of which this is a copy. A part whose `ChipOptions` demand it encrypts in any case.
+    /// Under the I/O protection key, of which this is a copy. A part whose `ChipOptions` demand it encrypts in any
+    /// case.
     Encrypted(&'a Secret<32>),
 }
 

@@ -1,5 +1,5 @@
-//! `GenDig` (9.6): something of the part's goes into `TempKey`. [`crate::atecc::hash::TempKey::after_gen_dig`] is what it
-//! comes to.
+//! `GenDig` (9.6): something of the part's goes into `TempKey`. [`crate::atecc::hash::TempKey::after_gen_dig`] is what
+//! it comes to.
 
 use super::counter::CounterId;
 use crate::atecc::packet::Packet;

@@ -139,8 +139,8 @@ impl Request for Gpio {
     }
 }
 
-/// The persistent latch of the ATECC608, without which keys with bit 12 of their `KeyConfig` are of no use. It lasts until
-/// the power goes.
+/// The persistent latch of the ATECC608, without which keys with bit 12 of their `KeyConfig` are of no use. It lasts
+/// until the power goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias = "INFO_MODE_VOL_KEY_PERMIT")]
 pub enum Latch {

@@ -8,7 +8,8 @@ use cotter_formats::atecc::{ConfigZone, Opcode, Slot};
 
 /// What to lock for good, and what the part must hold for that.
 ///
-/// After [`Error::AnswerLost`], `LockConfig`, `LockValue` or `SlotLocked` in the configuration zone say whether it is locked.
+/// After [`Error::AnswerLost`], `LockConfig`, `LockValue` or `SlotLocked` in the configuration zone say whether it is
+/// locked.
 #[derive(Clone, Copy, Debug)]
 pub struct Lock {
     mode: u8,
@@ -16,8 +17,8 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// The configuration zone, if the part holds exactly this one; its own serial number and revision are in it, so it is
-    /// what was read back and looked at.
+    /// The configuration zone, if the part holds exactly this one; its own serial number and revision are in it, so it
+    /// is what was read back and looked at.
     #[must_use]
     pub fn config(expected: &ConfigZone) -> Self {
         Self { mode: CONFIG, crc: u16::from_le_bytes(crc(&expected.0)) }

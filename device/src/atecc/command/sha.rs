@@ -1,8 +1,8 @@
 //! `SHA` (9.17): digests and HMAC in the part; contexts, the choice of the target and updates of any length are the
 //! ATECC608's.
 //!
-//! The part takes 64 bytes at a time. [`Stream`] cuts messages of any length into whole blocks and a rest below 64, which
-//! is what all three parts take.
+//! The part takes 64 bytes at a time. [`Stream`] cuts messages of any length into whole blocks and a rest below 64,
+//! which is what all three parts take.
 
 use super::TEMP_KEY;
 use crate::atecc::packet::Packet;

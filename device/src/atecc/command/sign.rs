@@ -104,8 +104,8 @@ impl Request for SignInternal {
     }
 }
 
-/// All that it takes to sign a digest: the seed of the random number generator is renewed, the digest loaded and signed.
-/// Source of the order: cryptoauthlib 20260505 `calib_sign`.
+/// All that it takes to sign a digest: the seed of the random number generator is renewed, the digest loaded and
+/// signed. Source of the order: cryptoauthlib 20260505 `calib_sign`.
 #[derive(Debug)]
 pub struct SignDigest<'a> {
     sign: Sign,

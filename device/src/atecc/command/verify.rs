@@ -83,8 +83,8 @@ impl Request for Verify<'_> {
     }
 }
 
-/// The same for a digest of the host's, with a MAC in the answer that only the part can make. For the ATECC608 with an I/O
-/// protection key.
+/// The same for a digest of the host's, with a MAC in the answer that only the part can make. For the ATECC608 with an
+/// I/O protection key.
 #[derive(Debug)]
 pub struct ProtectedVerify<'a> {
     verify: Verify<'a>,
