@@ -18,9 +18,12 @@
 //! | `command` | commands from the server, executed at most once |
 //! | `link` | an end of the serial line between an ESP-AT module and its host |
 //! | `telemetry` | a reading on its way to the server |
+//! | `signer` | a key that signs for this device, wherever it is |
+//! | `atecc` | the driver of a secure element on I2C |
 
 #![no_std]
 
+pub mod atecc;
 pub mod command;
 pub mod identity;
 pub mod label;
@@ -34,6 +37,7 @@ pub mod rotation;
 pub mod self_test;
 pub mod sequences;
 pub mod session;
+pub mod signer;
 pub mod slots;
 pub mod telemetry;
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Who reads outside bytes, and the bodies that feed them.
 const PARSERS: &[(&str, Fed)] = &[
+    ("device/src/atecc/command/key.rs", Body("element_driver")),
+    ("device/src/atecc/identify.rs", Body("element_driver")),
     ("device/src/label.rs", Body("image_label")),
     ("device/src/slots.rs", Not("it reads a slot and looks at nothing")),
     ("factory/src/certificate.rs", Body("certificate")),

@@ -101,3 +101,39 @@ pub(super) fn element_bus() -> Outcome {
     let element = SecureElement::fresh(Model::Atecc608A, [1, 2, 3, 4, 5, 6], Entropy::known(0));
     seed("element_bus", "file", &element.to_bytes())
 }
+
+/// Which procedure, and what a quiet bus answers to its commands; then a bus that is not quiet.
+pub(super) fn element_driver() -> Outcome {
+    let quiet = |payload: &[u8]| -> Vec<u8> {
+        [&[0, 0, 0, u8::try_from(payload.len()).unwrap_or(0)][..], payload, &[0, 0, 0]].concat()
+    };
+    let element = SecureElement::fresh(Model::Atecc608A, [1, 2, 3, 4, 5, 6], Entropy::known(0));
+    let config = &element.config().0;
+    let blocks: Vec<u8> = config.chunks(32).flat_map(quiet).collect();
+    let done = quiet(&[0]);
+    let three = |last: &[u8]| [quiet(&[7; 32]), done.clone(), quiet(last)].concat();
+    let seeds = [
+        ("identify", 0, [quiet(&config[4..8]), quiet(&config[..32])].concat()),
+        ("random", 1, quiet(&[7; 32])),
+        ("fixed", 1, quiet(&[0xff, 0xff, 0, 0].repeat(8))),
+        ("context", 2, quiet(&[1; 99])),
+        ("count", 3, quiet(&[1, 0, 0, 0])),
+        ("tests", 4, quiet(&[0x11])),
+        ("public", 0x25, quiet(&[3; 64])),
+        ("config", 6, blocks),
+        ("hmac", 0x47, [done.clone(), done.clone(), done.clone(), quiet(&[9; 32])].concat()),
+        ("sign", 0x28, three(&[6; 64])),
+        ("read", 0x39, three(&[5; 32])),
+        ("verify", 10, [done.clone(), quiet(&[1; 32])].concat()),
+        ("kdf", 0x4b, quiet(&[1; 96])),
+        ("slot", 0x8c, [quiet(&[1; 32]), quiet(&[2; 32]), quiet(&[3; 32])].concat()),
+        ("state", 13, quiet(&[0x14, 0x80, 0, 0])),
+        ("refused", 13, quiet(&[0x0f])),
+        ("rewind", 3, vec![0, 0xfd, 0, 0, 0, 0, 0xfe, 0, 4, 1, 0, 0, 0, 0, 0xff, 0, 0, 0, 0]),
+        ("damaged", 13, vec![0, 0, 0, 0x84, 7, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4]),
+    ];
+    for (name, which, script) in seeds {
+        seed("element_driver", name, &[&[which][..], &script].concat())?;
+    }
+    Ok(())
+}

@@ -55,6 +55,7 @@ fn main() -> Outcome {
     wire::ecowatt_upload()?;
     efuse_virtual_file()?;
     chip::element_bus()?;
+    chip::element_driver()?;
     elf()?;
     encrypted_image()?;
     wire::enrolment()?;
