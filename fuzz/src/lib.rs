@@ -16,6 +16,7 @@
 //! | `crt_bundle` | formats `crt_bundle` |
 //! | `debug_certificate` | formats `secure_debug` |
 //! | `device_key` | factory `device_key` |
+//! | `device_token` | wire `token`; server `device_key` |
 //! | `ds_data` | formats `ds` |
 //! | `ecowatt_blob` | wire `ecowatt`: blobs of one device in a row, and its history |
 //! | `ecowatt_upload` | wire `ecowatt::upload`, server `ecowatt::{inner, values}` |
@@ -76,6 +77,7 @@ mod compact;
 mod crt_bundle;
 mod debug_certificate;
 mod device_key;
+mod device_token;
 mod ds_data;
 mod ecowatt_blob;
 mod ecowatt_upload;
@@ -131,6 +133,7 @@ pub use compact::compact;
 pub use crt_bundle::crt_bundle;
 pub use debug_certificate::debug_certificate;
 pub use device_key::device_key;
+pub use device_token::device_token;
 pub use ds_data::ds_data;
 pub use ecowatt_blob::ecowatt_blob;
 pub use ecowatt_upload::ecowatt_upload;
@@ -191,6 +194,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("crt_bundle", crt_bundle),
     ("debug_certificate", debug_certificate),
     ("device_key", device_key),
+    ("device_token", device_token),
     ("ds_data", ds_data),
     ("ecowatt_blob", ecowatt_blob),
     ("ecowatt_upload", ecowatt_upload),

@@ -79,6 +79,7 @@ const PARSERS: &[(&str, Fed)] = &[
     ("server/src/backup/container.rs", Body("backup")),
     ("server/src/backup/custodian.rs", Body("backup")),
     ("server/src/config.rs", Not("the operator's own file, read by a library")),
+    ("server/src/device_key.rs", Body("device_token")),
     ("server/src/ecowatt/inner.rs", Body("ecowatt_upload")),
     ("server/src/ecowatt/name.rs", Body("names")),
     ("server/src/ecowatt/values.rs", Body("ecowatt_upload")),
@@ -119,6 +120,7 @@ const PARSERS: &[(&str, Fed)] = &[
     ("wire/src/rotation.rs", Body("rotation")),
     ("wire/src/session/server.rs", Body("session")),
     ("wire/src/status.rs", Body("answer")),
+    ("wire/src/token/unverified.rs", Body("device_token")),
     ("wire/src/trust.rs", Body("trust")),
     ("wire/src/version.rs", Body("names")),
 ];

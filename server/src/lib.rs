@@ -12,6 +12,7 @@
 //! | `alerts`, `key_age` | what an operator should look at now; since when keys are in use |
 //! | `ingest` | a packet's way in, in the order of trust |
 //! | `sessions` | which device is talking |
+//! | `device_key`, `device_token` | public keys of devices for the MQTT bridge; whether a device is believed by its token |
 //! | `commands` | what devices are told to do |
 //! | `ecowatt` | the compatibility profile: uploads as EcoWatt's firmware builds them |
 //! | `recovery` | new key epochs for devices that lost their nonce counter |
@@ -36,6 +37,8 @@ pub mod backup_command;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod device_key;
+pub mod device_token;
 pub mod ecowatt;
 pub mod firmware;
 pub mod host;

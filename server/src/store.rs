@@ -4,6 +4,7 @@
 //! against the trait.
 
 pub mod commands;
+pub mod device_keys;
 pub mod ecowatt;
 pub mod epoch;
 pub mod inventory;
@@ -26,6 +27,7 @@ use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, Protocol, ReleaseId, SecureVer
 use cotter_wire::status::StatusReport;
 use cotter_wire::trust::TrustNumber;
 use cotter_wire::version::Version;
+use device_keys::DeviceKeyTable;
 use ecowatt::EcowattDevices;
 use epoch::Epochs;
 use inventory::Inventory;
@@ -49,6 +51,7 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 /// hangs up leaves the work done or not begun, never half done.
 pub trait Store:
     CommandQueue
+    + DeviceKeyTable
     + Epochs
     + EcowattDevices
     + Inventory

@@ -20,6 +20,7 @@
 //! | `recovery` | a new key epoch for a device that lost its nonce counter |
 //! | `rotation` | a new root key for a device |
 //! | `manifest` | what a release is, signed |
+//! | `token` | what a device shows to the MQTT bridge: JSON Web Tokens |
 //! | `trust` | whose manifests count, changed by those whose manifests count |
 //! | `firmware_key` | public keys that manifests are verified with |
 //! | `content` | the encrypted image, its chunks, its wrapped key |
@@ -55,5 +56,6 @@ pub mod registers;
 pub mod rotation;
 pub mod session;
 pub mod status;
+pub mod token;
 pub mod trust;
 pub mod version;

@@ -47,6 +47,7 @@ fn main() -> Outcome {
     crt_bundle()?;
     debug_certificate()?;
     device_key()?;
+    wire::device_token()?;
     efuse_dump()?;
     efuse_plan()?;
     product_policy()?;

@@ -28,6 +28,7 @@ use cotter_wire::registers::{ECOWATT, RegisterMap};
 use cotter_wire::rotation::{self, Asked, ConfirmMessage, Confirmation, Offered, Ticket};
 use cotter_wire::session::{Greeting, Hello, MAX_HEADER, MAX_MESSAGE, Request, SessionId};
 use cotter_wire::status::{Outcome as UpdateOutcome, StatusReport};
+use cotter_wire::token::{Algorithm as TokenAlgorithm, Claims, MAX_TOKEN, ToBeSigned};
 use cotter_wire::trust::{self, Statement, TrustNumber};
 use cotter_wire::version::Version;
 
@@ -198,6 +199,25 @@ pub(crate) fn enrolment() -> Outcome {
 }
 
 /// `key-p256.der` was made with `openssl pkey -pubin -outform DER` from `vectors/sbv2/pub-ecdsa_p256.pem`.
+/// The token of a real chip, one of ours for RSA, headers and claims with what is refused and what is ignored, keys.
+pub(crate) fn device_token() -> Outcome {
+    let chip = vector("token/atecc608a.jwt")?;
+    seed("device_token", "chip", chip.trim_ascii_end())?;
+    let claims =
+        Claims { audience: "my-project", issued_at: UnixTime(1_700_000_000), expires_at: UnixTime(1_700_003_600) };
+    let mut out = [0; MAX_TOKEN];
+    let written = ToBeSigned::new(TokenAlgorithm::Rs256, &claims, &mut out)?.finish(&[0x5a; 256])?;
+    seed("device_token", "rs256", written.as_bytes())?;
+    seed(
+        "device_token",
+        "header",
+        br#"{"typ": "JWT", "alg": "ES256", "kid": "a\"b\u00e9", "x": [1.5e-3, {"y": null}]}"#,
+    )?;
+    seed("device_token", "claims", br#"{ "nbf": -1, "aud": "a b", "iat": 1, "exp": 2, "sub": {"a": [true, []]} }"#)?;
+    seed("device_token", "es256.pem", &vector("keys/dev_cert_p256.pem")?)?;
+    seed("device_token", "spki", &vector("../fuzz/corpus/manifest/key-p256.der")?)
+}
+
 pub(crate) fn manifest() -> Outcome {
     let manifest = Manifest {
         project: Project::new("cotter-app").ok_or("a legal name")?,

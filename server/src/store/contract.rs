@@ -6,6 +6,7 @@ mod schedule;
 pub(super) use schedule::keeps_its_word_through_any_schedule;
 
 mod commands;
+mod device_keys;
 mod ecowatt;
 mod epoch;
 mod inventory;
@@ -61,6 +62,7 @@ pub(in crate::store) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
         commands::commands_come_in_order_until_they_end(open()).await;
         commands::commands_expire_and_are_cancelled_before_delivery_only(open()).await;
         commands::commands_are_bounded_and_their_numbers_only_rise(open()).await;
+        device_keys::keys_of_devices_are_few_and_of_one_device_each(open()).await;
         ecowatt::keys_are_of_one_device_and_never_used_again(open()).await;
         ecowatt::an_upload_is_stored_whole_and_once(open()).await;
         inventory::pages_hold_every_device_once_in_order(open()).await;

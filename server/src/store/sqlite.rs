@@ -3,6 +3,7 @@
 mod audit_log;
 mod commands;
 mod counters;
+mod device_keys;
 mod ecowatt;
 mod epoch;
 mod inventory;
