@@ -13,7 +13,7 @@ use cotter_formats::atecc::config::ClockDivider;
 pub enum Model {
     /// `RevNum` 00 00 50 xx.
     Atecc508A,
-    /// `RevNum` 00 00 60 01 or 02.
+    /// `RevNum` 00 00 60 02 and below.
     Atecc608A,
     /// `RevNum` 00 00 60 03 and above.
     Atecc608B,

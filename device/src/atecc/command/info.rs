@@ -49,7 +49,7 @@ impl Request for KeyValid {
 #[derive(Clone, Copy, Debug)]
 pub struct State;
 
-/// The volatile state: two bytes of flags. Source: DS20005927A table 9-27.
+/// The volatile state: two bytes of flags. Source: DS20005927A section 9.9.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VolatileState([u8; 2]);
 

@@ -117,7 +117,7 @@ pub enum EndKind {
     /// A digest; on the ATECC608 an HMAC too.
     Common,
     /// An HMAC of the ATECC508A.
-    #[doc(alias = "SHA_MODE_508_HMAC_END")]
+    #[doc(alias = "SHA_MODE_HMAC_END")]
     Hmac508A,
 }
 
