@@ -7,6 +7,7 @@ use crate::audit::note::{NoteError, NoteKey, NoteSigner};
 use crate::clock::{Clock, SystemClock};
 use crate::commands::{Commands, Schema, SchemaError};
 use crate::config::{self, Config, Limits};
+use crate::device_key::DeviceKeys;
 use crate::ecowatt::Ecowatt;
 use crate::firmware::artifact::Artifacts;
 use crate::firmware::{Firmware, Trust};
@@ -56,6 +57,7 @@ pub(crate) struct App {
     pub(crate) downloads: Arc<Downloads>,
     pub(crate) ingest: Ingest,
     pub(crate) commands: Commands,
+    pub(crate) device_keys: DeviceKeys,
     pub(crate) ecowatt: Ecowatt,
     pub(crate) ecowatt_allowed: bool,
     pub(crate) audit_key: NoteKey,
@@ -110,6 +112,8 @@ impl App {
             audit: Arc::clone(&audit),
             clock: Arc::clone(&clock),
         };
+        let device_keys =
+            DeviceKeys { store: Arc::clone(&store), audit: Arc::clone(&audit), clock: Arc::clone(&clock) };
         let ecowatt = Ecowatt {
             store: Arc::clone(&store),
             keyring: Arc::clone(&keyring),
@@ -184,6 +188,7 @@ impl App {
             downloads,
             ingest,
             commands,
+            device_keys,
             ecowatt,
             ecowatt_allowed: config.ecowatt.is_some(),
             audit_key,

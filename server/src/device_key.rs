@@ -1,7 +1,12 @@
-//! Public keys that devices sign their tokens with, in the four formats of Cloud IoT Core.
+//! Public keys that devices sign their tokens with, in the four formats of Cloud IoT Core, and which device has
+//! which.
 //!
 //! Of a certificate only the key counts: nobody vouches for it but the administrator who registers it, and when it ends is
 //! what he says, not what the certificate does.
+
+mod registered;
+
+pub use registered::{DeviceKeyRefusal, DeviceKeys};
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::PublicEncryptingKey;

@@ -1,7 +1,7 @@
 //! Whether a device is believed by its token: the rules of Cloud IoT Core, in the order of trust.
 //!
 //! A token names no device: whoever connects says which device it is, and the token has to be signed by a key of exactly
-//! that one. So a key that two devices share would make each of them the other.
+//! that one. So no key is registered for two devices ([`crate::device_key::DeviceKeys`]).
 
 use crate::device_key::DeviceKey;
 use cotter_wire::ids::{KeyId, UnixTime};

@@ -9,6 +9,7 @@ pub(crate) mod certificate;
 mod command;
 mod date;
 mod device;
+mod device_key;
 pub(crate) mod ecowatt;
 pub(crate) mod gate;
 mod inventory;
@@ -55,6 +56,7 @@ fn router(app: Arc<App>) -> Router {
         .route(ROTATION, get(rotation::show))
         .route(ADMIN_HISTORY, get(admin::history))
         .route(ADMIN_COMMANDS, get(command::list))
+        .route(DEVICE_KEYS, get(device_key::list))
         .route(ECOWATT, get(ecowatt::list))
         .route(ECOWATT_READINGS, get(ecowatt::readings))
         .route(AUDIT_ENTRIES, get(admin::audit_entries))
@@ -67,6 +69,8 @@ fn router(app: Arc<App>) -> Router {
         .route(api::ADMIN_DEVICES, post(admin::enrol))
         .route(ADMIN_COMMANDS, post(command::send))
         .route(ADMIN_COMMAND, delete(command::cancel))
+        .route(DEVICE_KEYS, post(device_key::add))
+        .route(DEVICE_KEY, delete(device_key::remove))
         .route(ECOWATT, post(ecowatt::add))
         .route(ECOWATT_DEVICE, delete(ecowatt::remove))
         .route(api::ADMIN_MINIMUM_PROTOCOL, post(protocol::raise_minimum))
@@ -158,6 +162,12 @@ const ADMIN_COMMANDS: &str = "/admin/v1/devices/{id}/commands";
 
 /// DELETE: takes it back.
 const ADMIN_COMMAND: &str = "/admin/v1/devices/{id}/commands/{command}";
+
+/// GET: what a device's tokens are verified with. POST: one more key.
+const DEVICE_KEYS: &str = "/admin/v1/devices/{id}/keys";
+
+/// DELETE: takes it away.
+const DEVICE_KEY: &str = "/admin/v1/devices/{id}/keys/{key}";
 
 /// GET: devices of the compatibility profile. POST: switches one on.
 const ECOWATT: &str = "/admin/v1/ecowatt";
