@@ -2,6 +2,7 @@
 
 mod command;
 mod device;
+mod device_key;
 mod ecowatt;
 mod rotate;
 mod simulate;
@@ -34,6 +35,8 @@ enum Verb {
     /// Exit status 1 if there is anything.
     Alerts,
     Device(device::One),
+    #[command(subcommand)]
+    DeviceKey(device_key::Verb),
     Devices(device::Many),
     #[command(subcommand)]
     Ecowatt(ecowatt::Verb),
@@ -64,6 +67,7 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         Verb::Alerts => watch::alerts(&mut server.open()?, format),
         Verb::Keys => watch::keys(&mut server.open()?, format),
         Verb::Device(args) => device::one(args, &mut server.open()?, format),
+        Verb::DeviceKey(verb) => device_key::run(verb, &mut server.open()?, format),
         Verb::Devices(args) => device::many(args, &mut server.open()?, format),
         Verb::Ecowatt(verb) => ecowatt::run(verb, &mut server.open()?, format),
         Verb::Enrol(args) => device::enrol(args, &mut server.open()?, format),

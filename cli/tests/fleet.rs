@@ -46,6 +46,34 @@ fn devices_are_taken_in_once_and_listed() {
 }
 
 #[test]
+fn keys_of_devices_are_registered_until_they_are_removed() {
+    let product = Product::new();
+    product.born("solar-1");
+    product.stdout("fleet enrol solar-1.json");
+    assert_eq!(product.stdout("fleet device-key list solar-1"), "solar-1 has no keys\n");
+    // The CA's: a certificate with a P-256 key. Only the key counts.
+    let added = product.json("fleet device-key add solar-1 ca.pem --days 400");
+    assert_eq!((&added["device"], &added["algorithm"]), (&"solar-1".into(), &"ES256".into()));
+    let key = added["key"].as_str().unwrap();
+    let listed = product.stdout("fleet device-key list solar-1");
+    assert!(listed.contains(key) && listed.contains("until 2"), "{listed}");
+    let again = product.refusal("fleet device-key add solar-1 ca.pem");
+    assert!(again.contains("(device-key-already-there)"), "{again}");
+    let secret = "-----BEGIN PRIVATE KEY-----\nMAAwADAA\n-----END PRIVATE KEY-----\n";
+    std::fs::write(product.path("secret.pem"), secret).unwrap();
+    let private = product.refusal("fleet device-key add solar-1 secret.pem");
+    assert!(private.contains("this is a PRIVATE key") && private.contains("help: name the public half"), "{private}");
+    let nonsense = product.refusal("fleet device-key add solar-1 solar-1.json");
+    assert!(nonsense.contains("not one PEM block"), "{nonsense}");
+    let nobody = product.refusal("fleet device-key add nobody ca.pem");
+    assert!(nobody.contains("404") && nobody.contains("help: "), "{nobody}");
+    let removed = product.stdout(&format!("fleet device-key remove solar-1 {key}"));
+    assert_eq!(removed, format!("solar-1 signs no more with {key}\n"));
+    assert!(product.refusal(&format!("fleet device-key remove solar-1 {key}")).contains("404"));
+    assert_eq!(product.json("fleet device-key list solar-1")["keys"], serde_json::json!([]));
+}
+
+#[test]
 fn tokens_do_what_their_role_may_until_they_are_revoked() {
     let product = Product::new();
     let made = product.stdout("fleet token add ci --role viewer --days 7 -o ci.token");
