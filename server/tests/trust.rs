@@ -413,8 +413,8 @@ async fn kill_minus_nine_in_the_middle_of_a_step_leaves_it_done_or_not_begun() {
     let mut sweep = Sweep { product: &product, kills: 0, unanswered: 0, checkpoints: Vec::new() };
     let [plan, start, cancel, retire] = ["", "/start", "/cancel", "/retire"].map(|act| format!("{TRUST}{act}"));
     sweep.until_done(&plan, &change(), json!(null), json!("planned")).await;
-    sweep.until_done(&cancel, b"", json!("planned"), json!("cancelled")).await;
-    sweep.until_done(&plan, &change(), json!("cancelled"), json!("planned")).await;
+    sweep.until_done(&cancel, b"", json!("planned"), json!(null)).await;
+    sweep.until_done(&plan, &change(), json!(null), json!("planned")).await;
     sweep.until_done(&start, b"", json!("planned"), json!("bridging")).await;
     let server = product.spawn();
     for device in &mut devices {
@@ -447,16 +447,19 @@ impl Sweep<'_> {
     /// Asks and kills, a little later each time, until the state is `after`.
     async fn until_done(&mut self, path: &str, body: &[u8], before: Value, after: Value) {
         let authorization = format!("Bearer {}", self.product.admin_token);
-        for delay in (0..).map(|attempt| Duration::from_micros(400 * attempt)) {
+        for delay in (0..).map(|attempt| Duration::from_micros(150 * attempt)) {
             assert!(delay < Duration::from_secs(1), "{path} is never done");
             let server = self.product.spawn();
             let mut client = self.product.connect(server.address).await;
             let headers = [("authorization", authorization.as_str())];
             let asked = client.try_ask("POST", path, &headers, body.to_vec());
-            let (answer, ()) = tokio::join!(asked, async {
-                tokio::time::sleep(delay).await;
+            // Finer than the runtime's clock.
+            let killed = tokio::task::spawn_blocking(move || {
+                std::thread::sleep(delay);
                 server.kill();
             });
+            let (answer, killed) = tokio::join!(asked, killed);
+            killed.unwrap();
             self.kills += 1;
             self.checkpoints.push(self.product.reviewed_audit_log(&self.checkpoints));
             let server = self.product.spawn();

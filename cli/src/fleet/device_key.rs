@@ -65,7 +65,7 @@ pub(super) fn run(verb: &Verb, server: &mut Remote, format: Format) -> anyhow::R
         Verb::List(List { device }) => output::value(&server.get::<Keys>(&path(device)).map_err(unknown)?, format)?,
         Verb::Remove(Remove { device, key }) => {
             server.ask(Method::DELETE, &format!("{}/{key}", path(device)), Body::None).map_err(unknown)?;
-            output::value(&Removed { device: *device, removed: key.to_string() }, format)?;
+            output::value(&Removed { device: device.to_string(), removed: key.to_string() }, format)?;
         }
     }
     Ok(true)
@@ -79,7 +79,7 @@ fn add(args: &Add, server: &mut Remote, format: Format) -> anyhow::Result<()> {
     let pem = std::str::from_utf8(&pem)?;
     let wish = serde_json::json!({ "format": kind.as_str(), "pem": pem, "expires_at": expires_at });
     let key = server.post::<Key>(&path(&args.device), Body::json(&wish)?).map_err(unknown)?;
-    output::value(&Added { device: args.device, key }, format)
+    output::value(&Added { device: args.device.to_string(), key }, format)
 }
 
 /// Which of the four it is.
@@ -119,14 +119,14 @@ struct Key {
 
 #[derive(Serialize)]
 struct Added {
-    device: DeviceId,
+    device: String,
     #[serde(flatten)]
     key: Key,
 }
 
 #[derive(Serialize)]
 struct Removed {
-    device: DeviceId,
+    device: String,
     removed: String,
 }
 
