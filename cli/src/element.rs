@@ -1,6 +1,9 @@
-//! `cotter element`: a simulated secure element, ATECC608A or ATECC608B.
+//! `cotter element`: a secure element, ATECC508A, ATECC608A or ATECC608B, simulated or on a bus.
 
 mod attached;
+mod bus;
+mod public_key;
+mod show;
 mod simulate;
 
 pub(crate) use attached::{Attached, Attachment};
@@ -12,14 +15,18 @@ use cotter_device::platform::Random;
 use cotter_twin::random::HostRandom;
 use std::path::Path;
 
-/// Simulate a secure element (ATECC608A, ATECC608B) on its bus.
+/// Look at a secure element (ATECC508A, ATECC608A, ATECC608B), or simulate one.
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
+    PublicKey(public_key::Args),
+    Show(show::Args),
     Simulate(simulate::Args),
 }
 
 pub(crate) fn run(verb: &Verb, format: Format) -> anyhow::Result<bool> {
     match verb {
+        Verb::PublicKey(args) => public_key::run(args, format),
+        Verb::Show(args) => show::run(args, format),
         Verb::Simulate(args) => simulate::run(args, format),
     }
 }

@@ -164,3 +164,67 @@ fn a_file_that_is_no_part_is_refused() {
     );
     simulate().args(["--serial", "0a0b"]).assert().code(2);
 }
+
+/// A new part, configured by hand; what `show` and `public-key` say of it.
+#[test]
+fn a_part_on_a_bus_is_shown_with_what_is_wrong_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let cotter = |arguments: &str| {
+        let mut command = Command::cargo_bin("cotter").unwrap();
+        command.current_dir(directory.path()).args(arguments.split(' '));
+        command.assert()
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let arguments = "element simulate --state element.bin --listen 127.0.0.1:0 --clock bus --serial 0a0b0c0d0e0f";
+    let mut element = Running::start(directory.path(), arguments.split(' '));
+    let port = address(&element.line_with("socket://"));
+
+    let shown = cotter(&format!("--json element show --bus {port}")).success();
+    let shown: Value = serde_json::from_slice(&shown.get_output().stdout).unwrap();
+    assert_eq!((&shown["model"], &shown["serial_number"]), (&"ATECC608A".into(), &"01230a0b0c0d0e0fee".into()));
+    assert_eq!((&shown["config_locked"], &shown["counters"]), (&false.into(), &serde_json::json!([0, 0])));
+    let codes = |shown: &Value| {
+        let findings = shown["findings"].as_array().unwrap().iter();
+        findings.map(|finding| finding["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(&shown)[..2], ["configuration-open", "data-open"]);
+
+    // Slot 0: a key that signs, which everybody may make anew until the slot is locked.
+    let mut bus = Bus::open(&port);
+    for word in [[0x12, 0, 5, 0, 0x81, 0x20, 0x87, 0x20], [0x12, 0, 24, 0, 0x33, 0, 0x33, 0]] {
+        assert!(bus.execute(&packet(&word)).starts_with("data 0400"), "{word:?}");
+    }
+    assert!(bus.execute(&packet(&[0x17, 0x80, 0, 0])).starts_with("data 0400"), "the configuration is locked");
+    let made = bus.execute(&packet(&[0x40, 0x04, 0, 0]));
+    assert!(bus.execute(&packet(&[0x17, 0x81, 0, 0])).starts_with("data 0400"), "the data zone is locked");
+    drop(bus);
+
+    let strict = cotter(&format!("element show --bus {port} --strict")).code(1);
+    let said = text(&strict.get_output().stdout);
+    assert!(said.contains("configuration locked, data locked, counters 0 and 0"), "{said}");
+    assert!(said.contains("identity-regenerable: slot 0: everybody on the bus can make a new private key"), "{said}");
+    let written = cotter(&format!("element public-key --bus {port} --slot 0 -o key.pem")).success();
+    assert_eq!(text(&written.get_output().stdout), "key.pem: the public key of slot 0\n");
+    // What GenKey answered is what OpenSSL reads in the file.
+    let openssl = std::process::Command::new("openssl")
+        .args(["pkey", "-pubin", "-in", "key.pem", "-outform", "DER"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    let point: String = openssl.stdout.iter().rev().take(64).rev().map(|byte| format!("{byte:02x}")).collect();
+    assert!(openssl.status.success() && made.contains(&point), "{made} {point}");
+
+    let refused = cotter(&format!("element public-key --bus {port} --slot 4 -o other.pem")).failure();
+    let said = text(&refused.get_output().stderr);
+    assert!(said.contains("slot 4") && said.contains("help: "), "{said}");
+    assert!(!directory.path().join("other.pem").exists());
+    let nobody = cotter(&format!("element show --bus {port} --address 61")).failure();
+    let said = text(&nobody.get_output().stderr);
+    assert!(said.contains("nothing answers at its address") && said.contains("help: look at --address"), "{said}");
+    element.quit();
+    let gone = cotter(&format!("element show --bus {port}")).failure();
+    assert!(text(&gone.get_output().stderr).contains("cannot open the bus"));
+    for wrong in ["--bus nowhere", "--bus 127.0.0.1:1 --address 7f", "--bus 127.0.0.1:1 --slot 16"] {
+        cotter(&format!("element public-key --slot 0 -o - {wrong}")).code(2);
+    }
+}

@@ -20,6 +20,7 @@
 //! | `identity` | what one device gets that no other has |
 //! | `release` | a signed image, its manifest, its content key |
 //! | `efuse` | which eFuses a product burns, on any chip |
+//! | `element` | what a secure element's configuration makes of its slots, and what in it is wrong for a product |
 //! | `policy` | a product's policy file, and the birth that follows from it |
 //! | `layout` | what lies where in flash, encrypted for its place |
 //! | `plan` | a birth as steps, each with its meaning |
@@ -36,6 +37,7 @@ pub mod debug_certificate;
 pub mod device_key;
 pub mod ds;
 pub mod efuse;
+pub mod element;
 pub mod encrypted_image;
 pub mod identity;
 pub mod journal;

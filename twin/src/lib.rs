@@ -7,11 +7,13 @@
 //! | `firmware` | the application while it runs |
 //! | `keys` | what it does about its root key before that |
 //! | `net` | HTTPS to one server, trusting one CA |
+//! | `element_bus` | the master's end of that bus, and of a real one |
 //! | `element_port` | a secure element's bus as a TCP port or a pseudo-terminal |
 //! | `serial_port` | a chip's serial line as a TCP port or a pseudo-terminal |
 //! | `random` | the host's CSPRNG as the device's |
 
 pub mod at;
+pub mod element_bus;
 pub mod element_port;
 pub mod firmware;
 mod keys;

@@ -62,3 +62,11 @@ impl Running {
         assert!(self.process.wait().unwrap().success());
     }
 }
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Gone already if the test went well.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
