@@ -8,6 +8,7 @@ mod simulate;
 
 pub(crate) use attached::{Attached, Attachment};
 
+use crate::image::hex;
 use crate::output::{Format, Help};
 use anyhow::Context;
 use cotter_chip::atecc::{Entropy, Model, SecureElement};
@@ -49,10 +50,9 @@ fn load_or_make(path: &Path, model: Model, serial: Option<[u8; 6]>) -> anyhow::R
 /// What its serial number and its locks say.
 fn describe(part: &SecureElement) -> Described {
     let config = part.config();
-    let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     Described {
-        serial_number: hexadecimal(&config.serial_number()),
-        revision: hexadecimal(&config.revision()),
+        serial_number: hex(&config.serial_number()),
+        revision: hex(&config.revision()),
         address: format!("{:02x}", config.address()),
         config_locked: config.is_config_locked(),
         data_locked: config.is_data_locked(),

@@ -6,11 +6,13 @@
 //! | `config` | the 128 bytes of the configuration zone |
 //! | `slot` | slots of the data zone and what is allowed with them |
 //! | `counter` | the monotonic counters as they lie in the configuration zone |
+//! | `timing` | how long commands take |
 
 pub mod config;
 pub mod counter;
 pub mod packet;
 pub mod slot;
+pub mod timing;
 
 pub use config::{CONFIG_LEN, ConfigZone};
 pub use packet::{Command, Opcode, PacketError, Status};

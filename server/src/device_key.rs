@@ -11,6 +11,7 @@ pub use registered::{DeviceKeyRefusal, DeviceKeys};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::PublicEncryptingKey;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
+use cotter_wire::firmware_key::P256_HEAD;
 use cotter_wire::ids::KeyId;
 use cotter_wire::token::Algorithm;
 use der::asn1::AnyRef;
@@ -206,12 +207,6 @@ fn spki_of(certificate: &[u8]) -> der::Result<&[u8]> {
 
 /// `[0] EXPLICIT`, absent in version 1.
 const VERSION: u8 = 0xa0;
-
-/// DER up to the point: id-ecPublicKey, prime256v1, a bit string of 65 bytes.
-const P256_HEAD: &[u8] = &[
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-];
 
 /// Why a text is no key of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! `cotter element show`: what a part is, what its slots allow, and what a product should not ship with.
 
 use super::bus::OnBus;
+use crate::image::hex;
 use crate::output::{self, Format};
 use anyhow::Context;
 use cotter_device::atecc::Model;
@@ -70,7 +71,6 @@ struct ShownFinding {
 
 impl Shown {
     fn of(model: Model, config: &ConfigZone) -> Self {
-        let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let counter = |at: usize| config.0.get(at..).and_then(|bytes| bytes.first_chunk()).copied().unwrap_or_default();
         Self {
             model: match model {
@@ -78,15 +78,15 @@ impl Shown {
                 Model::Atecc608A => "ATECC608A",
                 Model::Atecc608B => "ATECC608B",
             },
-            serial_number: hexadecimal(&config.serial_number()),
-            revision: hexadecimal(&config.revision()),
+            serial_number: hex(&config.serial_number()),
+            revision: hex(&config.revision()),
             address: format!("{:02x}", config.address()),
             config_locked: config.is_config_locked(),
             data_locked: config.is_data_locked(),
             counters: [52, 60].map(|at| Count::decode(counter(at)).value()),
             slots: Slot::all().map(|slot| ShownSlot::of(&SlotRules::of(config, slot))).collect(),
             findings: lint(config).iter().map(ShownFinding::of).collect(),
-            configuration: hexadecimal(&config.0),
+            configuration: hex(&config.0),
         }
     }
 }

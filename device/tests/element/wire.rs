@@ -124,7 +124,7 @@ fn a_part_can_be_woken_by_its_own_address_and_have_another_one() {
 }
 
 #[test]
-fn the_driver_and_the_simulated_part_have_the_same_times() {
+fn the_driver_waits_as_long_as_the_simulated_part_takes_at_each_divider() {
     for opcode in 0..=0xff {
         let opcode = Opcode(opcode);
         for divider in [ClockDivider::M0, ClockDivider::M1, ClockDivider::M2] {

@@ -78,6 +78,16 @@ def free_port():
         return free.getsockname()[1]
 
 
+def reach(port):
+    """Waits until somebody listens there."""
+    for _ in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+
+
 def commands(module, time_port):
     module.ok("AT")
     module.ok("AT+GMR", "^AT version:", "\nSDK version:", "\ncompile time", r"\nBin version:.*\(MINI-1\)")
@@ -343,12 +353,7 @@ def shared_key(module, version):
     command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-psk", key, "-psk_identity", "module", "-nocert", "-rev", "-quiet"]
     server = subprocess.Popen([*command, version], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(100):
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                time.sleep(0.05)
+        reach(port)
         module.ok(f'AT+CIPSSLCPSKHEX="{key}","module"')
         module.ok("AT+CIPSSLCPSKHEX?", rf'\+CIPSSLCPSKHEX:0,"{key}","module"')
         module.ok(f'AT+CIPSTART="SSL","127.0.0.1",{port}', "CONNECT\r\n")
@@ -387,12 +392,7 @@ class Broker:
             conf.write(f"listener {self.web_mutual} 127.0.0.1\nprotocol websockets\n{files}require_certificate true\n")
         self.process = subprocess.Popen(["mosquitto", "-c", f"{folder}/mosquitto.conf"])
         for port in ports:
-            for _ in range(100):
-                try:
-                    socket.create_connection(("127.0.0.1", port)).close()
-                    break
-                except OSError:
-                    time.sleep(0.05)
+            reach(port)
 
     def listen(self, topic, password):
         """mosquitto_sub as a witness; the text of the first message."""

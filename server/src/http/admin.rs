@@ -1,7 +1,7 @@
 //! Routes of administrators, behind a bearer token whose role is checked before the body is read.
 
 use super::answer;
-use super::asked::{Path, Query};
+use super::asked::{NamedDevice, Path, Query};
 use super::body::{self, AdminBody, UPLOAD_BODY};
 use super::rollout::AssignmentDocument;
 use crate::admin_token::{TokenHash, TokenRecord};
@@ -13,7 +13,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use cotter_wire::ids::{DeviceId, ReleaseId};
+use cotter_wire::ids::ReleaseId;
 use cotter_wire::reading::Reading;
 use cotter_wire::status::Outcome;
 use hyper::StatusCode;
@@ -99,8 +99,7 @@ pub(super) async fn publish(
 }
 
 /// GET: what a device was offered, and what it has said about updates; newest first.
-pub(super) async fn history(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
+pub(super) async fn history(State(app): State<Arc<App>>, NamedDevice(id): NamedDevice) -> Response {
     match app.store.status_history(id, MOST_ROWS).await {
         Ok(rows) => {
             let offers = match app.store.assignments(id, MOST_ROWS).await {
@@ -182,8 +181,7 @@ pub(super) async fn refused_admin(app: &App, by: &Administrator, code: &'static 
 }
 
 /// GET: the latest readings of a device.
-pub(super) async fn readings(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
+pub(super) async fn readings(State(app): State<Arc<App>>, NamedDevice(id): NamedDevice) -> Response {
     let stored = match app.store.readings(id, MOST_ROWS).await {
         Ok(stored) => stored,
         Err(error) => return answer::unavailable(&error),

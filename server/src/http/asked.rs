@@ -4,6 +4,7 @@
 use super::answer;
 use axum::extract::FromRequestParts;
 use axum::response::Response;
+use cotter_wire::ids::DeviceId;
 use hyper::StatusCode;
 use hyper::http::request::Parts;
 use serde::Deserialize;
@@ -30,6 +31,19 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let found = axum::extract::Path::from_request_parts(parts, state).await;
         found.map(|found| Self(found.0)).map_err(|why| refused(parts, "path-malformed", &why.body_text()))
+    }
+}
+
+/// The device that a path of the admin API names, as its only parameter.
+pub(super) struct NamedDevice(pub(super) DeviceId);
+
+impl<S: Send + Sync> FromRequestParts<S> for NamedDevice {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let Path(id) = Path::<String>::from_request_parts(parts, state).await?;
+        // What can be no device's name is no device's.
+        id.parse().map(Self).map_err(|_| answer::refused(StatusCode::NOT_FOUND))
     }
 }
 

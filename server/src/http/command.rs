@@ -2,7 +2,7 @@
 
 use super::admin::{not_done, refused_admin};
 use super::answer;
-use super::asked::Path;
+use super::asked::{NamedDevice, Path};
 use super::body::{AdminJson, AdminWish};
 use super::device::known;
 use crate::administrator::Administrator;
@@ -51,10 +51,9 @@ pub(super) async fn result(State(app): State<Arc<App>>, Path(id): Path<String>, 
 pub(super) async fn send(
     State(app): State<Arc<App>>,
     by: Extension<Administrator>,
-    Path(id): Path<String>,
+    NamedDevice(id): NamedDevice,
     AdminJson(wish): AdminJson<Wish>,
 ) -> Response {
-    let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
     let seconds = wish.seconds.unwrap_or(USUAL_LIFE_S);
     match app.commands.queue(id, &by, &wish.name, &wish.values, seconds).await {
         Ok(counter) => answer::document(
@@ -66,8 +65,7 @@ pub(super) async fn send(
 }
 
 /// GET: the latest commands to a device, newest first.
-pub(super) async fn list(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
+pub(super) async fn list(State(app): State<Arc<App>>, NamedDevice(id): NamedDevice) -> Response {
     let device = match app.keyring.device(id).await {
         Ok(Some(device)) => device,
         Ok(None) => return answer::refused(StatusCode::NOT_FOUND),

@@ -2,7 +2,7 @@
 
 use super::admin::not_done;
 use super::answer;
-use super::asked::Path;
+use super::asked::{NamedDevice, Path};
 use super::body::{AdminJson, AdminWish};
 use crate::administrator::Administrator;
 use crate::app::App;
@@ -17,8 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// GET: the keys of a device, expired ones included, oldest first.
-pub(super) async fn list(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
+pub(super) async fn list(State(app): State<Arc<App>>, NamedDevice(id): NamedDevice) -> Response {
     match app.store.device(id).await {
         Ok(Some(_)) => {}
         Ok(None) => return answer::refused(StatusCode::NOT_FOUND),
@@ -38,10 +37,9 @@ pub(super) async fn list(State(app): State<Arc<App>>, Path(id): Path<String>) ->
 pub(super) async fn add(
     State(app): State<Arc<App>>,
     by: Extension<Administrator>,
-    Path(id): Path<String>,
+    NamedDevice(id): NamedDevice,
     AdminJson(wish): AdminJson<Wish>,
 ) -> Response {
-    let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
     let added = match wish.format.parse::<KeyFormat>() {
         Ok(format) => app.device_keys.add(id, format, wish.pem.as_bytes(), wish.expires_at, &by).await,
         Err(error) => Err(error.into()),

@@ -1,7 +1,7 @@
 //! Routes that list devices and releases, for whoever may read.
 
 use super::answer;
-use super::asked::{ByName, Path, Query, next};
+use super::asked::{ByName, NamedDevice, Path, Query, next};
 use crate::app::App;
 use crate::firmware::fuses::Budget;
 use crate::rollout::tag::Tag;
@@ -31,8 +31,7 @@ pub(super) async fn devices(State(app): State<Arc<App>>, Query(page): Query<ByNa
 }
 
 /// GET: one device.
-pub(super) async fn device(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
+pub(super) async fn device(State(app): State<Arc<App>>, NamedDevice(id): NamedDevice) -> Response {
     match app.store.device(id).await {
         Ok(Some(device)) => match (app.store.running(id).await, app.store.tags(id).await) {
             (Ok(running), Ok(tags)) => {

@@ -2,7 +2,7 @@
 
 use super::admin::refused_admin;
 use super::answer;
-use super::asked::Path;
+use super::asked::NamedDevice;
 use super::body::{AdminJson, AdminWish};
 use crate::administrator::Administrator;
 use crate::app::App;
@@ -10,7 +10,7 @@ use crate::store::protocol::MinimumRaised;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use cotter_wire::ids::{DeviceId, Protocol};
+use cotter_wire::ids::Protocol;
 use hyper::StatusCode;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -19,10 +19,9 @@ use std::sync::Arc;
 pub(super) async fn raise_minimum(
     State(app): State<Arc<App>>,
     by: Extension<Administrator>,
-    Path(id): Path<String>,
+    NamedDevice(id): NamedDevice,
     AdminJson(wish): AdminJson<Wish>,
 ) -> Response {
-    let Ok(id) = id.parse::<DeviceId>() else { return answer::refused(StatusCode::NOT_FOUND) };
     let Some(minimum) = Protocol::new(wish.protocol) else {
         let why = format!("there is no protocol {}", wish.protocol);
         return refused_admin(&app, &by, Wish::MALFORMED, why).await;
