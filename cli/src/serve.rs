@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Run the server that devices report to and update from.
 ///
-/// Prints {"listening":"ADDRESS"} on stdout when it is ready, and logs JSON lines on stderr. SIGTERM or ctrl-c end it
+/// Prints {"listening":"ADDRESS"}, with "mqtt" if it speaks MQTT, on stdout when it is ready, and logs JSON lines on stderr. SIGTERM or ctrl-c end it
 /// in order. `cotter-server init` makes the configuration and its key files.
 ///
 /// Example: cotter serve --config /etc/cotter/cotter.toml
@@ -32,6 +32,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
         Config::read(&args.config).context(output::Help("`cotter-server init` makes a configuration to begin with"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     // If nobody reads stdout, the server serves all the same.
-    runtime.block_on(server::run(&config, |address| drop(output::line(&server::ready_line(address)))))?;
+    runtime.block_on(server::run(&config, |ready| drop(output::line(&ready.to_string()))))?;
     Ok(true)
 }

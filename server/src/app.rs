@@ -4,6 +4,7 @@ use crate::alerts::Alerts;
 use crate::at_rest::MasterKey;
 use crate::audit::Audit;
 use crate::audit::note::{NoteError, NoteKey, NoteSigner};
+use crate::bridge::Bridge;
 use crate::clock::{Clock, SystemClock};
 use crate::commands::{Commands, Schema, SchemaError};
 use crate::config::{self, Config, Limits};
@@ -58,6 +59,7 @@ pub(crate) struct App {
     pub(crate) ingest: Ingest,
     pub(crate) commands: Commands,
     pub(crate) device_keys: DeviceKeys,
+    pub(crate) bridge: Bridge,
     pub(crate) ecowatt: Ecowatt,
     pub(crate) ecowatt_allowed: bool,
     pub(crate) audit_key: NoteKey,
@@ -114,6 +116,7 @@ impl App {
         };
         let device_keys =
             DeviceKeys { store: Arc::clone(&store), audit: Arc::clone(&audit), clock: Arc::clone(&clock) };
+        let bridge = Bridge::new(Arc::clone(&store), Arc::clone(&audit), Arc::clone(&clock));
         let ecowatt = Ecowatt {
             store: Arc::clone(&store),
             keyring: Arc::clone(&keyring),
@@ -189,6 +192,7 @@ impl App {
             ingest,
             commands,
             device_keys,
+            bridge,
             ecowatt,
             ecowatt_allowed: config.ecowatt.is_some(),
             audit_key,

@@ -1,5 +1,6 @@
 //! The configuration file: TOML, unknown fields refused, paths relative to the file itself.
 
+use crate::device_token::Reuse;
 use crate::master::Source;
 use serde::Deserialize;
 use std::fmt;
@@ -41,6 +42,8 @@ pub struct Config {
     pub ecowatt: Option<Ecowatt>,
     /// What the server counts; not served unless asked for.
     pub metrics: Option<Metrics>,
+    /// The bridge for devices that speak MQTT; without this section it is off.
+    pub mqtt: Option<Mqtt>,
 }
 
 /// TLS files.
@@ -260,6 +263,67 @@ impl fmt::Display for Kind {
     }
 }
 
+/// A listener for MQTT over TLS, with the server's certificate.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mqtt {
+    /// Usually port 8883; port 0 lets the operating system choose.
+    pub listen: SocketAddr,
+    /// What clients call the project, and what tokens are made for.
+    pub project: String,
+    /// What clients call the location.
+    pub location: String,
+    /// What clients call the registry.
+    pub registry: String,
+    /// Whether devices show certificates, of `tls.client_ca`.
+    #[serde(default)]
+    pub client: Client,
+    /// For how long a token opens connections.
+    #[serde(default)]
+    pub tokens: Tokens,
+    /// Takes messages that are no sealed packets: TLS protects them on their way, and nothing tells a repeated one.
+    #[serde(default)]
+    pub plain_events: bool,
+    /// So many of these are kept of each device, the latest.
+    #[serde(default = "ten_thousand")]
+    pub kept_events: u64,
+    /// Connections at once.
+    #[serde(default = "fifty_thousand")]
+    pub connections: usize,
+    /// Connections at once from one address.
+    #[serde(default = "thousand")]
+    pub connections_per_address: usize,
+    /// Messages of one connection.
+    #[serde(default = "hundred_messages")]
+    pub messages_per_connection: Rate,
+    /// Bytes of messages of one connection.
+    #[serde(default = "half_a_megabyte")]
+    pub bytes_per_connection: Rate,
+    /// States of one connection.
+    #[serde(default = "a_state")]
+    pub states_per_connection: Rate,
+}
+
+/// For how long a token opens connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tokens {
+    /// Until it expires.
+    #[default]
+    UntilExpired,
+    /// Within ten minutes after it was made.
+    WhileFresh,
+}
+
+impl From<Tokens> for Reuse {
+    fn from(tokens: Tokens) -> Self {
+        match tokens {
+            Tokens::UntilExpired => Self::UntilExpired,
+            Tokens::WhileFresh => Self::WhileFresh,
+        }
+    }
+}
+
 /// A listener for devices that speak EcoWatt's packet, each of which is switched on by an administrator.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -379,6 +443,32 @@ const fn one() -> usize {
 
 const fn ninety() -> u32 {
     90
+}
+
+const fn ten_thousand() -> u64 {
+    10_000
+}
+
+const fn fifty_thousand() -> usize {
+    50_000
+}
+
+const fn thousand() -> usize {
+    1_024
+}
+
+// As in Cloud IoT Core, each for as long as two seconds at once.
+
+const fn hundred_messages() -> Rate {
+    Rate { burst: 200, per_second: 100 }
+}
+
+const fn half_a_megabyte() -> Rate {
+    Rate { burst: 1 << 20, per_second: 512 * 1024 }
+}
+
+const fn a_state() -> Rate {
+    Rate { burst: 2, per_second: 1 }
 }
 
 /// Why there is no configuration.

@@ -1,20 +1,19 @@
-//! The edge: accept loop, TLS, routes.
+//! The edge for HTTP/1.1: routes.
 
 mod admin;
 mod answer;
 pub(crate) mod artifact;
 mod asked;
 mod body;
-pub(crate) mod certificate;
+mod bridge;
 mod command;
 mod date;
 mod device;
 mod device_key;
 pub(crate) mod ecowatt;
-pub(crate) mod gate;
+pub(crate) mod house;
 mod inventory;
 mod lane;
-pub(crate) mod listener;
 pub(crate) mod metrics;
 mod protocol;
 mod range;
@@ -22,12 +21,10 @@ mod recovery;
 mod rollout;
 mod rotation;
 mod stall;
-pub(crate) mod tls;
 mod token;
 mod trust;
 mod watch;
-
-pub use tls::TlsError;
+mod whose;
 
 use crate::administrator::Permission;
 use crate::app::App;
@@ -57,6 +54,8 @@ fn router(app: Arc<App>) -> Router {
         .route(ADMIN_HISTORY, get(admin::history))
         .route(ADMIN_COMMANDS, get(command::list))
         .route(DEVICE_KEYS, get(device_key::list))
+        .route(BRIDGE, get(bridge::show))
+        .route(BRIDGE_EVENTS, get(bridge::events))
         .route(ECOWATT, get(ecowatt::list))
         .route(ECOWATT_READINGS, get(ecowatt::readings))
         .route(AUDIT_ENTRIES, get(admin::audit_entries))
@@ -71,6 +70,10 @@ fn router(app: Arc<App>) -> Router {
         .route(ADMIN_COMMAND, delete(command::cancel))
         .route(DEVICE_KEYS, post(device_key::add))
         .route(DEVICE_KEY, delete(device_key::remove))
+        .route(BRIDGE_CONFIG, post(bridge::configure))
+        .route(BRIDGE_COMMANDS, post(bridge::command))
+        .route(BRIDGE_GATEWAY, put(bridge::make_gateway).delete(bridge::unmake_gateway))
+        .route(BRIDGE_BOUND, put(bridge::bind).delete(bridge::unbind))
         .route(ECOWATT, post(ecowatt::add))
         .route(ECOWATT_DEVICE, delete(ecowatt::remove))
         .route(api::ADMIN_MINIMUM_PROTOCOL, post(protocol::raise_minimum))
@@ -168,6 +171,24 @@ const DEVICE_KEYS: &str = "/admin/v1/devices/{id}/keys";
 
 /// DELETE: takes it away.
 const DEVICE_KEY: &str = "/admin/v1/devices/{id}/keys/{key}";
+
+/// GET: what a device was told and has said over MQTT.
+const BRIDGE: &str = "/admin/v1/devices/{id}/bridge";
+
+/// GET: its messages.
+const BRIDGE_EVENTS: &str = "/admin/v1/devices/{id}/bridge/events";
+
+/// POST: its next configuration.
+const BRIDGE_CONFIG: &str = "/admin/v1/devices/{id}/bridge/config";
+
+/// POST: a command, now or not at all.
+const BRIDGE_COMMANDS: &str = "/admin/v1/devices/{id}/bridge/commands";
+
+/// PUT, DELETE: a device that brings others.
+const BRIDGE_GATEWAY: &str = "/admin/v1/devices/{id}/bridge/gateway";
+
+/// PUT, DELETE: what it brings without a token.
+const BRIDGE_BOUND: &str = "/admin/v1/devices/{id}/bridge/bound/{device}";
 
 /// GET: devices of the compatibility profile. POST: switches one on.
 const ECOWATT: &str = "/admin/v1/ecowatt";

@@ -23,7 +23,9 @@
 //! | `rollout` | who is offered a release when, and when that goes on or stops by itself |
 //! | `trust` | whose signatures firmware needs, and how that changes without leaving a device behind |
 //! | `store` | durable state as use cases, each one transaction |
-//! | `http` | the edge: accept loop, TLS, routes |
+//! | `entrance` | the way in from the network: accept loop, caps, TLS, certificates |
+//! | `http`, `mqtt` | the edges |
+//! | `bridge` | what devices say and are told over MQTT |
 //! | `app`, `server` | all of it put together; listening and its orderly end |
 
 pub mod admin_token;
@@ -34,12 +36,14 @@ pub mod at_rest;
 pub mod audit;
 pub mod backup;
 pub mod backup_command;
+pub mod bridge;
 pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod device_key;
 pub mod device_token;
 pub mod ecowatt;
+mod entrance;
 pub mod firmware;
 pub mod host;
 mod http;
@@ -52,6 +56,7 @@ pub mod limits;
 mod lru;
 pub mod master;
 pub mod metrics;
+pub mod mqtt;
 mod occupied;
 pub mod recovery;
 pub mod registry;
@@ -64,5 +69,5 @@ pub mod store;
 pub mod trust;
 
 pub use app::OpenError;
-pub use http::TlsError;
+pub use entrance::TlsError;
 pub use occupied::OccupiedError;

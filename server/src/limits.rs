@@ -31,15 +31,20 @@ impl Budget {
 
     /// Takes one. `Some(n)`: allowed, and `n` were refused since the last one that was allowed.
     pub fn take(&self, now: Instant) -> Option<u64> {
+        self.take_many(1, now)
+    }
+
+    /// As [`Self::take`], for so many at once: all or none.
+    pub fn take_many(&self, many: u32, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let elapsed = state.at.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
         state.tokens = (state.tokens + elapsed * self.per_second).min(self.burst);
         state.at = Some(state.at.map_or(now, |at| at.max(now)));
-        if state.tokens < 1.0 {
+        if state.tokens < f64::from(many) {
             state.refused += 1;
             return None;
         }
-        state.tokens -= 1.0;
+        state.tokens -= f64::from(many);
         Some(std::mem::take(&mut state.refused))
     }
 }
@@ -55,6 +60,13 @@ mod tests {
         assert_eq!([(); 5].map(|()| budget.take(start)), [Some(0), Some(0), Some(0), None, None]);
         assert_eq!(budget.take(start + Duration::from_millis(100)), Some(2), "tells how many it refused");
         assert_eq!(budget.take(start + Duration::from_millis(100)), None);
+    }
+
+    #[test]
+    fn gives_many_or_none() {
+        let (budget, start) = (Budget::new(10, 10), Instant::now());
+        assert_eq!([8, 3, 2].map(|many| budget.take_many(many, start)), [Some(0), None, Some(1)]);
+        assert_eq!(budget.take_many(11, start + Duration::from_secs(60)), None, "more than there ever are");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use cotter_server::host;
 use cotter_server::init::{InitOptions, init_with};
 use cotter_server::master::{Pkcs11, Source};
 use cotter_server::reseal::{Resealed, reseal};
-use cotter_server::server::{ready_line, run};
+use cotter_server::server::run;
 use cotter_wire::hex;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -167,7 +167,7 @@ fn main() -> anyhow::Result<()> {
             let config = Config::read(&config)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             // If nobody reads stdout, the server serves all the same.
-            let ran = runtime.block_on(run(&config, |address| drop(say(&ready_line(address)))));
+            let ran = runtime.block_on(run(&config, |ready| drop(say(&ready.to_string()))));
             ran.map_err(|error| helped(error.next_step(), error))
         }
         Command::Init {

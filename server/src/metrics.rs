@@ -18,8 +18,11 @@ pub struct Metrics {
     latency: Histogram,
     ecowatt_uploads: Family<EcowattLabels, Counter>,
     limited: Family<LimitLabels, Counter>,
+    mqtt_messages: Family<MessageLabels, Counter>,
     /// Open connections.
     pub connections: Gauge,
+    /// Devices that are connected over MQTT.
+    pub mqtt_devices: Gauge,
     /// Devices whose keys are at hand.
     pub devices_cached: Gauge,
     /// Entries of the audit log.
@@ -56,6 +59,8 @@ pub enum Limit {
     Uploads,
     /// Other requests of one device.
     Device,
+    /// Messages of one MQTT connection.
+    Messages,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -92,6 +97,17 @@ enum EcowattOutcome {
     Unavailable,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MessageLabels {
+    outcome: MessageOutcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum MessageOutcome {
+    Stored,
+    NotStored,
+}
+
 impl Default for Commits {
     fn default() -> Self {
         let doubling = (0..10).map(|power| f64::from(1_u32 << power));
@@ -110,12 +126,15 @@ impl Metrics {
             latency: Histogram::new(seconds),
             ecowatt_uploads: Family::default(),
             limited: Family::default(),
+            mqtt_messages: Family::default(),
             connections: Gauge::default(),
+            mqtt_devices: Gauge::default(),
             devices_cached: Gauge::default(),
             audit_entries: Gauge::default(),
             commits,
         };
         let ecowatt = metrics.ecowatt_uploads.clone();
+        let (messages, devices) = (metrics.mqtt_messages.clone(), metrics.mqtt_devices.clone());
         let Self { registry, uploads, latency, limited, connections, devices_cached, audit_entries, commits, .. } =
             &mut metrics;
         registry.register("uploads", "Packets received, by what became of them", uploads.clone());
@@ -123,6 +142,12 @@ impl Metrics {
         registry.register("ecowatt_uploads", "Uploads of the EcoWatt profile, by what became of them", ecowatt);
         registry.register("limited", "Connections and requests refused by a limit", limited.clone());
         registry.register("connections", "Open connections", connections.clone());
+        registry.register("mqtt_devices", "Devices that are connected over MQTT", devices);
+        registry.register(
+            "mqtt_messages",
+            "Messages that devices published over MQTT, by what became of them",
+            messages,
+        );
         registry.register("devices_cached", "Devices whose keys are in memory", devices_cached.clone());
         registry.register("audit_entries", "Entries of the audit log", audit_entries.clone());
         registry.register("commit_jobs", "Jobs in each transaction of the store", commits.sizes.clone());
@@ -155,6 +180,12 @@ impl Metrics {
             ecowatt::Receipt::Unavailable => EcowattOutcome::Unavailable,
         };
         self.ecowatt_uploads.get_or_create(&EcowattLabels { outcome }).inc();
+    }
+
+    /// A message that a device published over MQTT was dealt with.
+    pub fn mqtt_message(&self, is_stored: bool) {
+        let outcome = if is_stored { MessageOutcome::Stored } else { MessageOutcome::NotStored };
+        self.mqtt_messages.get_or_create(&MessageLabels { outcome }).inc();
     }
 
     /// A limit refused somebody.

@@ -4,14 +4,18 @@ use crate::app::{App, OpenError};
 use crate::audit::kept::{KeptCheckpoint, KeptError};
 use crate::clock::SteadyClock;
 use crate::config::{self, Client, Config, Listener, Serves, Tls};
-use crate::http::certificate::Door;
-use crate::http::gate::Gate;
-use crate::http::listener::House;
-use crate::http::tls::Clients;
-use crate::http::{self, TlsError, listener};
+use crate::entrance::certificate::Door;
+use crate::entrance::gate::Gate;
+use crate::entrance::tls::Clients;
+use crate::entrance::{TlsError, listener, tls};
+use crate::http;
+use crate::http::house::House;
+use crate::mqtt::Broker;
 use crate::store::StoreError;
 use crate::trust::chain::ChainBroken;
+use cotter_wire::ids::DeviceId;
 use std::collections::HashSet;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +34,7 @@ pub struct Server {
     kept: KeptCheckpoint,
     metrics: Option<(TcpListener, SocketAddr)>,
     ecowatt: Option<Ecowatt>,
+    mqtt: Option<(Listening, config::Mqtt)>,
 }
 
 /// A listener over TLS.
@@ -54,7 +59,7 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn bind(config: &Config) -> Result<Self, StartError> {
-        let plain = http::tls::acceptor(&config.tls, &Clients::OFF)?;
+        let plain = tls::acceptor(&config.tls, &Clients::OFF, tls::HTTP)?;
         let app = App::open(config)?;
         let kept = KeptCheckpoint::beside(&config.data);
         kept.resume(&*app.store, &app.audit_key).await?;
@@ -66,12 +71,16 @@ impl Server {
             Some(ecowatt) => Some(Ecowatt::bind(ecowatt, &plain).await?),
             None => None,
         };
+        let mqtt = match &config.mqtt {
+            Some(mqtt) => Some((Listening::bind_mqtt(config, mqtt).await?, mqtt.clone())),
+            None => None,
+        };
         let metrics = match config.metrics.map(|metrics| metrics.listen) {
             Some(address) if !address.ip().is_loopback() => return Err(StartError::MetricsExposed { address }),
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        Ok(Self { listeners, address, app, kept, metrics, ecowatt })
+        Ok(Self { listeners, address, app, kept, metrics, ecowatt, mqtt })
     }
 
     /// Where it serves its counters, if it does.
@@ -96,6 +105,12 @@ impl Server {
     #[must_use]
     pub fn ecowatt_address(&self) -> Option<SocketAddr> {
         self.ecowatt.as_ref().map(|ecowatt| ecowatt.address)
+    }
+
+    /// Where it listens for MQTT, if it does.
+    #[must_use]
+    pub fn mqtt_address(&self) -> Option<SocketAddr> {
+        self.mqtt.as_ref().map(|(listening, _)| listening.address)
     }
 
     /// Serves until `shutdown` resolves; running requests finish, then the database closes.
@@ -126,12 +141,17 @@ impl Server {
             let Some(Ecowatt { listener, tls, .. }) = self.ecowatt else { return };
             let shutdown = ends(ended.clone());
             let house = House::with(other, &app, &gate, tls);
-            listener::serve(listener, house, limits, shutdown).await;
+            listener::serve(listener, house, Arc::clone(&gate), limits, shutdown).await;
         };
         let mut served = JoinSet::new();
+        if let Some((Listening { listener, tls, door, .. }, config)) = self.mqtt {
+            let broker = Broker::new(&app, &gate, config, tls, door);
+            let (limits, ended) = (broker.limits(), ended.clone());
+            served.spawn(listener::serve(listener, broker, Arc::clone(&gate), limits, ends(ended)));
+        }
         for Listening { listener, tls, door, .. } in self.listeners {
             let (house, ended) = (House::whole(&app, &gate, tls, door), ended.clone());
-            served.spawn(listener::serve(listener, house, limits, ends(ended)));
+            served.spawn(listener::serve(listener, house, Arc::clone(&gate), limits, ends(ended)));
         }
         let all = async { while served.join_next().await.is_some() {} };
         let served = async { tokio::join!(shutdown, all, ecowatt) };
@@ -176,10 +196,27 @@ impl Server {
 }
 
 impl Listening {
+    async fn bind_mqtt(config: &Config, mqtt: &config::Mqtt) -> Result<Self, StartError> {
+        let Tls { client_ca, revoked, .. } = &config.tls;
+        let clients = Clients { client: mqtt.client, ca: client_ca.as_deref(), revoked };
+        // Clients name MQTT in ALPN in different ways, or not at all.
+        let tls = tls::acceptor(&config.tls, &clients, &[])?;
+        let door = Door::new(Serves::Devices, mqtt.client, denied(&config.tls)?);
+        let (listener, address) = bind(mqtt.listen).await?;
+        tracing::info!(%address, project = mqtt.project, client = ?mqtt.client, "listening for MQTT");
+        if mqtt.plain_events {
+            tracing::warn!(
+                %address,
+                "[mqtt] plain_events is on: messages that are no sealed packets are stored as they come. They are not \
+                 encrypted end to end, and one that is sent twice is stored twice"
+            );
+        }
+        Ok(Self { listener, address, tls, door })
+    }
+
     async fn bind_all(config: &Config) -> Result<Vec<Self>, StartError> {
-        let Tls { client, client_ca, revoked, denied, .. } = &config.tls;
-        let names = denied.iter().map(|name| name.parse().map_err(|_| TlsError::Denied { name: name.clone() }));
-        let denied = Arc::new(names.collect::<Result<HashSet<_>, _>>()?);
+        let Tls { client, client_ca, revoked, .. } = &config.tls;
+        let denied = denied(&config.tls)?;
         let of_devices = |client| Clients { client, ca: client_ca.as_deref(), revoked };
         let mut found = vec![(config.listen, config.serves, of_devices(*client))];
         for Listener { listen, serves, client, client_ca, revoked } in &config.listeners {
@@ -197,7 +234,7 @@ impl Listening {
             if serves == Serves::Administrators && clients.client != Client::Off && clients.ca == client_ca.as_deref() {
                 return Err(StartError::ClientCa { address });
             }
-            let tls = http::tls::acceptor(&config.tls, &clients)?;
+            let tls = tls::acceptor(&config.tls, &clients, tls::HTTP)?;
             let door = Door::new(serves, clients.client, Arc::clone(&denied));
             let (listener, address) = bind(address).await?;
             if !listening.is_empty() {
@@ -207,6 +244,12 @@ impl Listening {
         }
         Ok(listening)
     }
+}
+
+/// Devices whose certificates let nobody in.
+fn denied(tls: &Tls) -> Result<Arc<HashSet<DeviceId>>, TlsError> {
+    let names = tls.denied.iter().map(|name| name.parse().map_err(|_| TlsError::Denied { name: name.clone() }));
+    names.collect::<Result<_, _>>().map(Arc::new)
 }
 
 impl Ecowatt {
@@ -225,16 +268,16 @@ impl Ecowatt {
     }
 }
 
-/// Serves until SIGTERM or ctrl-c. `ready` is called once, when connections are taken: print [`ready_line`] there.
+/// Serves until SIGTERM or ctrl-c. `ready` is called once, when connections are taken: print it there.
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn run(config: &Config, ready: impl FnOnce(SocketAddr)) -> Result<(), StartError> {
+pub async fn run(config: &Config, ready: impl FnOnce(Ready)) -> Result<(), StartError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signal)?;
     let server = Server::bind(config).await?;
     tracing::info!(address = %server.address(), metrics = ?server.metrics_address(), "listening");
-    ready(server.address());
+    ready(Ready { address: server.address(), mqtt: server.mqtt_address() });
     server
         .run(async move {
             tokio::select! {
@@ -253,10 +296,25 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
     Ok((listener, address))
 }
 
-/// What a server process prints when it is ready: `{"listening":"127.0.0.1:8443"}`.
-#[must_use]
-pub fn ready_line(address: SocketAddr) -> String {
-    format!("{{\"listening\":\"{address}\"}}")
+/// Where a server takes connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ready {
+    /// Devices and administrators, over HTTPS.
+    pub address: SocketAddr,
+    /// Devices, over MQTT.
+    pub mqtt: Option<SocketAddr>,
+}
+
+/// What a server process prints when it is ready: `{"listening":"127.0.0.1:8443"}`, with MQTT also
+/// `"mqtt":"127.0.0.1:8883"`.
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{\"listening\":\"{}\"", self.address)?;
+        if let Some(mqtt) = self.mqtt {
+            write!(f, ",\"mqtt\":\"{mqtt}\"")?;
+        }
+        f.write_str("}")
+    }
 }
 
 const HOUR: Duration = Duration::from_secs(3600);

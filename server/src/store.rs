@@ -3,6 +3,7 @@
 //! Nothing above this trait knows SQL. Every back-end passes the tests of `store/contract.rs`, which are written
 //! against the trait.
 
+pub mod bridge;
 pub mod commands;
 pub mod device_keys;
 pub mod ecowatt;
@@ -21,6 +22,7 @@ mod group_commit;
 
 use crate::admin_token::{TokenHash, TokenRecord};
 use crate::administrator::AdminName;
+use bridge::BridgeTable;
 use commands::CommandQueue;
 use cotter_formats::chip::Chip;
 use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, Protocol, ReleaseId, SecureVersion, Sequence};
@@ -50,7 +52,8 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 /// A writing method queues its work when it is called: dropping the future does not take it back, so a client that
 /// hangs up leaves the work done or not begun, never half done.
 pub trait Store:
-    CommandQueue
+    BridgeTable
+    + CommandQueue
     + DeviceKeyTable
     + Epochs
     + EcowattDevices

@@ -31,6 +31,10 @@ pub type Path = heapless::String<PATH_MAX>;
 pub const TELEMETRY: &str = "/v1/devices/{id}/telemetry";
 /// Router template of [`compact_telemetry`].
 pub const COMPACT_TELEMETRY: &str = "/v2/devices/{id}/telemetry";
+/// The same over MQTT: what follows `/devices/{id}/events/` in the topic of a packet.
+pub const MQTT_TELEMETRY: &str = "telemetry-v1";
+/// The same for a compact packet.
+pub const MQTT_COMPACT_TELEMETRY: &str = "telemetry-v2";
 /// Router template of [`session`].
 pub const SESSION: &str = "/v1/devices/{id}/session";
 /// Router template of [`recovery`].

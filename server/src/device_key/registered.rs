@@ -52,7 +52,7 @@ impl DeviceKeys {
         }
     }
 
-    /// Takes a key from a device; a connection that it opened is not closed by that. False if the device has no such key.
+    /// Takes a key from a device. False if the device has no such key.
     ///
     /// # Errors
     /// [`StoreError`].

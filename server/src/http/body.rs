@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Longest body of a device's request.
 pub(super) const DEVICE_BODY: usize = 4 * 1024;
 /// Longest body of an administrator's request with JSON only.
-const ADMIN_BODY: usize = 64 * 1024;
+const ADMIN_BODY: usize = 128 * 1024;
 /// Longest release upload: 16 MiB of image and its manifest.
 pub(super) const UPLOAD_BODY: usize = 17 * 1024 * 1024;
 

@@ -3,8 +3,8 @@
 use super::answer;
 use super::asked::Path;
 use super::body::{self, DEVICE_BODY};
-use super::certificate::Certified;
 use crate::app::App;
+use crate::entrance::certificate::Certified;
 use crate::firmware::Offer;
 use crate::ingest::Receipt;
 use crate::keyring::KnownDevice;

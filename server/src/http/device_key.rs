@@ -6,6 +6,7 @@ use super::asked::{NamedDevice, Path};
 use super::body::{AdminJson, AdminWish};
 use crate::administrator::Administrator;
 use crate::app::App;
+use crate::bridge::live::Leave;
 use crate::device_key::{DeviceKeyRefusal, KeyFormat};
 use crate::device_token::RegisteredKey;
 use axum::Extension;
@@ -51,7 +52,7 @@ pub(super) async fn add(
     }
 }
 
-/// DELETE: opens no connection any more.
+/// DELETE: opens no connection any more; an open one of the device ends.
 pub(super) async fn remove(
     State(app): State<Arc<App>>,
     by: Extension<Administrator>,
@@ -61,7 +62,11 @@ pub(super) async fn remove(
         return answer::refused(StatusCode::NOT_FOUND);
     };
     match app.device_keys.remove(id, key, &by).await {
-        Ok(true) => answer::empty(StatusCode::NO_CONTENT),
+        Ok(true) => {
+            // It may have come in by that key. By another, it comes again.
+            app.bridge.live.end(id, Leave::Administrator);
+            answer::empty(StatusCode::NO_CONTENT)
+        }
         Ok(false) => answer::refused(StatusCode::NOT_FOUND),
         Err(error) => answer::unavailable(&error),
     }

@@ -15,12 +15,14 @@
 
 use super::answer;
 use super::body::DEVICE_BODY;
-use super::certificate::{Certified, Door};
 use super::date::Date;
 use super::device;
-use super::gate::Gate;
+use super::house::leave;
 use super::stall::StallLimit;
+use super::whose::refusal;
 use crate::app::App;
+use crate::entrance::certificate::{Certified, Door};
+use crate::entrance::gate::Gate;
 use crate::ingest::Receipt;
 use cotter_wire::answer::Answer;
 use cotter_wire::ids::DeviceId;
@@ -82,7 +84,7 @@ impl Visit<'_> {
 
     /// `None` if it is not for this door, or refused by it: nothing has been done.
     async fn take(&self, upload: &Upload<'_>) -> Option<Receipt> {
-        let shut = self.door.is_some_and(|door| door.refusal(upload.path, self.certified).is_some());
+        let shut = self.door.is_some_and(|door| refusal(door, upload.path, self.certified).is_some());
         if shut {
             return None;
         }
@@ -90,7 +92,7 @@ impl Visit<'_> {
             return Some(Receipt::TooMany(retry_after));
         }
         let receipt = device::take(self.app, upload.device, upload.body).await;
-        self.gate.leave(self.address, answer::words(receipt).0);
+        leave(self.gate, self.address, answer::words(receipt).0);
         Some(receipt)
     }
 }

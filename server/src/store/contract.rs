@@ -5,6 +5,7 @@ mod schedule;
 
 pub(super) use schedule::keeps_its_word_through_any_schedule;
 
+mod bridge;
 mod commands;
 mod device_keys;
 mod ecowatt;
@@ -62,6 +63,9 @@ pub(in crate::store) fn check_all<S: Store>(mut open: impl FnMut() -> S) {
         commands::commands_come_in_order_until_they_end(open()).await;
         commands::commands_expire_and_are_cancelled_before_delivery_only(open()).await;
         commands::commands_are_bounded_and_their_numbers_only_rise(open()).await;
+        bridge::messages_are_numbered_by_device_and_the_last_are_kept(open()).await;
+        bridge::states_and_configurations_are_kept_for_a_while(open()).await;
+        bridge::a_gateway_brings_what_is_bound_to_it(open()).await;
         device_keys::keys_of_devices_are_few_and_of_one_device_each(open()).await;
         ecowatt::keys_are_of_one_device_and_never_used_again(open()).await;
         ecowatt::an_upload_is_stored_whole_and_once(open()).await;

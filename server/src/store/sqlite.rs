@@ -1,6 +1,7 @@
 //! The store in one SQLite file: WAL, `synchronous=FULL`, one writer thread with group commit, a few readers.
 
 mod audit_log;
+mod bridge;
 mod commands;
 mod counters;
 mod device_keys;

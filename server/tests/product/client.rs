@@ -84,7 +84,7 @@ pub async fn tls(address: SocketAddr, ca: &CertificateDer<'static>) -> std::io::
 /// A certificate and its key (PKCS#8, DER).
 pub type Shown = (CertificateDer<'static>, Vec<u8>);
 
-async fn tls_with(
+pub async fn tls_with(
     address: SocketAddr,
     ca: &CertificateDer<'static>,
     shown: Option<Shown>,

@@ -6,6 +6,7 @@ pub mod client;
 pub mod device;
 pub mod evil;
 pub mod field;
+pub mod mqtt;
 pub mod release;
 
 use client::{Answer, Client};
@@ -152,8 +153,8 @@ impl Product {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let address = ready["listening"].as_str().unwrap().parse().unwrap();
-        Process { child, address }
+        let address = |name: &str| ready[name].as_str().map(|address| address.parse().unwrap());
+        Process { child, address: address("listening").unwrap(), mqtt: address("mqtt") }
     }
 
     /// Where a process of its own logs: the end of a file that is so long already that no limit on the size of files which
@@ -202,6 +203,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// The listener of the compatibility profile.
     pub ecowatt: Option<SocketAddr>,
+    /// The listener for MQTT.
+    pub mqtt: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -210,10 +213,10 @@ impl Running {
     /// Starts a server in this process.
     pub async fn of(config: &Path) -> Self {
         let server = Server::bind(&Config::read(config).unwrap()).await.unwrap();
-        let (address, ecowatt) = (server.address(), server.ecowatt_address());
+        let (address, ecowatt, mqtt) = (server.address(), server.ecowatt_address(), server.mqtt_address());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.run(async move { drop(stopped.await) }));
-        Self { address, ecowatt, stop, task }
+        Self { address, ecowatt, mqtt, stop, task }
     }
 
     /// Stops it the orderly way.
@@ -227,6 +230,7 @@ impl Running {
 pub struct Process {
     child: Child,
     pub address: SocketAddr,
+    pub mqtt: Option<SocketAddr>,
 }
 
 impl Process {

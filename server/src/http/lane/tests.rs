@@ -1,6 +1,6 @@
 //! The lane takes nothing that the library would understand otherwise.
 
-use super::super::listener::{HEADER_BYTES, MOST_HEADERS};
+use super::super::house::{HEADER_BYTES, MOST_HEADERS};
 use super::*;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};

@@ -1,14 +1,7 @@
-//! Certificates of clients: whom one names, and what a connection with it may ask for.
-//!
-//! The device that a certificate names is its common name, as the factory issues it. On a connection that has shown one,
-//! requests are that device's or nobody's: a path of another device and every path of administrators are refused, whatever
-//! else comes with the request. Requests of the named device need no session header then.
+//! Certificates of clients: whom one names. It is the common name, as the factory issues it.
 
-use super::answer;
 use crate::config::{Client, Serves};
-use axum::response::Response;
 use cotter_wire::ids::DeviceId;
-use hyper::StatusCode;
 use rustls_pki_types::CertificateDer;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,11 +17,11 @@ pub(crate) struct Door {
 
 /// The device that this connection's certificate names.
 #[derive(Clone, Copy)]
-pub(super) struct Certified(pub(super) DeviceId);
+pub(crate) struct Certified(pub(crate) DeviceId);
 
 /// Why a certificate that the CA has issued lets nobody in.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CertificateRefusal {
+pub(crate) enum CertificateRefusal {
     #[error("client certificate: its subject has not exactly one common name that is the name of a device")]
     NoDevice,
     #[error("client certificate: {0} is in tls.denied")]
@@ -41,7 +34,7 @@ impl Door {
     }
 
     /// The device of a connection; `None` if it has shown no certificate, or need not name a device with it.
-    pub(super) fn certified(
+    pub(crate) fn certified(
         &self,
         certificate: Option<&CertificateDer<'_>>,
     ) -> Result<Option<Certified>, CertificateRefusal> {
@@ -58,43 +51,9 @@ impl Door {
         Ok(Some(Certified(device)))
     }
 
-    /// What to answer without looking further.
-    pub(super) fn refusal(&self, path: &str, certified: Option<Certified>) -> Option<Response> {
-        let whose = Whose::of(path);
-        let elsewhere = match whose {
-            Whose::Administrators => self.serves == Serves::Devices,
-            Whose::Device(_) => self.serves == Serves::Administrators,
-            Whose::Everybody => false,
-        };
-        if elsewhere {
-            return Some(answer::refused(StatusCode::NOT_FOUND));
-        }
-        let Certified(device) = certified?;
-        match whose {
-            Whose::Administrators => Some(answer::refused(StatusCode::FORBIDDEN)),
-            Whose::Device(name) if name != device.as_str() => Some(answer::refused(StatusCode::UNAUTHORIZED)),
-            Whose::Device(_) | Whose::Everybody => None,
-        }
-    }
-}
-
-/// Who asks for such a path.
-#[derive(Debug, PartialEq, Eq)]
-enum Whose<'a> {
-    Administrators,
-    /// As it is spelled; a name that is spelled with `%` is nobody's.
-    Device(&'a str),
-    Everybody,
-}
-
-impl<'a> Whose<'a> {
-    fn of(path: &'a str) -> Self {
-        let mut words = path.split('/').skip(1);
-        match (words.next(), words.next(), words.next()) {
-            (Some("admin"), ..) => Self::Administrators,
-            (Some(_), Some("devices"), name) => Self::Device(name.unwrap_or_default()),
-            _ => Self::Everybody,
-        }
+    /// Who is served.
+    pub(crate) const fn serves(&self) -> Serves {
+        self.serves
     }
 }
 
@@ -185,23 +144,6 @@ mod tests {
             changed[bit / 8] ^= 1 << (bit % 8);
             // No panic; what it names then, the CA has not signed.
             let _ = common_name_of(&changed);
-        }
-    }
-
-    #[test]
-    fn paths_belong_to_somebody() {
-        for (path, whose) in [
-            ("/v1/devices/a/telemetry", Whose::Device("a")),
-            ("/v2/devices/a/telemetry", Whose::Device("a")),
-            ("/v1/devices/a%61/update", Whose::Device("a%61")),
-            ("/v1/devices", Whose::Device("")),
-            ("/v1/devices//update", Whose::Device("")),
-            ("/admin/v1/devices/a", Whose::Administrators),
-            ("/admin", Whose::Administrators),
-            ("/healthz", Whose::Everybody),
-            ("/", Whose::Everybody),
-        ] {
-            assert_eq!(Whose::of(path), whose, "{path}");
         }
     }
 }

@@ -10,14 +10,10 @@
 //! What a device may ask for is limited where it is known to be that device (`ingest`, `device`): otherwise a stranger
 //! could use up the budget of somebody else.
 
-use super::answer;
 use crate::app::App;
 use crate::limits::Budget;
 use crate::limits::budgets::{Budgets, Exhausted};
 use crate::metrics::{Limit, Metrics};
-use axum::response::Response;
-use hyper::header::TRANSFER_ENCODING;
-use hyper::{HeaderMap, StatusCode};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,18 +48,8 @@ impl Gate {
         allowed
     }
 
-    /// What to answer at once; `None` lets the request pass.
-    pub(super) fn refusal(&self, address: IpAddr, headers: &HeaderMap) -> Option<Response> {
-        // Who sends a length and chunks is understood differently by different servers. Our clients know their lengths,
-        // so nobody needs chunks.
-        if headers.contains_key(TRANSFER_ENCODING) {
-            return Some(answer::closing(answer::refused(StatusCode::LENGTH_REQUIRED)));
-        }
-        self.exceeded(address).map(answer::too_many)
-    }
-
     /// Counts a request. `Some`: it is one too many, and there is something left after so many seconds.
-    pub(super) fn exceeded(&self, address: IpAddr) -> Option<u32> {
+    pub(crate) fn exceeded(&self, address: IpAddr) -> Option<u32> {
         let (limit, Exhausted { retry_after }) = self.exhausted(address, Instant::now())?;
         self.metrics.limited(limit);
         Some(retry_after)
@@ -79,14 +65,14 @@ impl Gate {
         self.requests.take(now).is_none().then_some((Limit::All, Exhausted { retry_after: 1 }))
     }
 
-    /// Counts an answer that a stranger could have provoked.
-    pub(super) fn leave(&self, address: IpAddr, status: StatusCode) {
-        let strange = status.is_client_error()
-            && !matches!(status, StatusCode::CONFLICT | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
-        if strange {
-            // Nothing left to take: the next request is refused.
-            let _ = self.refusals.take(address, Instant::now());
-        }
+    /// Counts something that was refused and that a stranger could have provoked.
+    pub(crate) fn refused(&self, address: IpAddr) {
+        // Nothing left to take: the next request is refused.
+        let _ = self.refusals.take(address, Instant::now());
+    }
+
+    pub(super) const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 }
 

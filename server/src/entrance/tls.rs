@@ -1,6 +1,7 @@
-//! TLS of a listener: one provider (aws-lc-rs), TLS 1.2 and 1.3, HTTP/1.1 only, with or without certificates of clients.
+//! TLS of a listener: one provider (aws-lc-rs), TLS 1.2 and 1.3, one protocol inside, with or without certificates of clients.
 
-use crate::config::{Client, Tls};
+use super::certificate::{CertificateRefusal, Certified, Door};
+use crate::config::{Client, Limits, Tls};
 use crate::key_file::KeyFileError;
 use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
@@ -11,7 +12,9 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// Which certificates of clients a listener asks for.
 pub(crate) struct Clients<'a> {
@@ -58,11 +61,40 @@ impl Clients<'_> {
     }
 }
 
-/// Reads certificate and key, and what the certificates of clients are verified with.
+/// HTTP/1.1 in ALPN.
+pub(crate) const HTTP: &[&[u8]] = &[b"http/1.1"];
+
+/// A connection after its handshake, and the device that its certificate names. `None`: nobody is let in; what a certificate
+/// was refused for is noted.
+pub(crate) async fn handshake(
+    stream: TcpStream,
+    tls: &TlsAcceptor,
+    door: Option<&Door>,
+    limits: &Limits,
+    refused: impl FnOnce(CertificateRefusal),
+) -> Option<(TlsStream<TcpStream>, Option<Certified>)> {
+    // Answers are small and each is waited for.
+    let _ = stream.set_nodelay(true);
+    match tokio::time::timeout(limits.handshake(), tls.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            match door.map_or(Ok(None), |door| door.certified(certificate)) {
+                Ok(certified) => return Some((stream, certified)),
+                Err(why) => refused(why),
+            }
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
+        Err(_) => tracing::debug!("handshake took too long"),
+    }
+    None
+}
+
+/// Reads certificate and key, and what the certificates of clients are verified with. `protocols`: what may be spoken inside,
+/// as ALPN names it; empty: clients are not asked.
 ///
 /// # Errors
 /// [`TlsError`].
-pub(crate) fn acceptor(files: &Tls, clients: &Clients<'_>) -> Result<TlsAcceptor, TlsError> {
+pub(crate) fn acceptor(files: &Tls, clients: &Clients<'_>, protocols: &[&[u8]]) -> Result<TlsAcceptor, TlsError> {
     let unreadable = |path: &Path, source| TlsError::Pem { path: path.into(), source };
     let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -84,7 +116,7 @@ pub(crate) fn acceptor(files: &Tls, clients: &Clients<'_>) -> Result<TlsAcceptor
         None => begun.with_no_client_auth(),
     }
     .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     if verifier.is_some() {
         // A resumed session would not be held against time and revocation again.
         config.session_storage = Arc::new(NoServerSessionStorage {});
