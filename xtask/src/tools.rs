@@ -1,5 +1,5 @@
 //! The venv with Espressif's tools and Microchip's host library, `target/espressif-tools`, that the cross-checks in
-//! `interop/` run, espflash, SoftHSM, mosquitto, valgrind, and the host script of ESP-AT's example.
+//! `interop/` run, espflash, SoftHSM, mosquitto, MicroPython's MQTT client, valgrind, and the host script of ESP-AT's example.
 
 use std::path::Path;
 use std::process::Command;
@@ -38,7 +38,7 @@ pub(crate) fn install() -> Result<String> {
     debian_package("/usr/bin/gcc", "gcc")?;
     debian_package("/usr/bin/g++", "g++")?;
     debian_package("/usr/bin/valgrind", "valgrind")?;
-    let others = [espflash()?, softhsm()?, example_host(&python)?];
+    let others = [espflash()?, softhsm()?, umqtt(&python)?, example_host(&python)?];
     Ok(named.chain(others).collect::<Vec<_>>().join(", "))
 }
 
@@ -74,6 +74,32 @@ fn softhsm() -> Result<String> {
     };
     Ok(format!("SoftHSM {}", found.trim()))
 }
+
+/// MicroPython's MQTT client, which PyPI has and pip does not install: it is no package of Python's.
+fn umqtt(python: &Path) -> Result<String> {
+    let folder = root().join("target/umqtt");
+    let program = folder.join("umqtt/simple.py");
+    if !program.is_file() {
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let fetched = output(Command::new(python).args(["-c", FETCH_UMQTT, UMQTT_URL, UMQTT_SHA256]).arg(&folder));
+        fetched.context("umqtt.simple cannot be fetched as it was published (PyPI is needed)")?;
+    }
+    Ok("umqtt.simple 1.3.4".to_owned())
+}
+
+const UMQTT_URL: &str = "https://files.pythonhosted.org/packages/bd/cf/697e3418b2f44222b3e848078b1e33ee76aedca9b6c2430ca1b1aec1ce1d/micropython-umqtt.simple-1.3.4.tar.gz";
+const UMQTT_SHA256: &str = "b6a2520239e3992c63a7de9370ee9b3d9d27819a90359c521f1c0f7ccab8d12f";
+const FETCH_UMQTT: &str = "
+import hashlib, io, os, sys, tarfile, urllib.request
+url, digest, folder = sys.argv[1:]
+packed = urllib.request.urlopen(url, timeout=60).read()
+if hashlib.sha256(packed).hexdigest() != digest: sys.exit('another digest')
+with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+    text = archive.extractfile('micropython-umqtt.simple-1.3.4/umqtt/simple.py').read()
+os.makedirs(folder + '/umqtt', exist_ok=True)
+with open(folder + '/umqtt/new', 'wb') as file: file.write(text)
+os.rename(folder + '/umqtt/new', folder + '/umqtt/simple.py')
+";
 
 /// The host script of ESP-AT's example, as published: from where it is published, if that can be reached. The tests have
 /// one of ours that does the same.
