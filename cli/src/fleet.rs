@@ -1,5 +1,6 @@
 //! `cotter fleet`: the devices that a server knows, and who may operate it.
 
+mod bridge;
 mod command;
 mod device;
 mod device_key;
@@ -28,6 +29,8 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Verb {
+    #[command(subcommand)]
+    Bridge(bridge::Verb),
     #[command(subcommand)]
     Command(command::Verb),
     /// Show what the server is alarmed about: replays, forgeries, jumps of nonces, rollbacks, old keys
@@ -62,6 +65,7 @@ enum Verb {
 pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let server = &args.server;
     match &args.verb {
+        Verb::Bridge(verb) => bridge::run(verb, &mut server.open()?, format),
         Verb::Command(verb) => command::run(verb, &mut server.open()?, format),
         Verb::MinimumProtocol(args) => device::minimum_protocol(args, &mut server.open()?, format),
         Verb::Alerts => watch::alerts(&mut server.open()?, format),

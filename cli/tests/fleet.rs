@@ -74,6 +74,36 @@ fn keys_of_devices_are_registered_until_they_are_removed() {
 }
 
 #[test]
+fn what_devices_are_told_over_mqtt_waits_for_them_or_does_not() {
+    let product = Product::new();
+    for name in ["hall-1", "sensor-7"] {
+        product.born(name);
+        product.stdout(&format!("fleet enrol {name}.json"));
+    }
+    assert_eq!(product.stdout("fleet bridge show sensor-7"), "sensor-7 is not connected\n");
+    assert_eq!(product.stdout("fleet bridge events sensor-7"), "sensor-7 has said nothing more\n");
+    std::fs::write(product.path("every.json"), "{\"every\":4}").unwrap();
+    let set = product.stdout("fleet bridge config sensor-7 every.json");
+    assert_eq!(set, "sensor-7 has configuration 1 now\n");
+    assert_eq!(product.json("fleet bridge config sensor-7 every.json")["version"], 2);
+    let shown = product.stdout("fleet bridge show sensor-7");
+    assert!(shown.contains("config 2") && shown.contains("by alice") && shown.contains("{\"every\":4}"), "{shown}");
+    let nobody = product.refusal("fleet bridge command sensor-7 every.json --folder led");
+    assert!(nobody.contains("(bridge-not-there)") && nobody.contains("help: `cotter fleet bridge show`"), "{nobody}");
+    let unknown = product.refusal("fleet bridge config nobody every.json");
+    assert!(unknown.contains("404") && unknown.contains("help: `cotter fleet devices`"), "{unknown}");
+
+    assert!(product.refusal("fleet bridge bind hall-1 sensor-7").contains("(bridge-no-gateway)"));
+    assert_eq!(product.stdout("fleet bridge gateway hall-1"), "hall-1 is a gateway\n");
+    assert_eq!(product.stdout("fleet bridge bind hall-1 sensor-7"), "sensor-7 is bound to hall-1\n");
+    let shown = product.stdout("fleet bridge show hall-1");
+    assert_eq!(shown, "hall-1 is not connected; a gateway, bound to it: sensor-7\n");
+    assert_eq!(product.stdout("fleet bridge unbind hall-1 sensor-7"), "sensor-7 is not bound to hall-1\n");
+    assert_eq!(product.json("fleet bridge show hall-1")["bound"], serde_json::json!([]));
+    assert_eq!(product.stdout("fleet bridge gateway hall-1 --not"), "hall-1 is no gateway\n");
+}
+
+#[test]
 fn tokens_do_what_their_role_may_until_they_are_revoked() {
     let product = Product::new();
     let made = product.stdout("fleet token add ci --role viewer --days 7 -o ci.token");

@@ -37,6 +37,7 @@
 //! | `link_handshake` | wire `link::handshake`, both ends |
 //! | `link_noise` | wire `link::noise`, both ends of both patterns |
 //! | `manifest` | wire `manifest`, `firmware_key`, chunk arithmetic of `content`; server `firmware::upload` |
+//! | `mqtt_session` | server `mqtt`: session, client id, topics |
 //! | `names` | wire `ids` and `version`, NVS keys, factory `pki::{name, alternative}`, server `administrator` as text |
 //! | `nvs_csv` | formats `nvs::csv`, factory `nvs::{table, batch}` |
 //! | `nvs_page` | formats `nvs::{page, entry, partition, keys}` |
@@ -98,6 +99,7 @@ mod link_frame;
 mod link_handshake;
 mod link_noise;
 mod manifest;
+mod mqtt_session;
 mod names;
 mod nvs_csv;
 mod nvs_page;
@@ -154,6 +156,7 @@ pub use link_frame::link_frame;
 pub use link_handshake::link_handshake;
 pub use link_noise::link_noise;
 pub use manifest::manifest;
+pub use mqtt_session::mqtt_session;
 pub use names::names;
 pub use nvs_csv::nvs_csv;
 pub use nvs_page::nvs_page;
@@ -215,6 +218,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("link_handshake", link_handshake),
     ("link_noise", link_noise),
     ("manifest", manifest),
+    ("mqtt_session", mqtt_session),
     ("names", names),
     ("nvs_csv", nvs_csv),
     ("nvs_page", nvs_page),

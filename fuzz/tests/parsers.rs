@@ -85,6 +85,8 @@ const PARSERS: &[(&str, Fed)] = &[
     ("server/src/ecowatt/values.rs", Body("ecowatt_upload")),
     ("server/src/firmware/upload.rs", Body("manifest")),
     ("server/src/keyring.rs", Not("what it opens it has sealed: nothing is read before the tag holds")),
+    ("server/src/mqtt/client_id.rs", Body("mqtt_session")),
+    ("server/src/mqtt/topic.rs", Body("mqtt_session")),
     ("server/src/rollout.rs", Body("rollout")),
     ("server/src/rollout/decision.rs", Not("one of a few words, or none")),
     ("server/src/rollout/plan.rs", Body("rollout")),

@@ -38,6 +38,7 @@ fn main() -> Outcome {
     chip::atecc_commands()?;
     server::audit_log()?;
     server::backup()?;
+    server::mqtt_session()?;
     server::rollout()?;
     certificate()?;
     wire::compact()?;

@@ -43,3 +43,29 @@ pub(crate) fn rollout() -> Outcome {
     seed("rollout", "tag", b"beta-2.north_wing")?;
     seed("rollout", "number", b"42")
 }
+
+/// Conversations in MQTT 3.1.1 and 5, cut here and there: a greeting, a subscription, messages, an acknowledgement, a ping,
+/// a goodbye; a client id; topics.
+pub(crate) fn mqtt_session() -> Outcome {
+    let text = |text: &[u8]| [&[0, u8::try_from(text.len()).unwrap_or_default()], text].concat();
+    let packet = |kind: u8, body: Vec<u8>| [vec![kind, u8::try_from(body.len()).unwrap_or_default()], body].concat();
+    let id = b"projects/p/locations/l/registries/r/devices/d";
+    for (name, level, properties) in [("v3_1_1", 4, &[][..]), ("v5_0", 5, &[0][..])] {
+        let greeting = [text(b"MQTT"), vec![level, 0xc2, 0, 60], properties.to_vec(), text(id), text(b"u"), text(b"token")];
+        let subscribe = [vec![0, 1], properties.to_vec(), text(b"/devices/d/config"), vec![1]];
+        let publish = [text(b"/devices/d/events/a"), vec![0, 2], properties.to_vec(), b"{}".to_vec()];
+        let conversation = [
+            vec![5],
+            packet(0x10, greeting.concat()),
+            packet(0x82, subscribe.concat()),
+            packet(0x32, publish.concat()),
+            packet(0x30, [text(b"/devices/d/state"), properties.to_vec(), b"on".to_vec()].concat()),
+            packet(0x40, vec![0, 1]),
+            vec![0xc0, 0, 0xe0, 0],
+        ];
+        seed("mqtt_session", name, &conversation.concat())?;
+    }
+    seed("mqtt_session", "client_id", id)?;
+    seed("mqtt_session", "topic", b"/devices/d/events/alarms/red")?;
+    seed("mqtt_session", "filter", b"/devices/d/commands/#")
+}
