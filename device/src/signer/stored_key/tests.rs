@@ -1,7 +1,8 @@
 extern crate std;
 use super::*;
-use crate::test_store::{Counting, TestStore};
-use cotter_chip::flash::FlashError;
+use crate::test_store::{Counting, TestStore, mount};
+use cotter_chip::fault::{CutPoint, Fault, Phase};
+use cotter_chip::flash::{Flash, FlashError};
 use cotter_formats::addr::FlashAddr;
 use cotter_formats::nvs::value::Value;
 use hex_literal::hex;
@@ -61,7 +62,7 @@ fn what_is_no_key_is_refused_by_name() {
 fn a_key_that_the_device_made_is_there_after_a_boot_and_is_not_made_twice() {
     let mut store = TestStore::factory().mount();
     let public = StoredKey::generate(&mut store, &mut Counting::default()).unwrap().public_key();
-    let mut again = crate::test_store::mount(store.unmount().into_flash(), FlashAddr(0));
+    let mut again = mount(store.unmount().into_flash(), FlashAddr(0));
     assert_eq!(StoredKey::load(&mut again).unwrap().public_key(), public);
     let mut random = Counting(99);
     assert_eq!(StoredKey::generate(&mut again, &mut random).unwrap_err(), StoredKeyError::Exists);
@@ -87,4 +88,42 @@ fn a_source_without_scalars_is_asked_a_few_times_and_then_refused() {
     let mut store = TestStore::factory().mount();
     assert_eq!(StoredKey::generate(&mut store, &mut Late(ATTEMPTS)).unwrap_err(), StoredKeyError::Random);
     assert_eq!(StoredKey::load(&mut store).unwrap_err(), StoredKeyError::Missing, "nothing was stored");
+}
+
+/// Cut at every operation: afterwards there is no key, or the one that was made, and the next boot has one either way.
+#[test]
+fn a_power_cut_leaves_a_whole_key_or_none() {
+    let content = TestStore::factory().build();
+    let made = |fault: Fault| {
+        let flash = Flash::with_content(content.clone(), fault).unwrap();
+        (flash.clone(), mount(flash, FlashAddr(0)))
+    };
+    let (flash, mut store) = made(Fault::default());
+    let before = flash.fault().operations();
+    let public = StoredKey::generate(&mut store, &mut Counting::default()).unwrap().public_key();
+    let after = flash.fault().operations();
+    assert!(after > before);
+    let (mut none, mut whole) = (0, 0);
+    for op in before..after {
+        for phase in Phase::ALL {
+            let (flash, mut store) = made(Fault::new(op));
+            flash.fault().cut_at(CutPoint { op, phase });
+            StoredKey::generate(&mut store, &mut Counting::default()).expect_err("the power was cut");
+            flash.fault().restore_power();
+            let mut store = mount(flash.clone(), FlashAddr(0));
+            match StoredKey::load(&mut store) {
+                Ok(mut key) => {
+                    assert_eq!(key.public_key(), public, "{op} {phase:?}");
+                    whole += 1;
+                }
+                Err(refused) => {
+                    assert_eq!(refused, StoredKeyError::Missing, "{op} {phase:?}");
+                    StoredKey::generate(&mut store, &mut Counting(99)).unwrap();
+                    none += 1;
+                }
+            }
+            assert!(StoredKey::load(&mut mount(flash, FlashAddr(0))).is_ok(), "{op} {phase:?}");
+        }
+    }
+    assert!(none > 0 && whole > 0, "{none} {whole}");
 }
