@@ -7,11 +7,16 @@ use p256::ecdsa::{Signature, SigningKey};
 
 /// Runs what comes before a command. That some of it is refused in some states is no matter here: it has its own row.
 pub(crate) fn prepare(host: &mut Host, before: &str) {
+    if let Some((first, then)) = before.split_once(" and ") {
+        prepare(host, first);
+        return prepare(host, then);
+    }
     let (word, slot) = before.split_once(' ').unwrap_or((before, "0"));
     let slot: u8 = slot.parse().unwrap();
     match word {
         "-" => {}
         "nonce" => random_nonce(host),
+        "fixed" if slot == 64 => drop(host.run(Opcode::NONCE, 0x23, 0, &[1; 64])),
         "fixed" => {
             host.run(Opcode::NONCE, 0x03, 0, &[1; 32]);
             host.temp_key = [1; 32];
@@ -20,6 +25,7 @@ pub(crate) fn prepare(host: &mut Host, before: &str) {
         "digest" => drop(host.run(Opcode::NONCE, 0x43, 0, &[1; 32])),
         "alternate" => drop(host.run(Opcode::NONCE, 0x83, 0, &[1; 32])),
         "private" => drop(host.run(Opcode::GEN_KEY, 0x04, 0xffff, &[])),
+        "hmac" => drop(host.run(Opcode::SHA, 0x04, slot.into(), &[])),
         "sha" => drop(host.run(Opcode::SHA, 0x00, 0, &[])),
         "session" => {
             random_nonce(host);
@@ -60,8 +66,10 @@ pub(crate) fn data(host: &Host, word: &str, opcode: Opcode, param1: u8, param2: 
         "private key" => [[0; 4].as_slice(), &[11; 32]].concat(),
         "mac answer" => {
             let challenge = if param1 & 1 == 0 { [6; 32] } else { *temp_key };
+            // Nobody has written OTP.
+            let otp = if param1 & 0x20 == 0 { [0; 8] } else { [0xff; 8] };
             let message: [&[u8]; 8] =
-                [&[low; 32], &challenge, &[0; 4], &[0; 8], &[0; 3], &SERIAL[..1], &[0; 4], &SERIAL[1..]];
+                [&[low; 32], &challenge, &[0; 4], &otp, &[0; 3], &SERIAL[..1], &[0; 4], &SERIAL[1..]];
             let answer = sha(&[&message.concat(), &[0; 2]]);
             [&[6; 32], &answer[..], &[0; 13]].concat()
         }
