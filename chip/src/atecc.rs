@@ -11,7 +11,8 @@
 //! | `file` | the part on disk |
 //!
 //! Sans-IO: time comes in with each transaction. Source: DS20005927A (complete data sheet of the ATECC508A) chapters 6 and
-//! 9, with the ATECC608's differences as `command` names them.
+//! 9, with the ATECC608's differences as `command` names them. What is answered in which lock state is a page:
+//! docs/element-locks.md.
 //!
 //! What is not simulated: single-wire interface, GPIO, transport keys in the silicon, `UseLock`, failing self-tests.
 

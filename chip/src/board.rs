@@ -222,6 +222,11 @@ impl VirtualChip {
         &self.efuses
     }
 
+    /// Its random numbers.
+    pub(crate) const fn entropy(&self) -> &Entropy {
+        &self.entropy
+    }
+
     /// The supply.
     #[must_use]
     pub const fn fault(&self) -> &Fault {

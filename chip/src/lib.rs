@@ -19,7 +19,7 @@
 //! | `download_rules` | what download mode permits |
 //! | `loader` | download mode on the serial line: ROM and stub, as tools speak with them |
 //! | `uart` | what the chip prints, and who answers on its serial line |
-//! | `peripheral` | HMAC, Digital Signature, the lock of JTAG |
+//! | `peripheral` | HMAC, Digital Signature, ECDSA, the lock of JTAG |
 //! | `report` | what a boot did, with stable refusal codes |
 
 mod application;

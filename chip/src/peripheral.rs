@@ -1,7 +1,10 @@
-//! What the chip computes with keys that software cannot read: HMAC, Digital Signature, and the lock of JTAG.
+//! What the chip computes with keys that software cannot read: HMAC, Digital Signature, ECDSA (`ecdsa`), and the lock of
+//! JTAG.
 //!
 //! Source: ESP-IDF 6.2-dev `docs/en/api-reference/peripherals/hmac.rst`, `ds.rst`; a block serves a purpose only if it
 //! was burned for it, or for `HMAC_DOWN_ALL` where software does not see the result.
+
+mod ecdsa;
 
 use crate::board::VirtualChip;
 use crate::efuse::Setting;
@@ -102,6 +105,12 @@ pub enum PeripheralError {
         block: EfuseBlock,
         /// What it was burned for; `None` if it is no key block.
         found: Option<KeyPurpose>,
+    },
+    /// Zero, or not below the order of P-256.
+    #[error("eFuse {block} holds no private key of P-256")]
+    Scalar {
+        /// Which block.
+        block: EfuseBlock,
     },
     /// The box of the Digital Signature peripheral.
     #[error(transparent)]

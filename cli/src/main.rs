@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod cert;
 mod chip;
+mod cloud;
 mod debug;
 mod demo;
 mod ds;
@@ -58,6 +59,7 @@ enum Verb {
     Cert(cert::Args),
     #[command(subcommand)]
     Chip(chip::Verb),
+    Cloud(cloud::Args),
     #[command(subcommand)]
     Debug(debug::Verb),
     Demo(demo::Args),
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
         Verb::Backup(args) => backup::run(args, format),
         Verb::Cert(args) => cert::run(&args, format),
         Verb::Chip(verb) => chip::run(&verb, format),
+        Verb::Cloud(args) => cloud::run(&args, format),
         Verb::Debug(verb) => debug::run(&verb, format),
         Verb::Demo(args) => demo::run(&args, format),
         Verb::Ds(args) => ds::run(&args, format),

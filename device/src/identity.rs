@@ -9,6 +9,8 @@
 //! | `fw_key0` .. `fw_key3` | blob | public keys that sign firmware (SPKI, DER), without a gap |
 //! | `fw_required` | u32 | how many of them must sign |
 //!
+//! `sign_key` is beside them in devices that sign tokens without better hardware ([`crate::signer::stored_key`]).
+//!
 //! `trust` (see [`crate::trust`]) takes the place of the last two once the device has followed a statement.
 //!
 //! A rotation of the root key puts the new one, with its epoch, into one item of its own ([`crate::rotation`]) and erases

@@ -1,8 +1,23 @@
-//! A key that signs for this device, wherever it is: ES256, which is ECDSA over P-256 with SHA-256.
+//! A key that signs for this device, wherever it is.
+//!
+//! | file | where the key is | algorithm |
+//! |---|---|---|
+//! | `stored_key` | in the encrypted NVS partition | ES256 |
+//! | `ecdsa_peripheral` | in an eFuse block that only the ECDSA peripheral reads | ES256 |
+//! | `digital_signature` | in flash, in a box that only the Digital Signature peripheral opens | RS256 |
+//! | `crate::atecc::slot_signer` | in a slot of a secure element | ES256 |
+//!
+//! `token` writes the same token with any of them. ES256 is ECDSA over P-256 with SHA-256, RS256 is RSASSA-PKCS1-v1_5 with
+//! SHA-256 (RFC 7518 sections 3.4 and 3.3).
+
+pub mod digital_signature;
+pub mod ecdsa_peripheral;
+pub mod stored_key;
+pub mod token;
 
 use sha2::{Digest, Sha256};
 
-/// Whoever has the private key. It need not be readable, not even by its owner.
+/// Whoever has the private key for ES256. It need not be readable, not even by its owner.
 pub trait Signer {
     /// Why nothing was signed.
     type Error;

@@ -1,6 +1,8 @@
 //! A newborn device's identity: its name, its root key, its certificate, and the NVS partition that carries them.
 
+use crate::device_key::DeviceKey;
 use crate::pki::{Issued, PkiError, ProductCa};
+use crate::private_key::PrivateKeyError;
 use crate::signing::{SigningError, random};
 use cotter_formats::chip::Chip;
 use cotter_formats::nvs::entry::Key;
@@ -58,7 +60,8 @@ impl Identity {
         })
     }
 
-    /// The encrypted NVS partition: identity, product and nonce floor.
+    /// The encrypted NVS partition: identity, product and nonce floor. The certificate's private key is in it, as the scalar
+    /// that the device signs tokens with.
     ///
     /// # Errors
     /// [`IdentityError::Nvs`] if it does not fit.
@@ -75,6 +78,8 @@ impl Identity {
         image.put(&cotter, &Key::literal("fw_required"), &Value::U32(product.firmware_required))?;
         image.put(&cotter, &Key::literal("ca"), &Value::blob(product.trust_anchor))?;
         image.put(&cotter, &Key::literal("cert"), &Value::blob(self.certificate.certificate_der.as_slice()))?;
+        let key = DeviceKey::read(self.certificate.key_pem.as_bytes(), None)?;
+        image.put(&cotter, &Key::literal("sign_key"), &Value::blob(key.secret_number()))?;
         image.put(&Key::literal("ecowatt"), &Key::literal("nonce"), &Value::U32(product.nonce_floor.0))?;
         Ok(image.finish_encrypted(&self.nvs_keys))
     }
@@ -125,6 +130,9 @@ pub enum IdentityError {
     /// No certificate.
     #[error(transparent)]
     Certificate(#[from] PkiError),
+    /// The certificate's key.
+    #[error(transparent)]
+    Key(#[from] PrivateKeyError),
     /// It does not fit into NVS.
     #[error(transparent)]
     Nvs(#[from] BuildError),

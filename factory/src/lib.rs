@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `batch` | many devices at once: keys, certificates, partitions |
 //! | `certificate` | certificates as a device carries them |
+//! | `cloud` | credentials for AWS IoT and Azure IoT |
 //! | `device_key` | a device's private key with its numbers laid open |
 //! | `ds` | parameters of the digital signature peripheral, made and tried |
 //! | `secure_cert` | `esp_secure_cert` partitions: packed, and their secrets opened |
@@ -33,6 +34,7 @@
 pub mod batch;
 pub mod burn;
 pub mod certificate;
+pub mod cloud;
 pub mod debug_certificate;
 pub mod device_key;
 pub mod ds;

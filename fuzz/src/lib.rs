@@ -38,7 +38,7 @@
 //! | `link_noise` | wire `link::noise`, both ends of both patterns |
 //! | `manifest` | wire `manifest`, `firmware_key`, chunk arithmetic of `content`; server `firmware::upload` |
 //! | `mqtt_session` | server `mqtt`: session, client id, topics |
-//! | `names` | wire `ids` and `version`, NVS keys, factory `pki::{name, alternative}`, server `administrator` as text |
+//! | `names` | wire `ids`, `version` and `cloud`, NVS keys, factory `pki::{name, alternative}`, server `administrator` as text |
 //! | `nvs_csv` | formats `nvs::csv`, factory `nvs::{table, batch}` |
 //! | `nvs_page` | formats `nvs::{page, entry, partition, keys}` |
 //! | `nvs_store` | device `nvs`: mount, repair, set |

@@ -96,6 +96,7 @@ const PARSERS: &[(&str, Fed)] = &[
     ("server/src/trust/operation.rs", Not("one of a few words, or none")),
     ("wire/src/answer.rs", Body("answer")),
     ("wire/src/canonical/scanner.rs", Body("answer")),
+    ("wire/src/cloud/azure.rs", Body("names")),
     ("wire/src/codec.rs", Body("reading")),
     ("wire/src/command.rs", Body("command")),
     ("wire/src/command/content.rs", Body("command")),

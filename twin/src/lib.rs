@@ -10,6 +10,7 @@
 //! | `element_bus` | the master's end of that bus, and of a real one |
 //! | `element_port` | a secure element's bus as a TCP port or a pseudo-terminal |
 //! | `serial_port` | a chip's serial line as a TCP port or a pseudo-terminal |
+//! | `peripherals` | the chip's DS and ECDSA peripherals for the device's signers |
 //! | `random` | the host's CSPRNG as the device's |
 
 pub mod at;
@@ -18,6 +19,7 @@ pub mod element_port;
 pub mod firmware;
 mod keys;
 pub mod net;
+pub mod peripherals;
 pub mod random;
 pub mod serial_port;
 pub mod twin;

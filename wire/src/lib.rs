@@ -21,6 +21,7 @@
 //! | `rotation` | a new root key for a device |
 //! | `manifest` | what a release is, signed |
 //! | `token` | what a device shows to the MQTT bridge: JSON Web Tokens |
+//! | `cloud` | what it shows to AWS IoT and Azure IoT |
 //! | `trust` | whose manifests count, changed by those whose manifests count |
 //! | `firmware_key` | public keys that manifests are verified with |
 //! | `content` | the encrypted image, its chunks, its wrapped key |
@@ -37,6 +38,7 @@ pub mod answer;
 pub mod api;
 pub mod canonical;
 pub mod cbor;
+pub mod cloud;
 pub mod codec;
 pub mod command;
 pub mod compact;

@@ -172,8 +172,12 @@ impl Part {
         Ok(self.memory.key(slot))
     }
 
-    /// The key that protects what goes over the bus.
+    /// The key that protects what goes over the bus. Not documented: that there is none until the configuration is locked,
+    /// as with every other key.
     pub(super) fn io_key(&self) -> Result<[u8; 32], Status> {
+        if !self.is_config_locked() {
+            return Err(Status::EXECUTION);
+        }
         self.memory.config().chip_options().io_key().map(|slot| self.memory.key(slot)).ok_or(Status::EXECUTION)
     }
 

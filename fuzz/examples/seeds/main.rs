@@ -366,6 +366,10 @@ fn names() -> Outcome {
         ("chip", "esp32c3"),
         ("role", "release-manager"),
         ("administrator", "ci@line-3.example"),
+        ("hub", "my-hub.azure-devices.net/device-0001"),
+        ("registration", "0ne00012345/sn-007-888-abc-mac-a1-b2"),
+        ("symmetric-key", "Jsm0lyGpjaVYVP2g3FnmnmG9dI/9qU24wNoykUmermc="),
+        ("authorizer", "token/eyJhbGciOiJSUzI1NiJ9.e30.AA"),
     ] {
         seed("names", name, text.as_bytes())?;
     }

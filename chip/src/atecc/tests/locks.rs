@@ -1,68 +1,6 @@
-//! What each lock state allows and refuses.
+//! What locks do, and what is no command at all. Every command in every lock state: `tests/element_locks.rs`.
 
 use super::*;
-
-/// What it is, opcode, parameters, length of the data, and the answer in each lock state.
-type Line = (&'static str, Opcode, u8, u16, usize, [Result<usize, u8>; 3]);
-
-/// Every command in every lock state, with the parameters that a host would send: what is answered, by first byte where
-/// the answer is one byte long, or by length.
-#[test]
-fn every_command_in_every_lock_state() {
-    const OK: Result<usize, u8> = Ok(1);
-    const EXECUTION: Result<usize, u8> = Err(0x0f);
-    let zeros = [0_u8; 132];
-    let lines: [Line; 40] = [
-        ("revision", Opcode::INFO, 0, 0, 0, [Ok(4); 3]),
-        ("state", Opcode::INFO, 2, 0, 0, [Ok(4); 3]),
-        ("GPIO", Opcode::INFO, 3, 0, 0, [EXECUTION; 3]),
-        ("persistent latch", Opcode::INFO, 4, 0, 0, [Ok(4); 3]),
-        ("random", Opcode::RANDOM, 0, 0, 0, [Ok(32); 3]),
-        ("random nonce", Opcode::NONCE, 0, 0, 20, [Ok(32); 3]),
-        ("fixed nonce", Opcode::NONCE, 3, 0, 32, [OK; 3]),
-        ("digest buffer", Opcode::NONCE, 0x63, 0, 64, [OK; 3]),
-        ("self-test", Opcode::SELF_TEST, 0x3b, 0, 0, [OK; 3]),
-        ("SHA start", Opcode::SHA, 0, 0, 0, [OK; 3]),
-        ("read configuration", Opcode::READ, 0x80, 0, 0, [Ok(32); 3]),
-        ("read OTP", Opcode::READ, 0x81, 0, 0, [EXECUTION, EXECUTION, Ok(32)]),
-        ("read open slot", Opcode::READ, 0x82, 10 << 3, 0, [EXECUTION, EXECUTION, Ok(32)]),
-        ("read secret slot", Opcode::READ, 0x82, 4 << 3, 0, [EXECUTION; 3]),
-        ("read private key", Opcode::READ, 0x82, 2 << 3, 0, [EXECUTION; 3]),
-        ("write configuration", Opcode::WRITE, 0, 22, 4, [OK, EXECUTION, EXECUTION]),
-        ("write serial number", Opcode::WRITE, 0, 0, 4, [EXECUTION; 3]),
-        ("write lock bytes", Opcode::WRITE, 0, 21, 4, [EXECUTION; 3]),
-        ("write lock bytes in a block", Opcode::WRITE, 0x80, 16, 32, [EXECUTION; 3]),
-        ("write OTP", Opcode::WRITE, 0x81, 0, 32, [EXECUTION, OK, EXECUTION]),
-        ("write a word of OTP", Opcode::WRITE, 1, 0, 4, [EXECUTION; 3]),
-        ("write open slot", Opcode::WRITE, 0x82, 10 << 3, 32, [EXECUTION, OK, OK]),
-        ("write a word of an open slot", Opcode::WRITE, 2, 10 << 3, 4, [EXECUTION, EXECUTION, OK]),
-        ("write slot that takes nothing", Opcode::WRITE, 0x82, 6 << 3, 32, [EXECUTION, OK, EXECUTION]),
-        ("write slot of private key", Opcode::WRITE, 0x82, 2 << 3, 32, [EXECUTION; 3]),
-        ("make a key", Opcode::GEN_KEY, 4, 2, 0, [EXECUTION, Ok(64), Ok(64)]),
-        ("make a key where none may be", Opcode::GEN_KEY, 4, 4, 0, [EXECUTION; 3]),
-        ("make a key in TempKey", Opcode::GEN_KEY, 4, 0xffff, 0, [EXECUTION, Ok(64), Ok(64)]),
-        ("private key in the clear", Opcode::PRIV_WRITE, 0, 7, 36, [EXECUTION, Err(5), EXECUTION]),
-        ("MAC with a slot's key", Opcode::MAC, 0, 4, 32, [EXECUTION, Ok(32), Ok(32)]),
-        ("HMAC with a slot's key", Opcode::SHA, 4, 4, 0, [EXECUTION, OK, OK]),
-        ("CheckMac", Opcode::CHECK_MAC, 0, 4, 77, [EXECUTION, Err(1), Err(1)]),
-        ("counter", Opcode::COUNTER, 0, 1, 0, [Ok(4); 3]),
-        ("count", Opcode::COUNTER, 1, 1, 0, [Ok(4); 3]),
-        ("user byte", Opcode::UPDATE_EXTRA, 0, 1, 0, [OK; 3]),
-        ("GenDig without a nonce", Opcode::GEN_DIG, 2, 4, 0, [EXECUTION; 3]),
-        ("lock a slot that is not lockable", Opcode::LOCK, 2 << 2 | 2, 0, 0, [EXECUTION; 3]),
-        ("lock a slot", Opcode::LOCK, 4 << 2 | 2, 0, 0, [EXECUTION, OK, OK]),
-        ("an opcode of the ATECC508A", Opcode(0x11), 0, 0, 0, [Err(3); 3]),
-        ("no opcode", Opcode(0xfe), 0, 0, 0, [Err(3); 3]),
-    ];
-    for (what, opcode, param1, param2, len, expected) in lines {
-        for (locks, expected) in (0..3).zip(expected) {
-            let mut host = Host::configured(&DEMO, locks);
-            let answer = host.run(opcode, param1, param2, &zeros[..len]);
-            let found = if answer.len() == 1 && answer != [0] { Err(answer[0]) } else { Ok(answer.len()) };
-            assert_eq!(found, expected, "{what}, {locks} locks");
-        }
-    }
-}
 
 #[test]
 fn random_numbers_say_that_the_configuration_is_open() {
