@@ -10,6 +10,7 @@
 //! | `link` | the AT link: frames beside the bare cipher, and what is left of a serial line |
 //! | `link_cost` | the AT link on riscv32imc: memory, instructions, bytes |
 //! | `link_noise` | the AT link over a noisy wire |
+//! | `mqtt` | the bridge beside mosquitto |
 //! | `contest` | servers side by side, and the load generator |
 //! | `cases` | what that table compares, with its inputs |
 //! | `elf` | the input of the image builders |
@@ -27,6 +28,7 @@ mod link;
 mod link_cost;
 mod link_noise;
 mod measure;
+mod mqtt;
 mod packet;
 mod tools;
 
@@ -55,6 +57,8 @@ enum Subject {
     Ingest(ingest::IngestArguments),
     /// A thousand devices that download at once, beside nginx: bytes per second, processor time, memory
     Fota(fota::FotaArguments),
+    /// The bridge: durable messages per second beside mosquitto, connections per second, memory of idle ones: some minutes
+    Mqtt(mqtt::MqttArguments),
     /// The AT link: frames per second here beside the bare cipher, instructions on riscv32imc, what is left of a serial line
     Link(LinkArguments),
     /// Run one command and print what it took
@@ -94,6 +98,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
         Subject::Chip(arguments) => chip::run(arguments),
         Subject::Ingest(arguments) => ingest::run(arguments),
         Subject::Fota(arguments) => fota::run(arguments),
+        Subject::Mqtt(arguments) => mqtt::run(arguments),
         Subject::Link(LinkArguments { subject: None, json }) => link::run(*json),
         Subject::Link(LinkArguments { subject: Some(Link::Cost(arguments)), .. }) => link_cost::run(arguments),
         Subject::Link(LinkArguments { subject: Some(Link::Noise(arguments)), .. }) => link_noise::run(arguments),

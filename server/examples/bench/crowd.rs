@@ -5,8 +5,10 @@ use cotter_formats::chip::Chip;
 use cotter_formats::secret::Secret;
 use cotter_server::at_rest::{MasterKey, Use};
 use cotter_server::config::Config;
+use cotter_server::device_key::{DeviceKey, KeyFormat};
 use cotter_server::firmware::artifact::Artifacts;
 use cotter_server::init::{InitOptions, init};
+use cotter_server::store::device_keys::{DeviceKeyRecord, DeviceKeyTable};
 use cotter_server::store::rollouts::Poll;
 use cotter_server::store::trust::Signers;
 use cotter_server::store::{AuditEntry, DeviceRecord, ReleaseRecord, Store};
@@ -36,6 +38,9 @@ pub(crate) struct Arguments {
     /// Publish a release of so many encrypted bytes
     #[arg(long)]
     release: Option<u32>,
+    /// Give each device a key for its tokens; the private ones are in `keys`
+    #[arg(long)]
+    keys: bool,
     /// Appended to the configuration
     #[arg(long, default_value = "")]
     configuration: String,
@@ -67,6 +72,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     runtime.block_on(async {
         let store = host::open(&config)?;
         enrol(&store, &config, arguments.devices).await?;
+        if arguments.keys {
+            register(&store, directory, arguments.devices).await?;
+        }
         match arguments.release {
             Some(size) => publish(&store, &config, size, arguments.devices).await,
             None => Ok(()),
@@ -101,6 +109,30 @@ async fn enrol(store: &impl Store, config: &Config, devices: u32) -> Result<()> 
         rest.await?;
     }
     Ok(())
+}
+
+/// A key of each device, and the private halves in a file: PKCS#8, each behind its length.
+async fn register(store: &impl Store, directory: &Path, devices: u32) -> Result<()> {
+    let (mut pending, mut private) = (VecDeque::new(), Vec::new());
+    for number in 0..devices {
+        if pending.len() >= IN_FLIGHT
+            && let Some(oldest) = pending.pop_front()
+        {
+            oldest.await?;
+        }
+        let pair = KeyPair::generate()?;
+        let key = DeviceKey::from_pem(KeyFormat::Es256, pair.public_key_pem().as_bytes())?;
+        let pkcs8 = pair.serialize_der();
+        private.extend(u16::try_from(pkcs8.len())?.to_be_bytes());
+        private.extend(pkcs8);
+        let device = device(number);
+        let record = DeviceKeyRecord { device, id: key.id(), spki: key.spki().to_vec(), added_at: 0, expires_at: None };
+        pending.push_back(store.add_device_key(record, note(device.to_string(), "device-key-added")));
+    }
+    for rest in pending {
+        rest.await?;
+    }
+    key_file::write_new(&directory.join("keys"), &private).context("keys")
 }
 
 /// Nobody installs it: an artifact and its record, without a manifest that would be believed. Every device was offered it.

@@ -1,4 +1,4 @@
-//! The parts of `cargo xtask bench ingest` and `bench fota` that know the server's and the device's code: a crowd of
+//! The parts of `cargo xtask bench ingest`, `bench fota` and `bench mqtt` that know the server's and the device's code: a crowd of
 //! enrolled devices, a load generator, and the reference that ours is compared with.
 //!
 //! | file | noun |
@@ -7,6 +7,7 @@
 //! | `load` | uploads over so many connections, each waiting for its answer |
 //! | `download` | so many devices, each fetching a release in chunks |
 //! | `peer` | a TLS client that costs as little as possible |
+//! | `mqtt` | clients of the bridge: messages, and connections that wait |
 //! | `fixed` | the floor: TLS and an answer that is made before |
 //! | `reference` | the same work in the obvious shape: one transaction for each upload |
 //! | `meter` | what a process has used, from `/proc` |
@@ -18,6 +19,7 @@ mod download;
 mod fixed;
 mod load;
 mod meter;
+mod mqtt;
 mod peer;
 mod reference;
 
@@ -31,6 +33,8 @@ enum Command {
     Load(load::Arguments),
     /// Download the release of a crowd and print what came of it
     Download(download::Arguments),
+    /// Connect over MQTT, publish, and print what came of it
+    Mqtt(mqtt::Arguments),
     /// Answer everything with the same refusal
     Fixed(fixed::Arguments),
     /// Serve uploads as the reference does
@@ -42,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         Command::Crowd(arguments) => crowd::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Download(arguments) => download::run(&arguments),
+        Command::Mqtt(arguments) => mqtt::run(&arguments),
         Command::Fixed(arguments) => fixed::run(&arguments),
         Command::Reference(arguments) => reference::run(&arguments),
     }

@@ -34,6 +34,24 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// Trusts the CA.
+    ///
+    /// # Errors
+    /// Its file.
+    pub(crate) fn connector(&self) -> Result<TlsConnector> {
+        connector(&self.ca)
+    }
+
+    /// One connection, for another protocol than HTTP.
+    ///
+    /// # Errors
+    /// The connection, or the handshake.
+    pub(crate) async fn shake_hands(&self, tls: &TlsConnector) -> Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        Ok(tls.connect(ServerName::try_from(SERVER_NAME)?, stream).await?)
+    }
+
     /// Connects so many times, one after the other, each with a handshake.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ pub(super) struct Course {
 pub(super) struct Server {
     process: Child,
     address: SocketAddr,
+    mqtt: Option<SocketAddr>,
 }
 
 /// What the load generator is asked for.
@@ -107,6 +108,74 @@ impl Course {
         Ok(directory)
     }
 
+    /// The same for the bridge, with a key for each device's tokens.
+    ///
+    /// # Errors
+    /// They cannot be enrolled.
+    pub(super) fn mqtt_crowd(&self, devices: u32) -> Result<PathBuf> {
+        self.say(&format!("{devices} devices with keys"));
+        let directory = self.folder.path().join(format!("mqtt-{devices}"));
+        let mut command = Command::new(&self.bench);
+        command.arg("crowd").arg(&directory).args(["--devices", &devices.to_string(), "--keys"]);
+        output(command.arg("--configuration").arg(format!("{LIMITS}{MQTT}")))?;
+        Ok(directory)
+    }
+
+    /// Debian's mosquitto over the same TLS, with persistence on and a subscriber that has gone and wants everything.
+    ///
+    /// # Errors
+    /// It is missing and cannot be installed, or does not start.
+    pub(super) fn mosquitto(&self, crowd: &Path) -> Result<Server> {
+        debian_package("/usr/sbin/mosquitto", "mosquitto")?;
+        debian_package("/usr/bin/mosquitto_sub", "mosquitto-clients")?;
+        let home = tempfile::Builder::new().prefix("mosquitto-").tempdir_in(self.folder.path())?.keep();
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let configuration = home.join("mosquitto.conf");
+        let text = MOSQUITTO
+            .replace("HOME", &home.display().to_string())
+            .replace("CROWD", &crowd.display().to_string())
+            .replace("PORT", &address.port().to_string());
+        std::fs::write(&configuration, text)?;
+        let mut command = Command::new("/usr/sbin/mosquitto");
+        let process = command.arg("-c").arg(&configuration).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let server = Server { process: process.context("cannot start mosquitto")?, address, mqtt: Some(address) };
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if begun.elapsed() > Duration::from_secs(10) {
+                bail!("mosquitto does not answer");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // It subscribes, and leaves: from then on every message is kept for it.
+        let mut subscriber = Command::new("/usr/bin/mosquitto_sub");
+        subscriber.args(["-i", "keeper", "-c", "-q", "1", "-t", "/devices/#", "-E", "--insecure"]);
+        subscriber.arg("--cafile").arg(crowd.join("ca.pem"));
+        output(subscriber.args(["-h", "127.0.0.1", "-p", &address.port().to_string()]))?;
+        Ok(server)
+    }
+
+    /// One run of the load generator for MQTT.
+    ///
+    /// # Errors
+    /// It fails, or a connection does.
+    pub(super) fn mqtt<T: for<'a> Deserialize<'a>>(
+        &self,
+        server: &Server,
+        crowd: &Path,
+        connections: u32,
+        messages: u32,
+        with_tokens: bool,
+    ) -> Result<T> {
+        let address = server.mqtt.context("the server has no bridge")?;
+        let mut command = Command::new(&self.bench);
+        command.arg("mqtt").arg("--ca").arg(crowd.join("ca.pem")).arg("--address").arg(address.to_string());
+        command.args(["--connections", &connections.to_string(), "--messages", &messages.to_string()]);
+        if with_tokens {
+            command.arg("--keys").arg(crowd.join("keys"));
+        }
+        self.measured(server, command)
+    }
+
     /// Our server.
     ///
     /// # Errors
@@ -151,7 +220,7 @@ impl Course {
         let mut command = Command::new("/usr/sbin/nginx");
         command.arg("-e").arg(home.join("error.log")).arg("-p").arg(&home).arg("-c").arg(&configuration);
         let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("cannot start nginx")?;
-        let server = Server { process, address };
+        let server = Server { process, address, mqtt: None };
         let begun = Instant::now();
         while TcpStream::connect(address).is_err() {
             if begun.elapsed() > Duration::from_secs(10) {
@@ -220,6 +289,7 @@ impl Server {
         #[derive(Deserialize)]
         struct Ready {
             listening: SocketAddr,
+            mqtt: Option<SocketAddr>,
         }
         let mut process =
             command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {command:?}"))?;
@@ -228,11 +298,11 @@ impl Server {
             BufReader::new(stdout).read_line(&mut line)?;
         }
         let ready: serde_json::Result<Ready> = serde_json::from_str(&line);
-        let Ok(Ready { listening: address }) = ready else {
+        let Ok(Ready { listening: address, mqtt }) = ready else {
             let _ = process.kill();
             bail!("{command:?} is not ready: {line:?}, {}", process.wait()?);
         };
-        Ok(Self { process, address })
+        Ok(Self { process, address, mqtt })
     }
 
     /// Itself and its children.
@@ -261,6 +331,30 @@ requests_per_address = { burst = 1000000, per_second = 1000000 }
 refusals_per_address = { burst = 1000000000, per_second = 1000000 }
 uploads_per_device = { burst = 1000000, per_second = 1000000 }
 requests_per_device = { burst = 1000000, per_second = 1000000 }
+";
+
+const MQTT: &str = "[mqtt]
+listen = \"127.0.0.1:0\"
+project = \"bench\"
+location = \"here\"
+registry = \"all\"
+plain_events = true
+connections_per_address = 100000
+messages_per_connection = { burst = 1000000, per_second = 1000000 }
+bytes_per_connection = { burst = 1000000000, per_second = 1000000000 }
+";
+
+const MOSQUITTO: &str = "listener PORT 127.0.0.1
+cafile CROWD/ca.pem
+certfile CROWD/server.pem
+keyfile CROWD/server.key
+user root
+allow_anonymous true
+persistence true
+persistence_location HOME/
+max_queued_messages 0
+max_inflight_messages 0
+log_dest none
 ";
 
 const NGINX: &str = "daemon off;
