@@ -95,7 +95,13 @@ impl SecureElement {
             Model::Atecc608A => 2,
             Model::Atecc608B => 3,
         };
-        Self::with_memory(Memory::fresh(ConfigZone(config)), entropy)
+        Self::with_config(ConfigZone(config), entropy)
+    }
+
+    /// A part with that configuration zone, to which nothing else was written.
+    #[must_use]
+    pub fn with_config(config: ConfigZone, entropy: Entropy) -> Self {
+        Self::with_memory(Memory::fresh(config), entropy)
     }
 
     fn with_memory(memory: Memory, entropy: Entropy) -> Self {

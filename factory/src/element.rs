@@ -1,4 +1,31 @@
-//! What a secure element's configuration zone makes of each slot, in words, and what in it a product should not ship with.
+//! Secure elements: what a configuration zone makes of each slot, in words, and what in it a product should not ship with;
+//! and their personalisation as a plan that is reviewed, rehearsed and applied.
+//!
+//! | file | noun |
+//! |---|---|
+//! | here | the rules of a slot, and findings |
+//! | `template` | what a product's parts are to be, slot by slot |
+//! | `plan` | the steps that make it of one part, and what stays for ever |
+//! | `rehearsal` | the plan on a simulated part, with power cuts |
+//! | `apply` | the plan on a part |
+//! | `workpiece` | the part, as commands and answers |
+
+mod apply;
+#[cfg(test)]
+mod personalisation_tests;
+mod plan;
+mod rehearsal;
+mod template;
+mod workpiece;
+
+pub use apply::{ApplyError, Personalised, Progress, StepError, apply};
+pub use plan::{Change, ElementPlan, ElementStep, MissingKey, PlanError};
+pub use rehearsal::{ElementTrial, RehearsalError, Rehearsed, TrialOutcome, Verdict, rehearse};
+pub use template::{
+    Access, Clock, Compiled, Generation, IDENTITY, Purpose, SlotContent, SlotTemplate, Template, TemplateError,
+    Watchdog,
+};
+pub use workpiece::{CommandError, ElementWorkpiece, Repeat};
 
 use cotter_formats::atecc::config::OutputRule;
 use cotter_formats::atecc::slot::WriteRule;

@@ -25,6 +25,22 @@ pub enum Entry<'a> {
         /// How many steps the plan has.
         steps: usize,
     },
+    /// The personalisation of a secure element begins, or goes on.
+    Personalising {
+        /// Serial number.
+        part: &'a str,
+        /// The digest of its plan.
+        plan: &'a str,
+        /// How many steps the plan has.
+        steps: usize,
+    },
+    /// A secure element has made a private key.
+    KeyCreated {
+        /// Where.
+        slot: u8,
+        /// X and Y, in hexadecimal.
+        public_key: &'a str,
+    },
     /// A step is about to be done. After a crash, the last one of these without its `done` is the doubtful one.
     Started {
         /// Its number, from 1.

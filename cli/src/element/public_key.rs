@@ -65,6 +65,6 @@ impl fmt::Display for Written {
     }
 }
 
-fn slot(text: &str) -> Result<Slot, String> {
+pub(super) fn slot(text: &str) -> Result<Slot, String> {
     text.parse().ok().and_then(Slot::new).ok_or_else(|| "expected 0 to 15".to_owned())
 }
