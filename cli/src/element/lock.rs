@@ -21,13 +21,13 @@ use std::path::PathBuf;
 /// read; data and OTP zone only if they hold what the plan says, because nobody can read them before. `cotter element
 /// apply` locks all of these itself: this is for slots that get their content later, such as certificates.
 ///
-/// Example: cotter element lock --bus /dev/i2c-1 slot --slot 8 --yes
+/// Example: cotter element lock --bus /dev/i2c-1 slot 8 --yes
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     bus: OnBus,
     /// Do it: without this, nothing is locked.
-    #[arg(long)]
+    #[arg(long, global = true)]
     yes: bool,
     #[command(subcommand)]
     what: What,
@@ -36,7 +36,7 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     /// The configuration zone, as it is read now.
-    Config(Yes),
+    Config,
     /// Data and OTP zone, if they hold what a plan says.
     Data {
         /// The plan that they were written by.
@@ -48,36 +48,24 @@ enum What {
         /// Whatever is in them: what went wrong unnoticed stays wrong for ever.
         #[arg(long, conflicts_with = "plan")]
         unchecked: bool,
-        #[command(flatten)]
-        yes: Yes,
     },
     /// A slot with what is in it.
     Slot {
         /// 0 to 15.
-        #[arg(long, value_parser = slot)]
+        #[arg(value_parser = slot)]
         slot: Slot,
-        #[command(flatten)]
-        yes: Yes,
     },
-}
-
-/// `--yes` may also come last.
-#[derive(clap::Args)]
-struct Yes {
-    /// Do it: without this, nothing is locked.
-    #[arg(long = "yes", id = "yes-behind")]
-    yes: bool,
 }
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let (mut element, part) = args.bus.open()?;
     let config = element.run(ReadConfig::default()).context("configuration zone")?;
-    let (name, lock, content, yes) = match &args.what {
-        What::Config(yes) => {
+    let (name, lock, content) = match &args.what {
+        What::Config => {
             ensure!(!config.is_config_locked(), "the configuration zone is locked already");
-            ("configuration zone".to_owned(), Lock::config(&config), Some(hex(&config.0)), yes)
+            ("configuration zone".to_owned(), Lock::config(&config), Some(hex(&config.0)))
         }
-        What::Data { plan, transport_key, yes, .. } => {
+        What::Data { plan, transport_key, .. } => {
             ensure!(config.is_config_locked(), "the configuration zone is not locked yet, and comes first");
             ensure!(!config.is_data_locked(), "data and OTP zone are locked already");
             let lock = match plan {
@@ -90,9 +78,9 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
                 }
                 None => Lock::data_unchecked(),
             };
-            ("data and OTP zone".to_owned(), lock, None, yes)
+            ("data and OTP zone".to_owned(), lock, None)
         }
-        What::Slot { slot, yes } => {
+        What::Slot { slot } => {
             ensure!(config.is_config_locked(), "the configuration zone is not locked yet, and comes first");
             let (rules, number) = (SlotRules::of(&config, *slot), slot.number());
             ensure!(!rules.is_locked, "slot {number} is locked already");
@@ -102,11 +90,10 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
             if is_readable {
                 element.run(ReadSlot::new(*slot, &mut content)).with_context(|| format!("slot {number}"))?;
             }
-            (format!("slot {number}"), Lock::slot(*slot), is_readable.then(|| hex(&content)), yes)
+            (format!("slot {number}"), Lock::slot(*slot), is_readable.then(|| hex(&content)))
         }
     };
-    let is_meant = args.yes || yes.yes;
-    if is_meant {
+    if args.yes {
         let answer = element.run(lock);
         // Whether the answer arrived or not: the part knows.
         let now = element.run(ReadConfig::default()).context("configuration zone")?;
@@ -116,16 +103,16 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         }
     }
     let serial_number = hex(&part.serial.0);
-    output::value(&Shown { serial_number, what: name, locked: is_meant, content }, format)?;
+    output::value(&Shown { serial_number, what: name, locked: args.yes, content }, format)?;
     Ok(true)
 }
 
 impl What {
     fn is_locked(&self, config: &ConfigZone) -> bool {
         match self {
-            Self::Config(_) => config.is_config_locked(),
+            Self::Config => config.is_config_locked(),
             Self::Data { .. } => config.is_data_locked(),
-            Self::Slot { slot, .. } => config.is_slot_locked(*slot),
+            Self::Slot { slot } => config.is_slot_locked(*slot),
         }
     }
 }
