@@ -6,13 +6,14 @@ use super::ca::PkiError;
 use super::certificate::Certificate;
 use super::leaf::{Leaf, Validity};
 use super::name::Name;
-use super::signature::sign;
+use super::signature::{algorithm_identifier, sign};
 use crate::private_key::PrivateKey;
 use crate::public_key::PublicKey;
 use crate::signing::random;
 use der::Encode;
-use der::asn1::{ObjectIdentifier, OctetString};
+use der::asn1::{BitString, ObjectIdentifier, OctetString};
 use der::oid::AssociatedOid;
+use ecdsa::signature::Keypair;
 use sha2::{Digest, Sha256};
 use x509_cert::builder::profile::BuilderProfile;
 use x509_cert::builder::{self, Builder, CertificateBuilder};
@@ -25,7 +26,9 @@ use x509_cert::ext::pkix::{
 use x509_cert::ext::{Criticality, Extension, Extensions, ToExtension};
 use x509_cert::name::Name as Typed;
 use x509_cert::serial_number::SerialNumber;
-use x509_cert::spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
+use x509_cert::spki::{
+    self, AlgorithmIdentifierOwned, DynSignatureAlgorithmIdentifier, SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef,
+};
 use x509_cert::time::Time;
 
 /// Who, by whom, and what for.
@@ -76,11 +79,41 @@ impl Profile {
         validity: Validity,
         signer: &PrivateKey,
     ) -> Result<Certificate, PkiError> {
-        let validity = x509_cert::time::Validity::new(Time::from(validity.not_before), Time::from(validity.not_after));
-        let spki = SubjectPublicKeyInfoOwned::from_key(key)?;
-        let mut builder = CertificateBuilder::new(self, serial()?, validity, spki)?;
+        self.certify_numbered(key, validity, &serial()?, signer)
+    }
+
+    /// The same with that serial number.
+    pub(super) fn certify_numbered(
+        self,
+        key: &PublicKey,
+        validity: Validity,
+        serial: &[u8],
+        signer: &PrivateKey,
+    ) -> Result<Certificate, PkiError> {
+        let mut builder = self.builder(key, validity, serial)?;
         let signature = sign(signer, &builder.finalize(signer)?)?;
         Ok(Certificate::from_der(&builder.assemble(signature, signer)?.to_der()?)?)
+    }
+
+    /// A certificate that was signed before, from all that it says. Whether the signature holds is another question.
+    pub(super) fn assemble(
+        self,
+        key: &PublicKey,
+        validity: Validity,
+        serial: &[u8],
+        signer: &PublicKey,
+        signature: &[u8],
+    ) -> Result<Certificate, PkiError> {
+        let mut builder = self.builder(key, validity, serial)?;
+        builder.finalize(&Absent(signer))?;
+        let signature = BitString::from_bytes(signature)?;
+        Ok(Certificate::from_der(&builder.assemble(signature, &Absent(signer))?.to_der()?)?)
+    }
+
+    fn builder(self, key: &PublicKey, validity: Validity, serial: &[u8]) -> Result<CertificateBuilder<Self>, PkiError> {
+        let validity = x509_cert::time::Validity::new(Time::from(validity.not_before), Time::from(validity.not_after));
+        let spki = SubjectPublicKeyInfoOwned::from_key(key)?;
+        Ok(CertificateBuilder::new(self, SerialNumber::new(serial)?, validity, spki)?)
     }
 }
 
@@ -147,11 +180,31 @@ pub(super) fn general_names(names: &[AlternativeName]) -> Result<Vec<GeneralName
 }
 
 /// 20 bytes: as many as RFC 5280 (4.1.2.2) allows, positive, and never shorter. 158 of the bits are random.
-fn serial() -> Result<SerialNumber, PkiError> {
-    let mut serial = [0; 20];
+fn serial() -> Result<[u8; SERIAL_LEN], PkiError> {
+    let mut serial = [0; SERIAL_LEN];
     random(&mut serial).map_err(|_| PkiError::Random)?;
     serial[0] = serial[0] & 0x3f | 0x40;
-    Ok(SerialNumber::new(&serial)?)
+    Ok(serial)
+}
+
+/// Bytes of a serial number.
+pub(super) const SERIAL_LEN: usize = 20;
+
+/// A signer whose private key is elsewhere.
+struct Absent<'a>(&'a PublicKey);
+
+impl Keypair for Absent<'_> {
+    type VerifyingKey = PublicKey;
+
+    fn verifying_key(&self) -> PublicKey {
+        self.0.clone()
+    }
+}
+
+impl DynSignatureAlgorithmIdentifier for Absent<'_> {
+    fn signature_algorithm_identifier(&self) -> spki::Result<AlgorithmIdentifierOwned> {
+        algorithm_identifier(self.0)
+    }
 }
 
 /// The first 160 bits of SHA-256 over the key's bits: RFC 7093, method 1.
