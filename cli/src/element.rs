@@ -3,6 +3,8 @@
 mod apply;
 mod attached;
 mod bus;
+mod certificate;
+mod csr;
 mod lock;
 mod plan;
 mod public_key;
@@ -26,6 +28,8 @@ use std::path::Path;
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
     Apply(apply::Args),
+    Certificate(certificate::Args),
+    Csr(csr::Args),
     Lock(lock::Args),
     Plan(plan::Args),
     PublicKey(public_key::Args),
@@ -37,6 +41,8 @@ pub(crate) enum Verb {
 pub(crate) fn run(verb: &Verb, format: Format) -> anyhow::Result<bool> {
     match verb {
         Verb::Apply(args) => apply::run(args, format),
+        Verb::Certificate(args) => certificate::run(args, format),
+        Verb::Csr(args) => csr::run(args, format),
         Verb::Lock(args) => lock::run(args, format),
         Verb::Plan(args) => plan::run(args, format),
         Verb::PublicKey(args) => public_key::run(args, format),

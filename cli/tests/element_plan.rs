@@ -249,3 +249,64 @@ fn the_template_that_is_printed_is_the_one_that_is_built_in() {
         "{refused}"
     );
 }
+
+#[test]
+fn a_key_of_the_part_gets_a_certificate_that_is_stored_whole_and_compressed() {
+    let desk = Desk::new();
+    desk.plan();
+    desk.apply();
+    desk.says("cert ca --subject CN=Test-CA -o ca.pem");
+    let said = desk.says("element csr BUS --slot 0 -o device.csr");
+    assert_eq!(said, format!("device.csr: request for CN={SERIAL}, signed by slot 0\n"));
+    let verified = desk.openssl("req -in device.csr -verify -noout -subject");
+    assert!(verified.status.success(), "{verified:?}");
+    assert!(String::from_utf8_lossy(&verified.stdout).contains(SERIAL), "{verified:?}");
+    let refused = desk.refusal("element csr BUS --slot 6 -o other.csr");
+    assert!(refused.contains("slot 6") && refused.contains("help: "), "{refused}");
+    // With another name.
+    desk.says("element csr BUS --slot 0 --id device-0001 --san device.example -o named.csr");
+    let named = desk.openssl("req -in named.csr -verify -noout -text");
+    let text = String::from_utf8_lossy(&named.stdout).into_owned();
+    assert!(text.contains("CN = device-0001") && text.contains("DNS:device.example"), "{text}");
+
+    desk.says("cert issue --ca ca.pem --ca-key ca.key.pem --csr device.csr --for-element 25 -o device.pem");
+    let store = "element certificate store BUS device.pem --ca ca.pem";
+    assert!(desk.says(&format!("{store} --slots 8,9")).contains("bytes in slots 8, 9"));
+    assert!(desk.says(&format!("{store} --slots 10 --compressed")).contains("72 bytes in slot 10"));
+    let refused = desk.refusal(&format!("{store} --slots 8"));
+    assert!(refused.contains("the slots have 416"), "{refused}");
+    let refused = desk.refusal(&format!("{store} --slots 13"));
+    assert!(refused.contains("slot 13 is not for certificates"), "{refused}");
+
+    desk.says("element certificate read BUS --slots 8,9 -o whole.der");
+    desk.says("element certificate read BUS --slots 10 --compressed --ca ca.pem -o again.der");
+    let [whole, again] = ["whole.der", "again.der"].map(|file| std::fs::read(desk.path().join(file)).unwrap());
+    assert_eq!(whole, again);
+    let der = desk.openssl("x509 -in device.pem -outform DER").stdout;
+    assert_eq!(der, whole);
+    desk.says("element certificate read BUS --slots 10 --compressed --ca ca.pem -o again.pem");
+    let verified = desk.openssl("verify -CAfile ca.pem -purpose sslclient again.pem");
+    assert!(verified.status.success(), "{verified:?}");
+
+    // Another CA, another key, another subject.
+    desk.says("cert ca --subject CN=Test-CA -o other.pem");
+    let refused = desk.refusal("element certificate read BUS --slots 10 --compressed --ca other.pem -o x.pem");
+    assert!(refused.contains("it is by signer"), "{refused}");
+    let read = "element certificate read BUS --slots 10 --compressed --ca ca.pem --subject CN=x -o x.pem";
+    let refused = desk.refusal(read);
+    assert!(refused.contains("the signature does not verify") && refused.contains("help: which CA"), "{refused}");
+    desk.says("cert issue --ca ca.pem --ca-key ca.key.pem --subject CN=stranger -o stranger.pem");
+    let refused = desk.refusal("element certificate store BUS stranger.pem --slots 8,9");
+    assert!(refused.contains("the certificate is for another key than that in slot 0"), "{refused}");
+    // An ordinary certificate does not fit, and says so.
+    desk.says("cert issue --ca ca.pem --ca-key ca.key.pem --csr device.csr -o ordinary.pem");
+    let refused = desk.refusal("element certificate store BUS ordinary.pem --slots 10 --compressed --ca ca.pem");
+    assert!(refused.contains("does not fit") && refused.contains("--for-element"), "{refused}");
+    let refused = desk.refusal("element certificate read BUS --slots 12 -o x.pem");
+    assert!(refused.contains("there is no certificate in slots [12]"), "{refused}");
+    // Locked, it stays.
+    desk.says("element lock BUS slot 10 --yes");
+    let refused = desk.refusal(&format!("{store} --slots 10 --compressed"));
+    assert!(refused.contains("slot 10 is locked, for ever"), "{refused}");
+    assert!(!desk.path().join("x.pem").exists());
+}

@@ -17,8 +17,11 @@ pub(super) struct OnBus {
     address: u8,
 }
 
+/// The driver on a bus.
+pub(super) type Driver = Element<ElementBus, ElementBus>;
+
 /// A part that has said what it is.
-pub(super) type Found = (Element<ElementBus, ElementBus>, Part);
+pub(super) type Found = (Driver, Part);
 
 impl OnBus {
     /// Opens the bus and asks the part what it is.

@@ -18,7 +18,7 @@ use std::fmt;
 /// A plan that does not come through is not written.
 ///
 /// Without a template it is the built-in profile `identity`: slot 0 a key that signs and that nobody reads or replaces,
-/// slot 6 the transport key, slots 8, 10, 12 for certificates, slot 11 for the signer's public key, all others closed.
+/// slot 6 the transport key, slots 8, 9, 10, 12 for certificates, slot 11 for the signer's public key, all others closed.
 /// `cotter element template` prints it, to begin another one with.
 ///
 /// Examples:

@@ -1,14 +1,13 @@
 //! A part on a bus as what a plan is applied to.
 
-use cotter_device::atecc::blocking::Element;
+use super::bus::Driver;
 use cotter_device::atecc::packet::Packet;
 use cotter_device::atecc::{Error, Request, procedure};
 use cotter_factory::element::{ElementWorkpiece, Repeat};
 use cotter_formats::atecc::Command;
-use cotter_twin::element_bus::ElementBus;
 
 /// By way of the driver: wake, CRC, lost answers and all.
-pub(super) struct Driven<'a>(pub(super) &'a mut Element<ElementBus, ElementBus>);
+pub(super) struct Driven<'a>(pub(super) &'a mut Driver);
 
 impl ElementWorkpiece for Driven<'_> {
     type Error = Error;
