@@ -3,6 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `bus` | the bus as lines of text, which any I2C shim can speak |
+//! | `kit` | a board that speaks Microchip's kit protocol |
 //! | `part` | the part without its bus: a command in, an answer out |
 //! | `command` | the commands |
 //! | `memory`, `sram` | what survives without power, what a sleep forgets |
@@ -19,6 +20,7 @@ pub mod bus;
 mod command;
 mod curve;
 mod file;
+pub mod kit;
 mod memory;
 mod part;
 mod sha;
@@ -195,6 +197,12 @@ impl SecureElement {
         out.iter_mut().zip(rest).for_each(|(byte, answer)| *byte = *answer);
         line.read_at = line.read_at.saturating_add(out.len());
         Some(out)
+    }
+
+    /// What the bus calls it until it sleeps.
+    #[must_use]
+    pub const fn bus_address(&self) -> u8 {
+        self.line.address
     }
 
     /// Whether it wakes up or executes a command, and so acknowledges nothing.

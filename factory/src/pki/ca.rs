@@ -165,7 +165,7 @@ impl ProductCa {
         self.judge(key, leaf.validity)?;
         let serial = dates.hashed_serial(&unique);
         let serial = serial.get(..SERIAL_LEN).unwrap_or(&serial);
-        Profile::leaf(self.issuer()?, &leaf)?.certify_numbered(key, leaf.validity, serial, &self.key)
+        Profile::compressible(self.issuer()?, &leaf)?.certify_numbered(key, leaf.validity, serial, &self.key)
     }
 
     /// Issues a certificate for this private key and keeps the two together.

@@ -10,6 +10,7 @@ use super::signature::{algorithm_identifier, sign};
 use crate::private_key::PrivateKey;
 use crate::public_key::PublicKey;
 use crate::signing::random;
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use der::Encode;
 use der::asn1::{BitString, ObjectIdentifier, OctetString};
 use der::oid::AssociatedOid;
@@ -37,6 +38,16 @@ pub(super) struct Profile {
     issuer: Option<Issuer>,
     subject: Typed,
     role: Role,
+    key_id: KeyId,
+}
+
+/// How the identifier of the subject's key comes about.
+#[derive(Clone, Copy)]
+enum KeyId {
+    /// The first 160 bits of SHA-256 over the key's bits: RFC 7093, method 1.
+    Sha256,
+    /// SHA-1 over them, which is not for security here: RFC 5280 section 4.2.1.2, method 1. All that cryptoauthlib computes.
+    Sha1,
 }
 
 /// What the certificate of an issuer says of it.
@@ -59,14 +70,24 @@ impl Issuer {
 impl Profile {
     /// An authority; a root if it has no issuer.
     pub(super) fn authority(issuer: Option<Issuer>, subject: &Name, path_length: Option<u8>) -> Result<Self, PkiError> {
-        Ok(Self { issuer, subject: subject.typed()?, role: Role::Authority { path_length } })
+        Ok(Self { issuer, subject: subject.typed()?, role: Role::Authority { path_length }, key_id: KeyId::Sha256 })
     }
 
     /// A device or a server.
     pub(super) fn leaf(issuer: Issuer, leaf: &Leaf) -> Result<Self, PkiError> {
         let purposes = leaf.purposes.iter().map(|purpose| purpose.oid()).collect();
         let names = general_names(&leaf.alternative_names)?;
-        Ok(Self { issuer: Some(issuer), subject: leaf.subject.typed()?, role: Role::Leaf { purposes, names } })
+        Ok(Self {
+            issuer: Some(issuer),
+            subject: leaf.subject.typed()?,
+            role: Role::Leaf { purposes, names },
+            key_id: KeyId::Sha256,
+        })
+    }
+
+    /// The same as cryptoauthlib makes it out of 72 bytes.
+    pub(super) fn compressible(issuer: Issuer, leaf: &Leaf) -> Result<Self, PkiError> {
+        Ok(Self { key_id: KeyId::Sha1, ..Self::leaf(issuer, leaf)? })
     }
 
     /// The certificate for `key`, signed by `signer`.
@@ -149,9 +170,9 @@ impl BuilderProfile for Profile {
                 }
             }
         }
-        list.push(&SubjectKeyIdentifier(key_id(&spki)?))?;
+        list.push(&SubjectKeyIdentifier(self.key_id.of(&spki)?))?;
         let issuer_key_id = match &self.issuer {
-            None => Some(key_id(&signer)?),
+            None => Some(KeyId::Sha256.of(&signer)?),
             Some(issuer) => issuer.key_id.as_deref().map(OctetString::new).transpose()?,
         };
         if issuer_key_id.is_some() {
@@ -207,7 +228,12 @@ impl DynSignatureAlgorithmIdentifier for Absent<'_> {
     }
 }
 
-/// The first 160 bits of SHA-256 over the key's bits: RFC 7093, method 1.
-fn key_id(spki: &SubjectPublicKeyInfoRef<'_>) -> der::Result<OctetString> {
-    OctetString::new(&Sha256::digest(spki.subject_public_key.raw_bytes())[..20])
+impl KeyId {
+    fn of(self, spki: &SubjectPublicKeyInfoRef<'_>) -> der::Result<OctetString> {
+        let bits = spki.subject_public_key.raw_bytes();
+        match self {
+            Self::Sha256 => OctetString::new(&Sha256::digest(bits)[..20]),
+            Self::Sha1 => OctetString::new(digest(&SHA1_FOR_LEGACY_USE_ONLY, bits).as_ref()),
+        }
+    }
 }

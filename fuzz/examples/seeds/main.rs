@@ -56,6 +56,8 @@ fn main() -> Outcome {
     wire::ecowatt_upload()?;
     efuse_virtual_file()?;
     chip::element_bus()?;
+    chip::element_certificate()?;
+    chip::element_plan()?;
     chip::element_driver()?;
     elf()?;
     encrypted_image()?;
