@@ -13,7 +13,7 @@ use cotter_factory::element::{ApplyError, ElementPlan, Progress, Rehearsed, Step
 use cotter_factory::journal::Journal;
 use serde::Serialize;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Apply a plan of `cotter element plan` to its part: write, make the keys, lock. Nothing undoes it.
 ///
@@ -79,8 +79,8 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
 }
 
 /// Reads a plan and rehearses it.
-pub(super) fn load(path: &PathBuf) -> anyhow::Result<Rehearsed> {
-    let text = File::Path(path.clone()).read()?;
+pub(super) fn load(path: &Path) -> anyhow::Result<Rehearsed> {
+    let text = File::Path(path.to_path_buf()).read()?;
     let plan = ElementPlan::from_json(&text)
         .with_context(|| path.display().to_string())
         .context(Help("take a plan as `cotter element plan` wrote it; to change it, change the template"))?;

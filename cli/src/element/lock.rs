@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let (name, lock, content) = match &args.what {
         What::Config => {
             ensure!(!config.is_config_locked(), "the configuration zone is locked already");
-            ("configuration zone".to_owned(), Lock::config(&config), Some(hex(&config.0)))
+            ("the configuration zone".to_owned(), Lock::config(&config), Some(hex(&config.0)))
         }
         What::Data { plan, transport_key, .. } => {
             ensure!(config.is_config_locked(), "the configuration zone is not locked yet, and comes first");
@@ -135,7 +135,7 @@ impl fmt::Display for Shown {
         if self.locked {
             write!(f, "{}: {} is locked, for ever", self.serial_number, self.what)
         } else {
-            write!(f, "{}: nothing is locked yet: say --yes to lock the {} for ever", self.serial_number, self.what)
+            write!(f, "{}: nothing is locked yet: say --yes to lock {} for ever", self.serial_number, self.what)
         }
     }
 }

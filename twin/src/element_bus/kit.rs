@@ -148,8 +148,10 @@ impl<S: Read + Write> KitBus<S> {
             [COMMAND, packet @ ..] => {
                 self.forget()?;
                 let mut request = "t(".to_owned();
-                // Writing into a String does not fail.
-                packet.iter().try_for_each(|byte| write!(request, "{byte:02X}")).unwrap_or_default();
+                for byte in packet {
+                    // Writing into a String does not fail.
+                    let _ = write!(request, "{byte:02X}");
+                }
                 request.push(')');
                 self.send(&request)?;
                 self.is_pending = true;
