@@ -26,6 +26,7 @@
 //! | `element_bus` | chip `atecc::bus` and the part's file |
 //! | `element_certificate` | formats `atecc::certificate` |
 //! | `element_driver` | device `atecc`: what a secure element, or somebody in its place, answers |
+//! | `element_kit` | chip `atecc::kit` |
 //! | `element_plan` | factory `element::{template, plan}` |
 //! | `elf` | formats `image::elf`, and the builder of images behind it |
 //! | `encrypted_image` | formats and factory `encrypted_image`, opened with the right key |
@@ -89,6 +90,7 @@ mod efuse_virtual_file;
 mod element_bus;
 mod element_certificate;
 mod element_driver;
+mod element_kit;
 mod element_plan;
 mod elf;
 mod encrypted_image;
@@ -147,6 +149,7 @@ pub use efuse_virtual_file::efuse_virtual_file;
 pub use element_bus::element_bus;
 pub use element_certificate::element_certificate;
 pub use element_driver::element_driver;
+pub use element_kit::element_kit;
 pub use element_plan::element_plan;
 pub use elf::elf;
 pub use encrypted_image::encrypted_image;
@@ -210,6 +213,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("element_bus", element_bus),
     ("element_certificate", element_certificate),
     ("element_driver", element_driver),
+    ("element_kit", element_kit),
     ("element_plan", element_plan),
     ("elf", elf),
     ("encrypted_image", encrypted_image),

@@ -119,6 +119,13 @@ pub(super) fn element_certificate() -> Outcome {
     Ok(())
 }
 
+/// Requests to a board.
+pub(super) fn element_kit() -> Outcome {
+    let select = b"board:device(00)\nboard:device(01)\nE:physical:interface:i2c\nE:physical:select(C0)\n";
+    seed("element_kit", "select", select)?;
+    seed("element_kit", "info", b"E:w()\nE:t(0730000000035D)\nE:i()\ns:w()\ns:t(071b000000ab4d)\ns:s()\nE:t(00)\n")
+}
+
 /// The built-in template, one with all there is, and the plan of the first.
 pub(super) fn element_plan() -> Outcome {
     let part = SecureElement::fresh(Model::Atecc608A, [3; 6], Entropy::known(3));

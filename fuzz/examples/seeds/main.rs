@@ -57,6 +57,7 @@ fn main() -> Outcome {
     efuse_virtual_file()?;
     chip::element_bus()?;
     chip::element_certificate()?;
+    chip::element_kit()?;
     chip::element_plan()?;
     chip::element_driver()?;
     elf()?;
