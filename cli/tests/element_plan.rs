@@ -117,6 +117,8 @@ fn a_plan_is_reviewed_rehearsed_applied_and_locked() {
     // A second time there is nothing to do, and for another plan it is too late.
     let again = desk.apply();
     assert_eq!((&again["resumed"], &again["keys"]), (&Value::Bool(true), &done["keys"]));
+    let refused = desk.refusal("element apply BUS --plan part.plan.json --transport-key none.key --yes");
+    assert!(refused.contains("cannot read none.key") && !desk.path().join("none.key").exists(), "{refused}");
     let refused = desk.refusal("element plan BUS");
     assert!(refused.contains("configuration zone is locked: there is nothing to plan any more"), "{refused}");
     // No secret in plan or journal.

@@ -9,6 +9,7 @@ use crate::image::hex;
 use crate::output::{self, Format, Help};
 use anyhow::Context;
 use cotter_device::atecc::Error;
+use cotter_device::atecc::command::zone::ReadConfig;
 use cotter_factory::element::{ApplyError, ElementPlan, Progress, Rehearsed, StepError, apply, rehearse};
 use cotter_factory::journal::Journal;
 use serde::Serialize;
@@ -56,7 +57,10 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     });
     let (mut element, _) = args.bus.open()?;
     let plan = rehearsed.plan();
-    let key = transport_key::read(args.transport_key.as_ref(), plan, IfMissing::Draw)?;
+    // What is drawn after the lock is not what is in the part.
+    let config = element.run(ReadConfig::default()).context("configuration zone")?;
+    let missing = if config.is_data_locked() { IfMissing::Refuse } else { IfMissing::Draw };
+    let key = transport_key::read(args.transport_key.as_ref(), plan, missing)?;
     let journal = |what: &str| format!("{what} {}", path.display());
     let progress = Progress::read(&path, plan).with_context(|| journal("cannot read the journal"))?;
     let mut log = Journal::open(&path).with_context(|| journal("cannot open the journal"))?;
@@ -96,6 +100,9 @@ fn explained(error: ApplyError<Error>) -> anyhow::Error {
         ApplyError::Stray { .. } => "somebody else wrote to the part: look at it with `cotter element show`",
         ApplyError::Step { source: StepError::UnknownKey { .. }, .. } => {
             "name the --journal of the run that was cut short; without it, throw the part away"
+        }
+        ApplyError::Step { source: StepError::OtherTransportKey { .. }, .. } => {
+            "find the file that was there when the part was written; nobody reads the key out of the part"
         }
         ApplyError::Step { source: StepError::LockRefused { .. }, .. } => {
             "was it the same --transport-key each time? Was the OTP zone of the part written before?"

@@ -14,7 +14,7 @@
 use super::plan::{ElementPlan, ElementStep, MissingKey, blocks, differing_words, hex, stray_byte};
 use super::rehearsal::Rehearsed;
 use super::template::{Generation, Purpose};
-use super::workpiece::{BlockOf, CommandError, Commands, DigestBuffer, ElementWorkpiece};
+use super::workpiece::{BlockOf, CommandError, Commands, DigestBuffer, ElementWorkpiece, mac};
 use super::{Reads, SlotRules};
 use crate::journal::{Entry, Journal};
 use crate::signing::{SigningError, random};
@@ -278,6 +278,15 @@ impl<W: ElementWorkpiece, R: FnMut(&Entry<'_>) -> io::Result<()>> Run<'_, '_, W,
                 return Err(StepError::UnknownKey { slot: slot.number() });
             }
         }
+        if let Some((slot, key)) = self.plan.transport_slot().zip(self.transport) {
+            let mut input = [0; 20];
+            random(&mut input)?;
+            let (nonce, answer) = self.commands.mac(slot, &input)?;
+            let expected = mac(key, &nonce, slot, &self.plan.before().serial_number());
+            if !expected.ct_eq(&Secret::filled_by(|bytes| *bytes = answer)) {
+                return Err(StepError::OtherTransportKey { slot: slot.number() });
+            }
+        }
         let buffer = match self.plan.generation() {
             Generation::Atecc508 => DigestBuffer::TempKey,
             Generation::Atecc608 => DigestBuffer::Message,
@@ -396,6 +405,12 @@ pub enum StepError<E: std::error::Error + 'static> {
     /// A slot is locked, with a key that was not made under this plan, as far as the journal knows.
     #[error("slot {slot} holds a private key that the journal does not know: whoever made it, it was not this plan")]
     UnknownKey {
+        /// Of the key.
+        slot: u8,
+    },
+    /// It is not the one that was given.
+    #[error("slot {slot} holds another transport key than the one that was given")]
+    OtherTransportKey {
         /// Of the key.
         slot: u8,
     },

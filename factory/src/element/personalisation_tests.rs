@@ -107,6 +107,46 @@ fn a_key_in_a_locked_slot_that_the_journal_does_not_know_is_refused() {
 }
 
 #[test]
+fn another_transport_key_than_the_parts_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    let rehearsed = rehearse(ElementPlan::new(identity(), blank().config().clone()).unwrap()).unwrap();
+    let mut part = SimulatedPart::new(blank());
+    let mut journal = Journal::open(&path).unwrap();
+    apply(&rehearsed, Some(&key()), &mut part, &Progress::default(), &mut journal).unwrap();
+    let known = Progress::read(&path, rehearsed.plan()).unwrap();
+    let other = Secret::filled_by(|bytes| bytes.fill(0x7f));
+    let refused = apply(&rehearsed, Some(&other), &mut part, &known, &mut journal).unwrap_err();
+    assert!(matches!(refused, ApplyError::Step { source: StepError::OtherTransportKey { slot: 6 }, .. }), "{refused}");
+}
+
+/// The process dies while it writes a line, at each byte of the journal; the next one goes on.
+#[test]
+fn a_journal_that_was_cut_anywhere_is_enough_to_go_on_or_to_refuse() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    let rehearsed = rehearse(ElementPlan::new(identity(), blank().config().clone()).unwrap()).unwrap();
+    let mut part = SimulatedPart::new(blank());
+    let made =
+        apply(&rehearsed, Some(&key()), &mut part, &Progress::default(), &mut Journal::open(&path).unwrap()).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let created = whole.windows(11).position(|window| window == b"key-created").unwrap();
+    for cut in (0..whole.len()).step_by(7) {
+        std::fs::write(&path, whole.get(..cut).unwrap()).unwrap();
+        let known = Progress::read(&path, rehearsed.plan()).unwrap();
+        // The key is known once its line is whole, and never wrongly.
+        assert!(known.keys.is_empty() || known.keys == made.keys);
+        assert!(known.keys.is_empty() || cut > created, "{cut}");
+        Journal::open(&path)
+            .unwrap()
+            .record(&crate::journal::Entry::KeyCreated { slot: 9, public_key: &"5a".repeat(64) })
+            .unwrap();
+        let again = Progress::read(&path, rehearsed.plan()).unwrap();
+        assert_eq!(again.keys.contains_key(&9), known.is_begun, "{cut}");
+    }
+}
+
+#[test]
 fn content_that_is_not_the_plans_is_not_locked() {
     // The OTP zone of this part is not as it is sold, which only the sum over it tells.
     let plan = ElementPlan::new(identity(), blank().config().clone()).unwrap();

@@ -1,6 +1,8 @@
 //! What a plan is applied to: a part that executes commands, on a bus or simulated.
 
 use cotter_formats::atecc::{BLOCK_LEN, CONFIG_LEN, Command, ConfigZone, Opcode, Slot, Status};
+use cotter_formats::secret::Secret;
+use sha2::{Digest, Sha256};
 
 /// A part.
 pub trait ElementWorkpiece {
@@ -150,6 +152,14 @@ impl<W: ElementWorkpiece> Commands<'_, W> {
         self.expect("Sign", (Opcode::SIGN, sign, slot.number().into(), &[]), Repeat::Never)
     }
 
+    /// A MAC over a nonce that neither side chose alone, and the nonce: `TempKey` as it goes into [`mac`].
+    pub(super) fn mac(&mut self, slot: Slot, input: &[u8; 20]) -> Answer<([u8; 32], [u8; 32]), W> {
+        let random = self.expect::<32>("Nonce", (Opcode::NONCE, 0, 0, input), Repeat::Safe)?;
+        let nonce = Sha256::new().chain_update(random).chain_update(input).chain_update([Opcode::NONCE.0, 0, 0]);
+        let mac = self.expect("MAC", (Opcode::MAC, MAC_MODE, slot.number().into(), &[]), Repeat::Never)?;
+        Ok((nonce.finalize().into(), mac))
+    }
+
     pub(super) fn expect<const N: usize>(
         &mut self,
         command: &'static str,
@@ -187,4 +197,19 @@ pub(super) enum DigestBuffer {
     Message,
 }
 
+/// What `MAC` answers with that key. Source: DS20005927A section 9.11.
+pub(super) fn mac(key: &Secret<32>, nonce: &[u8; 32], slot: Slot, serial: &[u8; 9]) -> Secret<32> {
+    let [first, second, .., last] = serial;
+    let hash = Sha256::new()
+        .chain_update(key.expose())
+        .chain_update(nonce)
+        .chain_update([Opcode::MAC.0, MAC_MODE, slot.number(), 0])
+        .chain_update([0; 11])
+        .chain_update([*last, 0, 0, 0, 0, *first, *second, 0, 0]);
+    Secret::filled_by(|out| out.copy_from_slice(&hash.finalize()))
+}
+
 const BLOCK: u8 = 0x80;
+
+/// The second half of the message is `TempKey`, out of the random number generator.
+const MAC_MODE: u8 = 0x01;
