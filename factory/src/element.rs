@@ -71,6 +71,39 @@ pub enum Writes {
     Encrypted(Slot),
 }
 
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PrivateKey => "private key",
+            Self::PublicKey => "public key",
+            Self::AesKeys => "AES keys",
+            Self::SecretOrData => "secret or data",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+impl fmt::Display for Reads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("nobody"),
+            Self::Clear => f.write_str("everybody"),
+            Self::Encrypted(key) => write!(f, "who has key {}", key.number()),
+        }
+    }
+}
+
+impl fmt::Display for Writes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("nobody"),
+            Self::Clear => f.write_str("everybody"),
+            Self::UntilValidated => f.write_str("everybody, until validated"),
+            Self::Encrypted(key) => write!(f, "who has key {}", key.number()),
+        }
+    }
+}
+
 /// A slot, once configuration and data zone are locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotRules {

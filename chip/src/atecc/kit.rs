@@ -15,7 +15,7 @@
 //!
 //! Sans-IO: bytes of the line go in, bytes go out, and so does time.
 
-use super::bus::LINE_MAX;
+use super::bus::{LINE_MAX, parse_bytes};
 use super::{SecureElement, Written};
 use std::fmt::Write;
 use std::time::Duration;
@@ -101,10 +101,10 @@ impl Kit {
             "physical:interface:i2c" => Some(Vec::new()),
             _ => {
                 if let Some(digits) = request.strip_prefix("physical:select(") {
-                    let chosen = hexadecimal(digits.strip_suffix(')')?)?;
+                    let chosen = parse_bytes(digits.strip_suffix(')')?)?;
                     return (chosen == [self.element.config().address() << 1]).then(Vec::new);
                 }
-                let packet = hexadecimal(request.strip_prefix("t(")?.strip_suffix(')')?)?;
+                let packet = parse_bytes(request.strip_prefix("t(")?.strip_suffix(')')?)?;
                 let bytes = [&[COMMAND][..], &packet].concat();
                 match self.write(now, &bytes) {
                     Written::Acknowledged(count) if count == bytes.len() => self.answer(now),
@@ -150,13 +150,6 @@ fn wrapped(answer: Option<Vec<u8>>) -> String {
     bytes.iter().for_each(|byte| write!(line, "{byte:02X}").expect("a string takes everything"));
     line.push(')');
     line
-}
-
-fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
-    if rest.is_empty() { bytes } else { None }
 }
 
 /// Word addresses.

@@ -4,7 +4,7 @@
 //! from them, is there for whoever reviews it, and is compared when the file is read.
 
 use super::template::{COUNTERS, Compiled, Generation, Purpose, SlotContent, Template, TemplateError, decode};
-use super::{Content, Reads, SlotRules, Writes};
+use super::{SlotRules, Writes};
 use cotter_formats::atecc::config::{LOCK_CONFIG, LOCK_VALUE};
 use cotter_formats::atecc::counter::Count;
 use cotter_formats::atecc::packet::{Crc, crc};
@@ -435,24 +435,7 @@ fn slot_or_none(slot: Option<Slot>) -> String {
 
 fn slot_in_words(config: &ConfigZone, slot: Slot) -> String {
     let rules = SlotRules::of(config, slot);
-    let content = match rules.content {
-        Content::PrivateKey => "private key",
-        Content::PublicKey => "public key",
-        Content::AesKeys => "AES keys",
-        Content::SecretOrData => "secret or data",
-        Content::Unknown => "unknown",
-    };
-    let reads = match rules.reads {
-        Reads::Never => "nobody".to_owned(),
-        Reads::Clear => "everybody".to_owned(),
-        Reads::Encrypted(key) => format!("who has key {}", key.number()),
-    };
-    let writes = match rules.writes {
-        Writes::Never => "nobody".to_owned(),
-        Writes::Clear => "everybody".to_owned(),
-        Writes::UntilValidated => "everybody until validated".to_owned(),
-        Writes::Encrypted(key) => format!("who has key {}", key.number()),
-    };
+    let (content, reads, writes) = (rules.content, rules.reads, rules.writes);
     let creates = if rules.is_regenerable { ", new key by everybody" } else { "" };
     let state = match (rules.is_locked, rules.is_lockable) {
         (true, _) => ", locked",
