@@ -3,6 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `bus` | the bus as lines of text, which any I2C shim can speak |
+//! | `kit` | a board that speaks Microchip's kit protocol |
 //! | `part` | the part without its bus: a command in, an answer out |
 //! | `command` | the commands |
 //! | `memory`, `sram` | what survives without power, what a sleep forgets |
@@ -20,6 +21,7 @@ pub mod bus;
 mod command;
 mod curve;
 mod file;
+pub mod kit;
 mod memory;
 mod part;
 mod sha;
@@ -96,7 +98,13 @@ impl SecureElement {
             Model::Atecc608A => 2,
             Model::Atecc608B => 3,
         };
-        Self::with_memory(Memory::fresh(ConfigZone(config)), entropy)
+        Self::with_config(ConfigZone(config), entropy)
+    }
+
+    /// A part with that configuration zone, to which nothing else was written.
+    #[must_use]
+    pub fn with_config(config: ConfigZone, entropy: Entropy) -> Self {
+        Self::with_memory(Memory::fresh(config), entropy)
     }
 
     fn with_memory(memory: Memory, entropy: Entropy) -> Self {
@@ -190,6 +198,12 @@ impl SecureElement {
         out.iter_mut().zip(rest).for_each(|(byte, answer)| *byte = *answer);
         line.read_at = line.read_at.saturating_add(out.len());
         Some(out)
+    }
+
+    /// What the bus calls it until it sleeps.
+    #[must_use]
+    pub const fn bus_address(&self) -> u8 {
+        self.line.address
     }
 
     /// Whether it wakes up or executes a command, and so acknowledges nothing.

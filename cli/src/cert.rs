@@ -154,6 +154,7 @@ fn explained(refused: PkiError) -> anyhow::Error {
         PkiError::Possession(_) => "have it made again, by whoever holds the key: `cotter cert csr --key KEY`",
         PkiError::WantsAuthority(_) => "a CA below this one is made with `cotter cert ca --parent`",
         PkiError::RequestedName(_) => "say with --san which names the certificate is to have",
+        PkiError::Compression(_) => "take a P-256 key and a P-256 CA, and another number of years",
         PkiError::Name(NameError::Order(_)) => "make the CA anew: devices could not find it by that name",
         _ => return refused.into(),
     };
@@ -161,14 +162,14 @@ fn explained(refused: PkiError) -> anyhow::Error {
 }
 
 /// Reads every certificate of a file.
-fn read_certificates(file: &File) -> anyhow::Result<Vec<Certificate>> {
+pub(crate) fn read_certificates(file: &File) -> anyhow::Result<Vec<Certificate>> {
     Certificate::read_all(&file.read()?)
         .with_context(|| file.to_string())
         .context(Help("a certificate is a block BEGIN CERTIFICATE in PEM, or DER"))
 }
 
 /// Encodes a certificate or request: DER if the file's name says so, else PEM.
-fn encoding<'a>(file: &File, pem: &'a str, der: &'a [u8]) -> &'a [u8] {
+pub(crate) fn encoding<'a>(file: &File, pem: &'a str, der: &'a [u8]) -> &'a [u8] {
     let is_der = matches!(file, File::Path(path) if path.extension().is_some_and(|end| end == "der" || end == "cer"));
     if is_der { der } else { pem.as_bytes() }
 }

@@ -1,10 +1,18 @@
 //! `cotter element`: a secure element, ATECC508A, ATECC608A or ATECC608B, simulated or on a bus.
 
+mod apply;
 mod attached;
 mod bus;
+mod certificate;
+mod csr;
+mod lock;
+mod plan;
 mod public_key;
 mod show;
 mod simulate;
+mod template;
+mod transport_key;
+mod workpiece;
 
 pub(crate) use attached::{Attached, Attachment};
 
@@ -16,19 +24,31 @@ use cotter_device::platform::Random;
 use cotter_twin::random::HostRandom;
 use std::path::Path;
 
-/// Look at a secure element (ATECC508A, ATECC608A, ATECC608B), or simulate one.
+/// Personalise a secure element (ATECC508A, ATECC608A, ATECC608B), look at it, or simulate one.
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
+    Apply(apply::Args),
+    Certificate(certificate::Args),
+    Csr(csr::Args),
+    Lock(lock::Args),
+    Plan(plan::Args),
     PublicKey(public_key::Args),
     Show(show::Args),
     Simulate(simulate::Args),
+    Template(template::Args),
 }
 
 pub(crate) fn run(verb: &Verb, format: Format) -> anyhow::Result<bool> {
     match verb {
+        Verb::Apply(args) => apply::run(args, format),
+        Verb::Certificate(args) => certificate::run(args, format),
+        Verb::Csr(args) => csr::run(args, format),
+        Verb::Lock(args) => lock::run(args, format),
+        Verb::Plan(args) => plan::run(args, format),
         Verb::PublicKey(args) => public_key::run(args, format),
         Verb::Show(args) => show::run(args, format),
         Verb::Simulate(args) => simulate::run(args, format),
+        Verb::Template(args) => template::run(args, format),
     }
 }
 

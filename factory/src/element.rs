@@ -1,4 +1,31 @@
-//! What a secure element's configuration zone makes of each slot, in words, and what in it a product should not ship with.
+//! Secure elements: what a configuration zone makes of each slot, in words, and what in it a product should not ship with;
+//! and their personalisation as a plan that is reviewed, rehearsed and applied.
+//!
+//! | file | noun |
+//! |---|---|
+//! | here | the rules of a slot, and findings |
+//! | `template` | what a product's parts are to be, slot by slot |
+//! | `plan` | the steps that make it of one part, and what stays for ever |
+//! | `rehearsal` | the plan on a simulated part, with power cuts |
+//! | `apply` | the plan on a part |
+//! | `workpiece` | the part, as commands and answers |
+
+mod apply;
+#[cfg(test)]
+mod personalisation_tests;
+mod plan;
+mod rehearsal;
+mod template;
+mod workpiece;
+
+pub use apply::{ApplyError, Personalised, Progress, StepError, apply};
+pub use plan::{Change, ElementPlan, ElementStep, MissingKey, PlanError};
+pub use rehearsal::{ElementTrial, RehearsalError, Rehearsed, TrialOutcome, Verdict, rehearse};
+pub use template::{
+    Access, Clock, Compiled, Generation, IDENTITY, Purpose, SlotContent, SlotTemplate, Template, TemplateError,
+    Watchdog,
+};
+pub use workpiece::{CommandError, ElementWorkpiece, Repeat};
 
 use cotter_formats::atecc::config::OutputRule;
 use cotter_formats::atecc::slot::WriteRule;
@@ -42,6 +69,39 @@ pub enum Writes {
     UntilValidated,
     /// Who has the key in that slot, encrypted.
     Encrypted(Slot),
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PrivateKey => "private key",
+            Self::PublicKey => "public key",
+            Self::AesKeys => "AES keys",
+            Self::SecretOrData => "secret or data",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+impl fmt::Display for Reads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("nobody"),
+            Self::Clear => f.write_str("everybody"),
+            Self::Encrypted(key) => write!(f, "who has key {}", key.number()),
+        }
+    }
+}
+
+impl fmt::Display for Writes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("nobody"),
+            Self::Clear => f.write_str("everybody"),
+            Self::UntilValidated => f.write_str("everybody, until validated"),
+            Self::Encrypted(key) => write!(f, "who has key {}", key.number()),
+        }
+    }
 }
 
 /// A slot, once configuration and data zone are locked.

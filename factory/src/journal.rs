@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -24,6 +24,22 @@ pub enum Entry<'a> {
         chip: &'a str,
         /// How many steps the plan has.
         steps: usize,
+    },
+    /// The personalisation of a secure element begins, or goes on.
+    Personalising {
+        /// Serial number.
+        part: &'a str,
+        /// The digest of its plan.
+        plan: &'a str,
+        /// How many steps the plan has.
+        steps: usize,
+    },
+    /// A secure element has made a private key.
+    KeyCreated {
+        /// Where.
+        slot: u8,
+        /// X and Y, in hexadecimal.
+        public_key: &'a str,
     },
     /// A step is about to be done. After a crash, the last one of these without its `done` is the doubtful one.
     Started {
@@ -54,12 +70,21 @@ pub enum Entry<'a> {
 }
 
 impl Journal {
-    /// Opens or creates the file; what it holds stays.
+    /// Opens or creates the file; what it holds stays. A line that was cut short is ended, so that the next one is whole.
     ///
     /// # Errors
     /// I/O.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: OpenOptions::new().create(true).append(true).open(path)? })
+        let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+        let mut last = [b'\n'];
+        if file.metadata()?.len() > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        if last != [b'\n'] {
+            file.write_all(b"\n")?;
+        }
+        Ok(Self { file })
     }
 
     /// Appends one line and waits until it is on disk.
@@ -98,5 +123,17 @@ mod tests {
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["step"].as_u64().unwrap())
             .collect();
         assert_eq!(steps, [1, 2]);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_does_not_spoil_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        std::fs::write(&path, "{\"time\":1,\"ev").unwrap();
+        Journal::open(&path).unwrap().record(&Entry::Done { step: 7 }).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let [torn, whole] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+        assert_eq!(torn, "{\"time\":1,\"ev");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(whole).unwrap()["step"], 7);
     }
 }

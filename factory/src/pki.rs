@@ -5,6 +5,7 @@
 //! | `ca` | an authority: made, loaded, issuing |
 //! | `leaf` | what the certificate of a device or a server is to say |
 //! | `profile` | what all certificates issued here have in common, on their way to the encoder |
+//! | `compressed` | certificates that fit into 72 bytes of a secure element, and back |
 //! | `request` | certification requests (PKCS#10): made, read, judged |
 //! | `certificate` | certificates as they are read |
 //! | `chain` | leaf, intermediates, root: which link holds, and which does not |
@@ -21,6 +22,7 @@ pub mod alternative;
 pub mod ca;
 pub mod certificate;
 pub mod chain;
+pub mod compressed;
 pub mod extension;
 pub mod leaf;
 pub mod name;
@@ -33,10 +35,11 @@ pub use alternative::AlternativeName;
 pub use ca::{AuthorityPlan, Issued, PkiError, ProductCa};
 pub use certificate::Certificate;
 pub use chain::Chain;
+pub use compressed::{CompressionError, Shape};
 pub use der::DateTime;
 pub use leaf::{Leaf, Purpose, Validity};
 pub use name::Name;
-pub use request::Request;
+pub use request::{Request, UnsignedRequest};
 
 /// What the system's clock says.
 ///

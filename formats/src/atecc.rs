@@ -7,7 +7,9 @@
 //! | `slot` | slots of the data zone and what is allowed with them |
 //! | `counter` | the monotonic counters as they lie in the configuration zone |
 //! | `timing` | how long commands take |
+//! | `certificate` | certificates compressed to 72 bytes |
 
+pub mod certificate;
 pub mod config;
 pub mod counter;
 pub mod packet;

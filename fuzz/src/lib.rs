@@ -24,7 +24,10 @@
 //! | `efuse_plan` | factory `efuse::plan`, judged and printed as commands |
 //! | `efuse_virtual_file` | formats `efuse::EfuseImage`, and `efuse::{lint, reach}` behind it |
 //! | `element_bus` | chip `atecc::bus` and the part's file |
+//! | `element_certificate` | formats `atecc::certificate` |
 //! | `element_driver` | device `atecc`: what a secure element, or somebody in its place, answers |
+//! | `element_kit` | chip `atecc::kit` |
+//! | `element_plan` | factory `element::{template, plan}` |
 //! | `elf` | formats `image::elf`, and the builder of images behind it |
 //! | `encrypted_image` | formats and factory `encrypted_image`, opened with the right key |
 //! | `enrolment` | wire `enrolment` |
@@ -86,7 +89,10 @@ mod efuse_dump;
 mod efuse_plan;
 mod efuse_virtual_file;
 mod element_bus;
+mod element_certificate;
 mod element_driver;
+mod element_kit;
+mod element_plan;
 mod elf;
 mod encrypted_image;
 mod enrolment;
@@ -143,7 +149,10 @@ pub use efuse_dump::efuse_dump;
 pub use efuse_plan::efuse_plan;
 pub use efuse_virtual_file::efuse_virtual_file;
 pub use element_bus::element_bus;
+pub use element_certificate::element_certificate;
 pub use element_driver::element_driver;
+pub use element_kit::element_kit;
+pub use element_plan::element_plan;
 pub use elf::elf;
 pub use encrypted_image::encrypted_image;
 pub use enrolment::enrolment;
@@ -205,7 +214,10 @@ pub const BODIES: &[(&str, Body)] = &[
     ("efuse_plan", efuse_plan),
     ("efuse_virtual_file", efuse_virtual_file),
     ("element_bus", element_bus),
+    ("element_certificate", element_certificate),
     ("element_driver", element_driver),
+    ("element_kit", element_kit),
+    ("element_plan", element_plan),
     ("elf", elf),
     ("encrypted_image", encrypted_image),
     ("enrolment", enrolment),

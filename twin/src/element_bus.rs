@@ -1,5 +1,7 @@
-//! The master's end of a secure element's bus, for the driver in `cotter_device::atecc`: an I2C controller of Linux, or a
-//! simulated part behind a TCP port (`docs/element-bus.md`).
+//! The master's end of a secure element's bus, for the driver in `cotter_device::atecc`: an I2C controller of Linux, a board
+//! that speaks Microchip's kit protocol, or a simulated part behind a TCP port (`docs/element-bus.md`).
+
+mod kit;
 
 use cotter_device::atecc::blocking::Element;
 use cotter_device::atecc::{Settings, WakePulse};
@@ -7,6 +9,7 @@ use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Operation};
 use i2cdev::core::I2CTransfer;
 use i2cdev::linux::{I2CMessage, LinuxI2CBus, LinuxI2CMessage};
+use kit::{KitBus, KitLine};
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -23,17 +26,28 @@ pub enum Place {
     Line(String),
     /// A controller of this machine: `/dev/i2c-1`.
     Linux(PathBuf),
+    /// A board on a serial line: `kit:/dev/ttyACM0`.
+    KitSerial(PathBuf),
+    /// A simulated one: `kit:127.0.0.1:6081`.
+    KitLine(String),
 }
 
 /// A text that names no bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a controller as /dev/i2c-1, or a simulated part as 127.0.0.1:6080")]
+#[error("expected a controller as /dev/i2c-1, a board as kit:/dev/ttyACM0, or a simulated part as 127.0.0.1:6080")]
 pub struct NoPlace;
 
 impl FromStr for Place {
     type Err = NoPlace;
 
     fn from_str(text: &str) -> Result<Self, NoPlace> {
+        if let Some(board) = text.strip_prefix("kit:") {
+            return match board.parse()? {
+                Self::Linux(path) => Ok(Self::KitSerial(path)),
+                Self::Line(address) => Ok(Self::KitLine(address)),
+                Self::KitSerial(_) | Self::KitLine(_) => Err(NoPlace),
+            };
+        }
         if text.starts_with('/') {
             return Ok(Self::Linux(text.into()));
         }
@@ -57,6 +71,10 @@ impl Place {
                 let bus = Bus::Line(SimulatedBus::new(connected(place)?));
                 (bus, WakePulse::GeneralCall)
             }
+            Self::KitLine(place) => {
+                (Bus::Kit(KitBus::open(KitLine::network(connected(place)?)?, address)?), WakePulse::GeneralCall)
+            }
+            Self::KitSerial(path) => (Bus::Kit(KitBus::open(KitLine::serial(path)?, address)?), WakePulse::GeneralCall),
             // Others on a bus of this machine may listen to general calls.
             Self::Linux(path) => (Bus::Linux(LinuxBus::open(path)?), WakePulse::OwnAddress),
         };
@@ -72,6 +90,7 @@ pub struct ElementBus(Rc<RefCell<Bus>>);
 enum Bus {
     Line(SimulatedBus<TcpStream>),
     Linux(LinuxBus),
+    Kit(KitBus<KitLine>),
 }
 
 /// What went wrong on a bus.
@@ -113,6 +132,8 @@ impl I2c for ElementBus {
             match (&mut *bus, operation) {
                 (Bus::Line(line), Operation::Write(bytes)) => line.write(address, bytes)?,
                 (Bus::Line(line), Operation::Read(into)) => line.read(address, into)?,
+                (Bus::Kit(kit), Operation::Write(bytes)) => kit.write(address, bytes)?,
+                (Bus::Kit(kit), Operation::Read(into)) => kit.read(address, into)?,
                 (Bus::Linux(linux), Operation::Write(bytes)) => {
                     linux.transfer(LinuxI2CMessage::write(bytes).with_address(address.into()))?;
                 }
@@ -130,6 +151,8 @@ impl DelayNs for ElementBus {
         match &mut *self.0.borrow_mut() {
             // If it cannot be told, the next request fails.
             Bus::Line(line) => drop(line.wait(nanoseconds.div_ceil(1000))),
+            // The board waits for its part.
+            Bus::Kit(_) => {}
             Bus::Linux(_) => std::thread::sleep(Duration::from_nanos(nanoseconds.into())),
         }
     }
@@ -302,7 +325,9 @@ mod tests {
         assert_eq!("/dev/i2c-1".parse(), Ok(Place::Linux("/dev/i2c-1".into())));
         assert_eq!("socket://127.0.0.1:6080".parse(), Ok(Place::Line("127.0.0.1:6080".into())));
         assert_eq!("[::1]:6080".parse(), Ok(Place::Line("[::1]:6080".into())));
-        for text in ["", "i2c-1", ":6080", "host:", "host:70000"] {
+        assert_eq!("kit:/dev/ttyACM0".parse(), Ok(Place::KitSerial("/dev/ttyACM0".into())));
+        assert_eq!("kit:127.0.0.1:6081".parse(), Ok(Place::KitLine("127.0.0.1:6081".into())));
+        for text in ["", "i2c-1", ":6080", "host:", "host:70000", "kit:", "kit:kit:/dev/ttyACM0"] {
             assert_eq!(text.parse::<Place>(), Err(NoPlace), "{text}");
         }
     }

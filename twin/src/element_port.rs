@@ -1,9 +1,10 @@
 //! The bus of a secure element as a TCP port or a pseudo-terminal, and the file that the part lives in.
 //!
-//! `docs/element-bus.md` says what goes over the line. What the part changes is in its file before the answer goes out.
+//! `docs/element-bus.md` says what goes over the line, in either of two languages. What the part changes is in its file before the answer goes out.
 
 use crate::serial_port::{LineEvent, SerialPort};
 use cotter_chip::atecc::bus::Bus;
+use cotter_chip::atecc::kit::Kit;
 use cotter_chip::atecc::{ElementFileError, SecureElement};
 use std::io;
 use std::path::PathBuf;
@@ -13,10 +14,47 @@ use std::time::{Duration, Instant};
 /// A part that is kept alive.
 pub struct ElementPort {
     port: SerialPort,
-    bus: Bus,
+    speaker: Speaker,
     file: PathBuf,
     clock: Clock,
     started: Instant,
+}
+
+/// What is spoken on the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// Transactions of the bus, one a line.
+    Bus,
+    /// Microchip's kit protocol.
+    Kit,
+}
+
+enum Speaker {
+    Bus(Bus),
+    Kit(Kit),
+}
+
+impl Speaker {
+    fn receive(&mut self, now: Duration, bytes: &[u8]) -> String {
+        match self {
+            Self::Bus(bus) => bus.receive(now, bytes),
+            Self::Kit(kit) => kit.receive(now, bytes),
+        }
+    }
+
+    fn hang_up(&mut self) {
+        match self {
+            Self::Bus(bus) => bus.hang_up(),
+            Self::Kit(kit) => kit.hang_up(),
+        }
+    }
+
+    const fn element_mut(&mut self) -> &mut SecureElement {
+        match self {
+            Self::Bus(bus) => bus.element_mut(),
+            Self::Kit(kit) => kit.element_mut(),
+        }
+    }
 }
 
 /// What moves the part's time on.
@@ -50,8 +88,26 @@ impl ElementPort {
         file: PathBuf,
         clock: Clock,
     ) -> Result<Self, ElementPortError> {
+        Self::speaking(Language::Bus, port, element, file, clock)
+    }
+
+    /// The same in another language.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn speaking(
+        language: Language,
+        port: SerialPort,
+        element: SecureElement,
+        file: PathBuf,
+        clock: Clock,
+    ) -> Result<Self, ElementPortError> {
         element.save(&file)?;
-        Ok(Self { port, bus: Bus::new(element), file, clock, started: Instant::now() })
+        let speaker = match language {
+            Language::Bus => Speaker::Bus(Bus::new(element)),
+            Language::Kit => Speaker::Kit(Kit::new(element)),
+        };
+        Ok(Self { port, speaker, file, clock, started: Instant::now() })
     }
 
     /// Where it is.
@@ -78,13 +134,13 @@ impl ElementPort {
     pub fn step(&mut self, timeout: Duration) -> Result<(), ElementPortError> {
         let mut buffer = [0; 4096];
         match self.port.wait(&mut buffer, timeout)? {
-            LineEvent::Opened | LineEvent::Closed => self.bus.hang_up(),
+            LineEvent::Opened | LineEvent::Closed => self.speaker.hang_up(),
             LineEvent::Bytes(count) => {
                 let now = match self.clock {
                     Clock::Real => self.started.elapsed(),
                     Clock::Bus => Duration::ZERO,
                 };
-                let answers = self.bus.receive(now, buffer.get(..count).unwrap_or_default());
+                let answers = self.speaker.receive(now, buffer.get(..count).unwrap_or_default());
                 self.store()?;
                 self.port.write(answers.as_bytes())?;
             }
@@ -95,12 +151,13 @@ impl ElementPort {
 
     /// Cuts the part's supply, or switches it on again.
     pub fn set_power(&mut self, is_on: bool) {
-        self.bus.element_mut().set_power(is_on);
+        self.speaker.element_mut().set_power(is_on);
     }
 
     fn store(&mut self) -> Result<(), ElementFileError> {
-        if self.bus.element_mut().take_changed() {
-            self.bus.element().save(&self.file)?;
+        let element = self.speaker.element_mut();
+        if element.take_changed() {
+            element.save(&self.file)?;
         }
         Ok(())
     }

@@ -160,7 +160,8 @@ fn parse_address(text: &str) -> Option<u8> {
     address.filter(|_| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-fn parse_bytes(text: &str) -> Option<Vec<u8>> {
+/// Pairs of hexadecimal digits.
+pub(super) fn parse_bytes(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();

@@ -8,6 +8,7 @@ use crate::key::{Password, read_private_key};
 use crate::output::{self, Format, Help};
 use anyhow::Context;
 use cotter_factory::output::Visibility;
+use cotter_factory::pki::compressed::{LeafTemplate, dates_from};
 use cotter_factory::pki::{AlternativeName, Certificate, Leaf, Name, Request};
 use cotter_factory::private_key::PrivateKey;
 use cotter_factory::public_key::PublicKey;
@@ -56,6 +57,11 @@ pub(crate) struct Args {
     purpose: Vec<For>,
     #[command(flatten)]
     life: Life,
+    /// Make it fit into 72 bytes of a secure element (`cotter element certificate store --compressed`): from the last full
+    /// hour for so many years, 0 for without end; P-256, and no alternative names.
+    #[arg(long, value_name = "YEARS", value_parser = clap::value_parser!(u8).range(..128),
+        conflicts_with_all = ["days", "no_expiry", "san"])]
+    for_element: Option<u8>,
     /// Where to write the certificate; its name ends in .der for DER.
     #[arg(short, long, value_name = "FILE")]
     output: File,
@@ -82,7 +88,15 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let ca = load(&args.ca, &args.ca_key, &args.password)?;
     let source = args.source()?;
     let leaf = args.leaf(&source, ca.certificate())?;
-    let certificate = ca.issue(&source.public, &leaf).map_err(explained)?;
+    let certificate = match args.for_element {
+        Some(years) => {
+            let template = args.template(&leaf)?;
+            let dates = dates_from(cotter_factory::pki::now()?, years).map_err(|error| explained(error.into()))?;
+            ca.issue_compressible(&source.public, &leaf.subject, template, dates)
+        }
+        None => ca.issue(&source.public, &leaf),
+    }
+    .map_err(explained)?;
     if let (Some(file), Some(key)) = (&key_file, &source.fresh) {
         file.write_new(key.to_pem()?.as_bytes(), Visibility::Secret, args.force)?;
     }
@@ -143,6 +157,19 @@ impl Args {
         }
         let key = self.kind.generate()?;
         Ok(Source { public: key.public().clone(), fresh: Some(key), request: None })
+    }
+
+    /// What a compressed certificate can be for.
+    fn template(&self, leaf: &Leaf) -> anyhow::Result<LeafTemplate> {
+        let template = match self.purpose[..] {
+            [For::Device] => Some(LeafTemplate::Device),
+            [For::Any] => Some(LeafTemplate::Any),
+            _ => None,
+        };
+        template
+            .filter(|_| leaf.alternative_names.is_empty())
+            .context("72 bytes are for a device or for anything, without alternative names")
+            .context(Help("leave --purpose server away; have the request made without --san"))
     }
 
     fn leaf(&self, source: &Source, ca: &Certificate) -> anyhow::Result<Leaf> {

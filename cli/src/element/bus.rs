@@ -9,7 +9,8 @@ use cotter_twin::element_bus::{ElementBus, Place};
 /// Where the part is.
 #[derive(clap::Args)]
 pub(super) struct OnBus {
-    /// A controller of this machine (/dev/i2c-1, at 100 kHz), or a part of `cotter element simulate` (127.0.0.1:6080).
+    /// A controller of this machine (/dev/i2c-1, at 100 kHz), a board that speaks Microchip's kit protocol
+    /// (kit:/dev/ttyACM0), or a part of `cotter element simulate` (127.0.0.1:6080; with --kit, kit:127.0.0.1:6080).
     #[arg(long, value_name = "BUS")]
     bus: Place,
     /// The part's address, seven bits in hex.
@@ -17,19 +18,23 @@ pub(super) struct OnBus {
     address: u8,
 }
 
+/// The driver on a bus.
+pub(super) type Driver = Element<ElementBus, ElementBus>;
+
 /// A part that has said what it is.
-pub(super) type Found = (Element<ElementBus, ElementBus>, Part);
+pub(super) type Found = (Driver, Part);
 
 impl OnBus {
     /// Opens the bus and asks the part what it is.
     pub(super) fn open(&self) -> anyhow::Result<Found> {
         let name = match &self.bus {
             Place::Line(address) => address.clone(),
-            Place::Linux(path) => path.display().to_string(),
+            Place::Linux(path) | Place::KitSerial(path) => path.display().to_string(),
+            Place::KitLine(address) => address.clone(),
         };
         let opened = self.bus.open(self.address).with_context(|| format!("cannot open the bus {name}"));
         let mut element = opened
-            .context(Help("/dev/i2c-N needs the module i2c-dev and the group i2c; a simulated part must be running"))?;
+            .context(Help("/dev/i2c-N needs the module i2c-dev and the group i2c, a board its serial port; a simulated part must be running"))?;
         let part =
             element.identify().map_err(|error| refused(error, &format!("{name}, address {:02x}", self.address)))?;
         Ok((element, part))

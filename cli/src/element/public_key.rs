@@ -1,6 +1,6 @@
 //! `cotter element public-key`: the public half of a private key in a slot.
 
-use super::bus::OnBus;
+use super::bus::{Driver, OnBus};
 use crate::file::File;
 use crate::output::{self, Format, Help};
 use anyhow::Context;
@@ -38,19 +38,25 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     args.output.refuse_existing(args.force)?;
     let (mut element, _) = args.bus.open()?;
     let number = args.slot.number();
-    let key = element.run(GetPublicKey(KeyPlace::Slot(args.slot))).map_err(|error| {
+    let key = public_key(&mut element, args.slot)?;
+    args.output.write_new(key.to_pem()?.as_bytes(), Visibility::Public, args.force)?;
+    if args.output != File::Standard {
+        output::value(&Written { slot: number, file: args.output.to_string() }, format)?;
+    }
+    Ok(true)
+}
+
+/// Of the private key in a slot.
+pub(super) fn public_key(element: &mut Driver, slot: Slot) -> anyhow::Result<PublicKey> {
+    let number = slot.number();
+    let key = element.run(GetPublicKey(KeyPlace::Slot(slot))).map_err(|error| {
         let refused = matches!(error, Error::Execution);
         let error = anyhow::Error::new(error).context(format!("slot {number}"));
         let help = Help("there is no private key in it, or it may not tell its public key: `cotter element show`");
         if refused { error.context(help) } else { error }
     })?;
     let key = EcdsaPublicKey::from_sec1(Curve::P256, &key.to_sec1());
-    let key = PublicKey::Ecdsa(key.with_context(|| format!("slot {number}: the answer is no point of P-256"))?);
-    args.output.write_new(key.to_pem()?.as_bytes(), Visibility::Public, args.force)?;
-    if args.output != File::Standard {
-        output::value(&Written { slot: number, file: args.output.to_string() }, format)?;
-    }
-    Ok(true)
+    Ok(PublicKey::Ecdsa(key.with_context(|| format!("slot {number}: the answer is no point of P-256"))?))
 }
 
 #[derive(Serialize)]
@@ -65,6 +71,6 @@ impl fmt::Display for Written {
     }
 }
 
-fn slot(text: &str) -> Result<Slot, String> {
+pub(super) fn slot(text: &str) -> Result<Slot, String> {
     text.parse().ok().and_then(Slot::new).ok_or_else(|| "expected 0 to 15".to_owned())
 }

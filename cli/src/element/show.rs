@@ -6,7 +6,7 @@ use crate::output::{self, Format};
 use anyhow::Context;
 use cotter_device::atecc::Model;
 use cotter_device::atecc::command::zone::ReadConfig;
-use cotter_factory::element::{Content, Finding, Reads, SlotRules, Writes, lint};
+use cotter_factory::element::{Finding, SlotRules, lint};
 use cotter_formats::atecc::counter::Count;
 use cotter_formats::atecc::{ConfigZone, Slot};
 use serde::Serialize;
@@ -55,7 +55,7 @@ struct Shown {
 #[derive(Serialize)]
 struct ShownSlot {
     slot: u8,
-    holds: &'static str,
+    holds: String,
     read_by: String,
     written_by: String,
     new_key_by_anybody: bool,
@@ -95,24 +95,9 @@ impl ShownSlot {
     fn of(rules: &SlotRules) -> Self {
         Self {
             slot: rules.slot.number(),
-            holds: match rules.content {
-                Content::PrivateKey => "private key",
-                Content::PublicKey => "public key",
-                Content::AesKeys => "AES keys",
-                Content::SecretOrData => "secret or data",
-                Content::Unknown => "unknown",
-            },
-            read_by: match rules.reads {
-                Reads::Never => "nobody".to_owned(),
-                Reads::Clear => "everybody".to_owned(),
-                Reads::Encrypted(key) => format!("who has key {}", key.number()),
-            },
-            written_by: match rules.writes {
-                Writes::Never => "nobody".to_owned(),
-                Writes::Clear => "everybody".to_owned(),
-                Writes::UntilValidated => "everybody, until validated".to_owned(),
-                Writes::Encrypted(key) => format!("who has key {}", key.number()),
-            },
+            holds: rules.content.to_string(),
+            read_by: rules.reads.to_string(),
+            written_by: rules.writes.to_string(),
             new_key_by_anybody: rules.is_regenerable,
             state: match (rules.is_locked, rules.is_lockable) {
                 (true, _) => "locked",
@@ -146,7 +131,7 @@ impl fmt::Display for Shown {
         for slot in &self.slots {
             let anybody = if slot.new_key_by_anybody { "everybody" } else { "nobody" };
             let number = slot.slot.to_string();
-            table.add_row([number.as_str(), slot.holds, &slot.read_by, &slot.written_by, anybody, slot.state]);
+            table.add_row([number.as_str(), &slot.holds, &slot.read_by, &slot.written_by, anybody, slot.state]);
         }
         write!(f, "{}", table.trim_fmt())?;
         for finding in &self.findings {

@@ -4,7 +4,7 @@ use super::{Described, describe, load_or_make};
 use crate::line::{Line, commands};
 use crate::output::{self, Format};
 use cotter_chip::atecc::Model;
-use cotter_twin::element_port::{Clock, ElementPort};
+use cotter_twin::element_port::{Clock, ElementPort, Language};
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -23,6 +23,10 @@ pub(crate) struct Args {
     state: PathBuf,
     #[command(flatten)]
     line: Line,
+    /// Speak Microchip's kit protocol, as its development boards do, instead of docs/element-bus.md: for cryptoauthlib with a
+    /// kit interface, and `--bus kit:ADDR`.
+    #[arg(long)]
+    kit: bool,
     /// Which part is made.
     #[arg(long, value_enum, default_value = "atecc608a")]
     model: ModelOption,
@@ -70,7 +74,8 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
     let part = load_or_make(&args.state, model, args.serial)?;
     let (port, port_name) = args.line.open()?;
     let ready = Ready { part: describe(&part), port: port_name, device: port.device().map(PathBuf::from) };
-    let mut element = ElementPort::new(port, part, args.state.clone(), clock)?;
+    let language = if args.kit { Language::Kit } else { Language::Bus };
+    let mut element = ElementPort::speaking(language, port, part, args.state.clone(), clock)?;
     output::value(&ready, format)?;
     let commands = commands(Command::parse, Command::Quit)?;
     loop {

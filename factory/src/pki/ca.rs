@@ -2,14 +2,16 @@
 
 use super::alternative::{AlternativeName, AlternativeNameError};
 use super::certificate::{Certificate, CertificateError};
+use super::compressed::{CompressionError, LeafTemplate, point, validity};
 use super::leaf::{Leaf, Purpose, Validity, judge_key};
 use super::name::{Name, NameError};
 use super::now;
-use super::profile::{Issuer, Profile};
+use super::profile::{Issuer, Profile, SERIAL_LEN};
 use super::signature::SignatureError;
 use crate::output::{Visibility, write_whole};
 use crate::private_key::{PrivateKey, PrivateKeyError};
 use crate::public_key::{KeyKind, PublicKey, PublicKeyError};
+use cotter_formats::atecc::certificate::CompressedDates;
 use cotter_formats::secure_boot::v2::Curve;
 use der::DateTime;
 use std::io;
@@ -145,6 +147,27 @@ impl ProductCa {
         self.certify(key, Profile::leaf(self.issuer()?, leaf)?, leaf.validity)
     }
 
+    /// Issues a certificate that [`super::Shape`] compresses: issued at a full hour, its serial number a hash of key and
+    /// dates.
+    ///
+    /// # Errors
+    /// As [`Self::issue`]; [`PkiError::Compression`] for keys and dates that do not fit.
+    pub fn issue_compressible(
+        &self,
+        key: &PublicKey,
+        subject: &Name,
+        template: LeafTemplate,
+        dates: CompressedDates,
+    ) -> Result<Certificate, PkiError> {
+        let unique = point(key)?;
+        point(self.key.public()).map_err(|_| CompressionError::Issuer)?;
+        let leaf = template.leaf(subject, validity(dates)?);
+        self.judge(key, leaf.validity)?;
+        let serial = dates.hashed_serial(&unique);
+        let serial = serial.get(..SERIAL_LEN).unwrap_or(&serial);
+        Profile::compressible(self.issuer()?, &leaf)?.certify_numbered(key, leaf.validity, serial, &self.key)
+    }
+
     /// Issues a certificate for this private key and keeps the two together.
     ///
     /// # Errors
@@ -204,6 +227,12 @@ impl ProductCa {
     }
 
     fn certify(&self, key: &PublicKey, profile: Profile, validity: Validity) -> Result<Certificate, PkiError> {
+        self.judge(key, validity)?;
+        profile.certify(key, validity, &self.key)
+    }
+
+    /// Whether this CA is alive, and the key and the life are such that it certifies them.
+    fn judge(&self, key: &PublicKey, validity: Validity) -> Result<(), PkiError> {
         judge_key(key)?;
         let now = now()?;
         if now > self.certificate.not_after() {
@@ -215,7 +244,7 @@ impl ProductCa {
         if validity.not_after < validity.not_before {
             return Err(PkiError::Life);
         }
-        profile.certify(key, validity, &self.key)
+        Ok(())
     }
 }
 
@@ -288,6 +317,9 @@ pub enum PkiError {
     /// The CA's life has not begun.
     #[error("the CA is not valid before {0}")]
     NotYet(DateTime),
+    /// It does not fit into a secure element's 72 bytes.
+    #[error(transparent)]
+    Compression(#[from] Box<CompressionError>),
     /// A life that ends before it begins.
     #[error("the certificate would end before it begins")]
     Life,

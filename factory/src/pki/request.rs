@@ -8,16 +8,17 @@ use super::leaf::judge_key;
 use super::name::Name;
 use super::pem;
 use super::profile::general_names;
-use super::signature::{SignatureAlgorithm, sign};
+use super::signature::{SignatureAlgorithm, SignatureError, sign};
 use crate::private_key::PrivateKey;
 use crate::public_key::PublicKey;
-use der::asn1::{BitStringRef, ContextSpecific};
+use der::asn1::{BitString, BitStringRef, ContextSpecific};
 use der::oid::AssociatedOid;
+use der::oid::db::rfc5912;
 use der::{Decode, Encode, Reader, SliceReader, TagNumber};
 use x509_cert::attr::Attributes;
 use x509_cert::ext::{ToExtension, pkix};
 use x509_cert::request::{CertReq, CertReqInfo, ExtensionReq, Version};
-use x509_cert::spki::{DynSignatureAlgorithmIdentifier, SubjectPublicKeyInfoOwned};
+use x509_cert::spki::{AlgorithmIdentifierOwned, DynSignatureAlgorithmIdentifier, SubjectPublicKeyInfoOwned};
 
 /// A request for a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,18 +38,9 @@ impl Request {
     /// # Errors
     /// [`PkiError::Weak`], [`PkiError::PrivateKey`] if signing fails.
     pub fn create(key: &PrivateKey, subject: &Name, names: &[AlternativeName]) -> Result<Self, PkiError> {
-        judge_key(key.public())?;
-        let subject = subject.typed()?;
-        let mut attributes = Attributes::new();
-        if !names.is_empty() {
-            let names = pkix::SubjectAltName(general_names(names)?);
-            let extensions = vec![(false, &names).to_extension(&subject, &[])?];
-            attributes.insert(ExtensionReq(extensions).try_into()?)?;
-        }
-        let public_key = SubjectPublicKeyInfoOwned::from_key(key.public())?;
-        let info = CertReqInfo { version: Version::V1, subject, public_key, attributes };
-        let signature = sign(key, &info.to_der()?)?;
-        let request = CertReq { info, algorithm: key.signature_algorithm_identifier()?, signature };
+        let unsigned = UnsignedRequest::new(key.public(), subject, names)?;
+        let signature = sign(key, unsigned.to_be_signed())?;
+        let request = CertReq { info: unsigned.info, algorithm: key.signature_algorithm_identifier()?, signature };
         Ok(Self::from_der(&request.to_der()?)?)
     }
 
@@ -164,6 +156,53 @@ impl Request {
             .map_or_else(Vec::new, |names| names.0);
         let known = |name| AlternativeName::from_general(name).ok_or_else(|| alternative::shown(name));
         names.iter().map(known).collect::<Result<_, _>>().map_err(PkiError::RequestedName)
+    }
+}
+
+/// A request that is signed where the key is: in a secure element.
+#[derive(Clone, Debug)]
+pub struct UnsignedRequest {
+    info: CertReqInfo,
+    to_be_signed: Vec<u8>,
+}
+
+impl UnsignedRequest {
+    /// A request for this key.
+    ///
+    /// # Errors
+    /// [`PkiError::Weak`].
+    pub fn new(key: &PublicKey, subject: &Name, names: &[AlternativeName]) -> Result<Self, PkiError> {
+        judge_key(key)?;
+        let subject = subject.typed()?;
+        let mut attributes = Attributes::new();
+        if !names.is_empty() {
+            let names = pkix::SubjectAltName(general_names(names)?);
+            let extensions = vec![(false, &names).to_extension(&subject, &[])?];
+            attributes.insert(ExtensionReq(extensions).try_into()?)?;
+        }
+        let public_key = SubjectPublicKeyInfoOwned::from_key(key)?;
+        let info = CertReqInfo { version: Version::V1, subject, public_key, attributes };
+        Ok(Self { to_be_signed: info.to_der()?, info })
+    }
+
+    /// CertificationRequestInfo, DER: what the signature is over.
+    #[must_use]
+    pub fn to_be_signed(&self) -> &[u8] {
+        &self.to_be_signed
+    }
+
+    /// The request with a signature of ECDSA over P-256 and SHA-256: R, then S, both big-endian.
+    ///
+    /// # Errors
+    /// [`PkiError::Possession`] if it is not that of the key.
+    pub fn signed(self, signature: &[u8; 64]) -> Result<Request, PkiError> {
+        let wrong = |_| PkiError::Possession(SignatureError::Wrong);
+        let signature = p256::ecdsa::Signature::from_slice(signature).map_err(wrong)?.to_der();
+        let signature = BitString::from_bytes(signature.as_bytes())?;
+        let algorithm = AlgorithmIdentifierOwned { oid: rfc5912::ECDSA_WITH_SHA_256, parameters: None };
+        let request = Request::from_der(&CertReq { info: self.info, algorithm, signature }.to_der()?)?;
+        request.judge()?;
+        Ok(request)
     }
 }
 

@@ -176,14 +176,18 @@ impl Keypair for PrivateKey {
 }
 
 impl DynSignatureAlgorithmIdentifier for PrivateKey {
-    /// What [`sign`] does: RSA has a NULL parameter (RFC 4055), ECDSA has none (RFC 5758).
     fn signature_algorithm_identifier(&self) -> spki::Result<AlgorithmIdentifierOwned> {
-        let algorithm = SignatureAlgorithm::of_key(self.public().kind()).map_err(|_| spki::Error::KeyMalformed)?;
-        let known = BY_OID.iter().find(|(_, known)| *known == algorithm);
-        let &(oid, _) = known.ok_or(spki::Error::KeyMalformed)?;
-        let parameters = matches!(algorithm, SignatureAlgorithm::RsaPkcs1(_)).then(Any::null);
-        Ok(AlgorithmIdentifierOwned { oid, parameters })
+        algorithm_identifier(self.public())
     }
+}
+
+/// What [`sign`] does: RSA has a NULL parameter (RFC 4055), ECDSA has none (RFC 5758).
+pub(super) fn algorithm_identifier(key: &PublicKey) -> spki::Result<AlgorithmIdentifierOwned> {
+    let algorithm = SignatureAlgorithm::of_key(key.kind()).map_err(|_| spki::Error::KeyMalformed)?;
+    let known = BY_OID.iter().find(|(_, known)| *known == algorithm);
+    let &(oid, _) = known.ok_or(spki::Error::KeyMalformed)?;
+    let parameters = matches!(algorithm, SignatureAlgorithm::RsaPkcs1(_)).then(Any::null);
+    Ok(AlgorithmIdentifierOwned { oid, parameters })
 }
 
 /// RSASSA-PSS-params (RFC 4055) with everything said. What they mean if they say nothing is SHA-1.

@@ -2,6 +2,8 @@
 
 use super::{Outcome, seed};
 use cotter_chip::atecc::{Entropy, Model, SecureElement};
+use cotter_factory::element::{ElementPlan, IDENTITY, Template};
+use cotter_formats::atecc::certificate::{CompressedCertificate, CompressedDates, Hour, SerialSource};
 use cotter_formats::atecc::{Command, Opcode};
 use cotter_formats::chip::Chip;
 
@@ -100,6 +102,41 @@ pub(super) fn element_bus() -> Outcome {
     seed("element_bus", "power", b"power off\nw 60 00\npower on\nw 60\n\nhello\nw 60 0\nr 80 1\n")?;
     let element = SecureElement::fresh(Model::Atecc608A, [1, 2, 3, 4, 5, 6], Entropy::known(0));
     seed("element_bus", "file", &element.to_bytes())
+}
+
+/// 72 bytes, and something that is unique.
+pub(super) fn element_certificate() -> Outcome {
+    let certificate = |years| {
+        let issued = Hour { year: 2026, month: 11, day: 22, hour: 9 };
+        let dates = CompressedDates::new(issued, years).ok()?;
+        let (signature, signer_id, serial_source) = ([7; 64], [1, 2], SerialSource::KEY_HASH);
+        let whole = CompressedCertificate { signature, dates, signer_id, template_id: 1, chain_id: 0, serial_source };
+        Some([&whole.to_bytes()[..], &[9; 64]].concat())
+    };
+    for (name, years) in [("year", 1), ("for-ever", 0), ("century", 100)] {
+        seed("element_certificate", name, &certificate(years).unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+/// Requests to a board.
+pub(super) fn element_kit() -> Outcome {
+    let select = b"board:device(00)\nboard:device(01)\nE:physical:interface:i2c\nE:physical:select(C0)\n";
+    seed("element_kit", "select", select)?;
+    seed("element_kit", "info", b"E:w()\nE:t(0730000000035D)\nE:i()\ns:w()\ns:t(071b000000ab4d)\ns:s()\nE:t(00)\n")
+}
+
+/// The built-in template, one with all there is, and the plan of the first.
+pub(super) fn element_plan() -> Outcome {
+    let part = SecureElement::fresh(Model::Atecc608A, [3; 6], Entropy::known(3));
+    let plan = ElementPlan::new(Template::from_toml(IDENTITY)?, part.config().clone())?;
+    seed("element_plan", "template", IDENTITY.as_bytes())?;
+    seed("element_plan", "plan", plan.to_json().as_bytes())?;
+    let all = "name = \"all\"\naddress = 0x35\nwatchdog = \"long\"\nclock = \"m1\"\ncounters = [0, 7]\n\
+        accept = [\"agrees-in-the-clear\"]\n[[slot]]\nslot = 1\nuse = \"identity\"\nlimited = true\n[[slot]]\nslot = 2\n\
+        use = \"agreement\"\n[[slot]]\nslot = 5\nuse = \"count-limit\"\nlimit = 64\n[[slot]]\nslot = 9\nuse = \"data\"\n\
+        content = \"c0ffee\"\nlock = true\n";
+    seed("element_plan", "all", all.as_bytes())
 }
 
 /// Which procedure, and what a quiet bus answers to its commands; then a bus that is not quiet.

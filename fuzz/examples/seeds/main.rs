@@ -57,6 +57,9 @@ fn main() -> Outcome {
     wire::ecowatt_upload()?;
     efuse_virtual_file()?;
     chip::element_bus()?;
+    chip::element_certificate()?;
+    chip::element_kit()?;
+    chip::element_plan()?;
     chip::element_driver()?;
     elf()?;
     encrypted_image()?;

@@ -1,0 +1,4 @@
+//! libFuzzer target of `cotter_fuzz::element_plan`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| cotter_fuzz::element_plan(data));
