@@ -1,9 +1,12 @@
-//! `cotter demo`: the whole line, from keys to attacks, on a virtual ESP32-C3 and a real server process.
+//! `cotter demo`: whole stories on virtual hardware and a real server process: a device's life from keys to attacks, and a
+//! secure element that proves who a device is.
 
 mod admin;
 mod attacks;
 mod field;
+mod hands;
 mod report;
+mod secure_element;
 mod server_process;
 mod stage;
 mod workshop;
@@ -29,12 +32,28 @@ use workshop::{HOST, NONCE_FLOOR, PROJECT, Workshop};
 /// Everything runs on this machine: a virtual chip with the ROM's own verdicts, the device code that ships in flash,
 /// and a server process on loopback. The exit code is 1 if anything did not end as expected.
 ///
-/// Example: cotter demo --keep /tmp/cotter-demo
+/// Examples:
+///
+///   cotter demo --keep /tmp/cotter-demo
+///
+///   cotter demo --story secure-element
 #[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
+    /// Which story.
+    #[arg(long, value_enum, default_value = "life")]
+    story: Story,
     /// Keep keys, images, database and logs in this folder (which must not exist yet, or be empty).
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Story {
+    /// A device's life: keys, images, birth, telemetry, an update, and what attackers try
+    Life,
+    /// A host MCU with an ATECC608A, behind an encrypted AT link, signs its way into the MQTT bridge
+    SecureElement,
 }
 
 pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
@@ -51,8 +70,13 @@ pub(crate) fn run(args: &Args, format: Format) -> anyhow::Result<bool> {
         }
         None => temporary.path(),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let mut report = runtime.block_on(line(folder, format))?;
+    let mut report = match args.story {
+        Story::Life => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            runtime.block_on(line(folder, format))?
+        }
+        Story::SecureElement => secure_element::tell(folder, format)?,
+    };
     report.kept = args.keep.clone();
     report.seconds = started.elapsed().as_secs_f64();
     output::value(&report, format)?;

@@ -47,6 +47,19 @@ fn every_stage_and_every_attack_ends_as_expected() {
     }
 }
 
+#[test]
+fn a_secure_element_signs_its_way_into_the_bridge_and_copies_do_not() {
+    let output = cotter().args(["demo", "--story", "secure-element", "--json"]).assert().success().get_output().clone();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["passed"], true);
+    let titles: Vec<&str> =
+        report["stages"].as_array().unwrap().iter().map(|stage| stage["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, ["Server", "Secure element", "Registration", "Token and bridge"]);
+    let refusals: Vec<_> =
+        report["attacks"].as_array().unwrap().iter().map(|attack| attack["refusal"].as_str().unwrap()).collect();
+    assert_eq!(refusals, ["token-no-key", "token-signature", "token-algorithm", "execution error", "execution error"]);
+}
+
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }

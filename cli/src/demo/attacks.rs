@@ -31,16 +31,22 @@ pub(crate) async fn all(scene: &mut Scene<'_>) -> anyhow::Result<Vec<Attack>> {
 }
 
 /// An attack before it is tried.
-struct Attempt {
-    name: &'static str,
-    tried: &'static str,
-    layer: &'static str,
-    expected: &'static str,
+pub(super) struct Attempt {
+    pub(super) name: &'static str,
+    pub(super) tried: &'static str,
+    pub(super) layer: &'static str,
+    pub(super) expected: &'static str,
 }
 
 impl Attempt {
     /// Holds what was seen against what was expected. `harmless`: nothing else gave way.
-    fn saw(self, refusal: impl Into<String>, detail: impl Into<String>, harmless: bool, format: Format) -> Attack {
+    pub(super) fn saw(
+        self,
+        refusal: impl Into<String>,
+        detail: impl Into<String>,
+        harmless: bool,
+        format: Format,
+    ) -> Attack {
         let Self { name, tried, layer, expected } = self;
         let (refusal, detail) = (refusal.into(), detail.into());
         let stopped = harmless && refusal == expected;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct ServerProcess {
     child: Child,
     address: SocketAddr,
+    mqtt: Option<SocketAddr>,
     log: PathBuf,
 }
 
@@ -36,11 +37,10 @@ impl ServerProcess {
         let stdout = child.stdout.take().context("the server has no stdout")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        let address = serde_json::from_str::<Value>(&line)
-            .ok()
-            .and_then(|ready| ready["listening"].as_str().and_then(|address| address.parse().ok()));
-        match address {
-            Some(address) => Ok(Self { child, address, log }),
+        let ready = serde_json::from_str::<Value>(&line).unwrap_or_default();
+        let address = |name: &str| ready[name].as_str().and_then(|address| address.parse().ok());
+        match address("listening") {
+            Some(listening) => Ok(Self { child, address: listening, mqtt: address("mqtt"), log }),
             None => {
                 let _ = child.kill();
                 bail!("the server did not start; its log is {}", log.display())
@@ -51,6 +51,11 @@ impl ServerProcess {
     /// Where it listens.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens for MQTT, if it does.
+    pub(crate) const fn mqtt(&self) -> Option<SocketAddr> {
+        self.mqtt
     }
 
     /// The end of the log, as of now.

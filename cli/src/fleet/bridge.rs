@@ -99,7 +99,9 @@ pub(super) struct Bind {
 
 pub(super) fn run(verb: &Verb, server: &mut Remote, format: Format) -> anyhow::Result<bool> {
     match verb {
-        Verb::Show(Show { device }) => output::value(&server.get::<Shown>(&path(device, "")).map_err(unknown)?, format)?,
+        Verb::Show(Show { device }) => {
+            output::value(&server.get::<Shown>(&path(device, "")).map_err(unknown)?, format)?
+        }
         Verb::Events(Events { device, after }) => {
             let found = server.get::<Said>(&path(device, &format!("/events?after={after}"))).map_err(unknown)?;
             output::value(&found, format)?;
@@ -144,7 +146,10 @@ fn unknown(error: anyhow::Error) -> anyhow::Error {
 }
 
 fn not_there(error: anyhow::Error) -> anyhow::Error {
-    or_help(error, "`cotter fleet bridge show` says whether it is connected; `cotter fleet command` sends what may wait")
+    or_help(
+        error,
+        "`cotter fleet bridge show` says whether it is connected; `cotter fleet command` sends what may wait",
+    )
 }
 
 #[derive(Serialize, Deserialize)]

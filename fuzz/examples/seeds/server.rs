@@ -51,7 +51,8 @@ pub(crate) fn mqtt_session() -> Outcome {
     let packet = |kind: u8, body: Vec<u8>| [vec![kind, u8::try_from(body.len()).unwrap_or_default()], body].concat();
     let id = b"projects/p/locations/l/registries/r/devices/d";
     for (name, level, properties) in [("v3_1_1", 4, &[][..]), ("v5_0", 5, &[0][..])] {
-        let greeting = [text(b"MQTT"), vec![level, 0xc2, 0, 60], properties.to_vec(), text(id), text(b"u"), text(b"token")];
+        let greeting =
+            [text(b"MQTT"), vec![level, 0xc2, 0, 60], properties.to_vec(), text(id), text(b"u"), text(b"token")];
         let subscribe = [vec![0, 1], properties.to_vec(), text(b"/devices/d/config"), vec![1]];
         let publish = [text(b"/devices/d/events/a"), vec![0, 2], properties.to_vec(), b"{}".to_vec()];
         let conversation = [

@@ -8,7 +8,7 @@ use cotter_server::config::Config;
 use cotter_server::device_key::{DeviceKey, KeyFormat};
 use cotter_server::firmware::artifact::Artifacts;
 use cotter_server::init::{InitOptions, init};
-use cotter_server::store::device_keys::{DeviceKeyRecord, DeviceKeyTable};
+use cotter_server::store::device_keys::DeviceKeyRecord;
 use cotter_server::store::rollouts::Poll;
 use cotter_server::store::trust::Signers;
 use cotter_server::store::{AuditEntry, DeviceRecord, ReleaseRecord, Store};

@@ -83,7 +83,9 @@ async fn drive(arguments: &Arguments) -> Result<serde_json::Value> {
         let (wall, cpu) = (begun.elapsed(), meter::cpu(servers)? - cpu);
         let mut latencies = shared.latencies.take();
         latencies.sort_unstable();
-        let at = |percent: usize| latencies.get(latencies.len() * percent / 100).map_or(0.0, |time| time.as_secs_f64() * 1e3);
+        let at = |percent: usize| {
+            latencies.get(latencies.len() * percent / 100).map_or(0.0, |time| time.as_secs_f64() * 1e3)
+        };
         let messages = f64::from(arguments.messages);
         let (peak, _) = meter::memory(servers)?;
         let more = serde_json::json!({
@@ -223,7 +225,9 @@ fn read_keys(path: &Path) -> Result<Vec<EcdsaKeyPair>> {
         let Some((key, behind)) = behind.split_at_checked(usize::from(u16::from_be_bytes(*length))) else {
             bail!("{} is cut", path.display());
         };
-        keys.push(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key).map_err(|_| anyhow::anyhow!("a key"))?);
+        keys.push(
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key).map_err(|_| anyhow::anyhow!("a key"))?,
+        );
         rest = behind;
     }
     Ok(keys)
@@ -234,7 +238,8 @@ fn token(key: &EcdsaKeyPair) -> Result<String> {
     let claims = Claims { audience: PROJECT, issued_at: UnixTime(now), expires_at: UnixTime(now + 43_200) };
     let mut out = [0; MAX_TOKEN];
     let unsigned = ToBeSigned::new(Algorithm::Es256, &claims, &mut out)?;
-    let signature = key.sign(&SystemRandom::new(), unsigned.signing_input()).map_err(|_| anyhow::anyhow!("no signature"))?;
+    let signature =
+        key.sign(&SystemRandom::new(), unsigned.signing_input()).map_err(|_| anyhow::anyhow!("no signature"))?;
     Ok(unsigned.finish(signature.as_ref())?.to_owned())
 }
 

@@ -107,7 +107,10 @@ pub(super) fn run(arguments: &MqttArguments) -> Result<()> {
 
 impl Report {
     fn print(&self) {
-        println!("{}\n\nMQTT 3.1.1 over TLS, 128 bytes, QoS 1, each connection waits for its acknowledgement.\n", self.machine);
+        println!(
+            "{}\n\nMQTT 3.1.1 over TLS, 128 bytes, QoS 1, each connection waits for its acknowledgement.\n",
+            self.machine
+        );
         println!("| | connections | messages/s | p50 | p99 | CPU each | peak | of mosquitto's rate |");
         println!("|---|---:|---:|---:|---:|---:|---:|---:|");
         for Line { name, measured } in &self.lines {
