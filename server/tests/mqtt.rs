@@ -446,6 +446,60 @@ async fn quotas_bound_what_one_connection_sends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_ends_with_its_token_and_when_it_is_silent() {
+    let product = Product::with(CONFIG);
+    let server = product.serve().await;
+    let (_, signer) = Signer::enrolled(&product, server.address, "one").await;
+    // It has expired, but for two seconds of the skew.
+    let token = signer.token(PROJECT, -3600, -597);
+    let login = Login::of("one", &token).v5();
+    let mut client = Mqtt::connect(server.mqtt.unwrap(), &product.ca, login).await.unwrap();
+    let number = client.publish("/devices/one/events", b"x", QOS_1).await.unwrap();
+    assert_eq!(client.told().await, Told::Puback(number));
+    assert_eq!(client.told().await, Told::Disconnect(DisconnectReasonCode::MaximumConnectTime));
+    let again = Login::of("one", &token);
+    assert_eq!(Mqtt::connect(server.mqtt.unwrap(), &product.ca, again).await.map(drop), Err(5));
+    let good = signer.good();
+    let login = Login { keep_alive: 1, ..Login::of("one", &good).v5() };
+    let mut client = Mqtt::connect(server.mqtt.unwrap(), &product.ca, login).await.unwrap();
+    assert_eq!(client.told().await, Told::Disconnect(DisconnectReasonCode::KeepAliveTimeout));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_nothing_is_cut_off() {
+    let product = Product::with(&format!("{CONFIG}\n[limits]\nstall_seconds = 1\n"));
+    let server = product.serve().await;
+    let (_, signer) = Signer::enrolled(&product, server.address, "one").await;
+    let mut client = Mqtt::of(&product, &server, "one", &signer).await;
+    assert_eq!(client.subscribe(&[("/devices/one/commands/#", QOS_0)]).await, [0]);
+    // From here on the client reads nothing: what the system's buffers hold is sent, and no more.
+    let wish = json!({ "payload": base64(&[0; 60_000]) });
+    let mut sent = 0;
+    let reason = loop {
+        let (status, answer) = ask(&product, &server, "POST", "one/bridge/commands", wish.clone()).await;
+        if status != 204 {
+            break answer["reason"].clone();
+        }
+        sent += 1;
+        assert!(sent < 10_000, "the server holds 600 MB for it");
+    };
+    assert!(["bridge-not-there", "bridge-not-acknowledged"].contains(&reason.as_str().unwrap()), "{reason}");
+    let mut connected = true;
+    for _ in 0..100 {
+        let (_, shown) = ask(&product, &server, "GET", "one/bridge", Value::Null).await;
+        connected = shown["connected"] == true;
+        if !connected {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(!connected);
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_minus_nine_loses_no_acknowledged_message() {
     let quotas = "messages_per_connection = { burst = 1000000, per_second = 1000000 }\n";
     let product = Product::with(&format!("{CONFIG}{quotas}"));

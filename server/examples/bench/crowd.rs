@@ -17,7 +17,7 @@ use cotter_wire::ids::{DeviceId, KeyEpoch, Nonce, ReleaseId, SecureVersion};
 use cotter_wire::keys::{DeviceKeys, RootKey};
 use cotter_wire::trust::TrustNumber;
 use cotter_wire::version::Version;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -192,6 +192,9 @@ fn certify(directory: &Path) -> Result<()> {
     let ca_key = KeyPair::generate()?;
     let mut parameters = CertificateParams::new(Vec::new())?;
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Another name than the server's: OpenSSL takes a certificate that is issued by its own name for a CA's.
+    parameters.distinguished_name = DistinguishedName::new();
+    parameters.distinguished_name.push(DnType::CommonName, "bench CA");
     let ca = parameters.self_signed(&ca_key)?;
     std::fs::write(directory.join("ca.pem"), ca.pem())?;
     let issuer = Issuer::new(parameters, ca_key);
