@@ -174,7 +174,9 @@ impl Peer {
     async fn publish(&mut self) -> Result<()> {
         self.number = self.number.wrapping_add(1).max(1);
         let number = self.number.to_be_bytes();
-        self.publish.get_mut(self.number_at..).and_then(|rest| rest.first_chunk_mut()).map(|at| *at = number);
+        if let Some(at) = self.publish.get_mut(self.number_at..).and_then(<[u8]>::first_chunk_mut) {
+            *at = number;
+        }
         self.stream.write_all(&self.publish).await?;
         self.stream.flush().await?;
         let mut puback = [0; 4];

@@ -157,7 +157,7 @@ impl Mqtt {
             Some(Packet::V5_0Connack(answer)) if answer.reason_code() as u8 == 0 => Ok(client),
             Some(Packet::V3_1_1Connack(answer)) => Err(answer.return_code() as u8),
             Some(Packet::V5_0Connack(answer)) => Err(answer.reason_code() as u8),
-            other => panic!("{other:?}"),
+            other => unreachable!("{other:?}"),
         }
     }
 
@@ -212,7 +212,7 @@ impl Mqtt {
         match self.packet().await {
             Some(Packet::V3_1_1Suback(answer)) => answer.return_codes().iter().map(|code| *code as u8).collect(),
             Some(Packet::V5_0Suback(answer)) => answer.reason_codes().iter().map(|code| *code as u8).collect(),
-            other => panic!("{other:?}"),
+            other => unreachable!("{other:?}"),
         }
     }
 
@@ -270,7 +270,7 @@ impl Mqtt {
             Some(Packet::V5_0Disconnect(goodbye)) => {
                 Told::Disconnect(goodbye.reason_code().unwrap_or(DisconnectReasonCode::NormalDisconnection))
             }
-            other => panic!("{other:?}"),
+            other => unreachable!("{other:?}"),
         }
     }
 
