@@ -11,6 +11,7 @@ mod public_key;
 mod show;
 mod simulate;
 mod template;
+mod token;
 mod transport_key;
 mod workpiece;
 
@@ -36,6 +37,7 @@ pub(crate) enum Verb {
     Show(show::Args),
     Simulate(simulate::Args),
     Template(template::Args),
+    Token(token::Args),
 }
 
 pub(crate) fn run(verb: &Verb, format: Format) -> anyhow::Result<bool> {
@@ -49,6 +51,7 @@ pub(crate) fn run(verb: &Verb, format: Format) -> anyhow::Result<bool> {
         Verb::Show(args) => show::run(args, format),
         Verb::Simulate(args) => simulate::run(args, format),
         Verb::Template(args) => template::run(args, format),
+        Verb::Token(args) => token::run(args, format),
     }
 }
 

@@ -5,10 +5,14 @@ mod running;
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
+use cotter_server::device_key::{DeviceKey, KeyFormat};
+use cotter_server::device_token::{Expected, RegisteredKey, Reuse, admit};
+use cotter_wire::ids::UnixTime;
 use running::Running;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::SystemTime;
 use tempfile::TempDir;
 
 const SERIAL: &str = "01230a0b0c0d0e0fee";
@@ -311,4 +315,32 @@ fn a_key_of_the_part_gets_a_certificate_that_is_stored_whole_and_compressed() {
     let refused = desk.refusal(&format!("{store} --slots 10 --compressed"));
     assert!(refused.contains("slot 10 is locked, for ever"), "{refused}");
     assert!(!desk.path().join("x.pem").exists());
+}
+
+#[test]
+fn a_part_signs_tokens_that_a_server_believes() {
+    let desk = Desk::new();
+    desk.plan();
+    let refused = desk.refusal("element token BUS --slot 0 --audience my-project");
+    assert!(refused.contains("slot 0") && refused.contains("help: its SlotConfig"), "{refused}");
+    desk.apply();
+    desk.says("element public-key BUS --slot 0 -o key.pem");
+    let pem = std::fs::read(desk.path().join("key.pem")).unwrap();
+    let key = DeviceKey::from_pem(KeyFormat::Es256, &pem).unwrap();
+    let keys = [RegisteredKey { key, expires_at: None }];
+    let expected = Expected { project: "my-project", reuse: Reuse::WhileFresh };
+    let now = UnixTime(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs());
+    let made = desk.json("element token BUS --slot 0 --audience my-project --minutes 5 -o device.token");
+    assert_eq!(made["audience"], "my-project");
+    assert_eq!(std::fs::metadata(desk.path().join("device.token")).unwrap().permissions().mode() & 0o777, 0o600);
+    let written = std::fs::read_to_string(desk.path().join("device.token")).unwrap();
+    let printed = desk.says("element token BUS --slot 0 --audience my-project");
+    for token in [written, printed] {
+        let admitted = admit(token.trim_end().as_bytes(), &keys, &expected, now);
+        assert!(admitted.is_ok(), "{admitted:?}");
+    }
+    let exists = desk.refusal("element token BUS --slot 0 --audience my-project -o device.token");
+    assert!(exists.contains("device.token exists"), "{exists}");
+    desk.cotter("element token BUS --slot 0 --audience a\"b").code(2);
+    desk.cotter("element token BUS --slot 0 --audience my-project --minutes 1441").code(2);
 }
