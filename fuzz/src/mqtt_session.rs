@@ -3,20 +3,22 @@
 use cotter_server::mqtt::session::{Farewell, Granted, Heard, Session};
 use cotter_server::mqtt::{ClientId, Filter, Publication};
 
-/// However a client's bytes are cut, the same is heard and said; what is said is bounded by what came; after the end there
-/// is silence. The first byte says how they are cut; the input is also tried as a client id and as topics.
+/// However a client's bytes are cut, the same is heard; what is said is bounded by what came; after the end there is
+/// silence. The first byte says how they are cut; the input is also tried as a client id and as topics.
 pub fn mqtt_session(data: &[u8]) {
     let Some((&cut, stream)) = data.split_first() else { return };
-    let whole = conversation(stream, stream.len().max(1));
-    let pieces = conversation(stream, usize::from(cut).max(1));
-    assert_eq!(whole, pieces, "heard otherwise in pieces");
+    let (whole, pieces) = (stream.len().max(1), usize::from(cut).max(1));
+    assert_eq!(conversation(stream, whole, false), conversation(stream, pieces, false), "heard otherwise in pieces");
+    // What is answered in between changes what may come next, so what is heard then depends on the pieces.
+    conversation(stream, whole, true);
+    conversation(stream, pieces, true);
     if let Ok(text) = str::from_utf8(data) {
         names(text);
     }
 }
 
-/// What was heard, and everything that was said.
-fn conversation(stream: &[u8], cut: usize) -> (Vec<String>, Vec<u8>) {
+/// What was heard.
+fn conversation(stream: &[u8], cut: usize, answers: bool) -> Vec<String> {
     let mut session = Session::new(MOST_PAYLOAD);
     let (mut heard, mut said) = (Vec::new(), Vec::new());
     for piece in stream.chunks(cut) {
@@ -30,10 +32,12 @@ fn conversation(stream: &[u8], cut: usize) -> (Vec<String>, Vec<u8>) {
                 Heard::Message(message) => {
                     assert!(message.payload().len() <= stream.len());
                     names(&message.topic);
-                    if let Some(number) = message.number {
+                    if let Some(number) = message.number.filter(|_| answers) {
                         session.acknowledge(number);
                     }
-                    let _ = session.publish("/devices/d/config", message.payload(), true, false);
+                    if answers {
+                        let _ = session.publish("/devices/d/config", message.payload(), true, false);
+                    }
                 }
                 Heard::Subscribe(number, wishes) => {
                     wishes.iter().for_each(|wish| names(&wish.filter));
@@ -50,7 +54,7 @@ fn conversation(stream: &[u8], cut: usize) -> (Vec<String>, Vec<u8>) {
     said.extend(session.said());
     // A message comes back at most once, with its own topic; every other answer is shorter than twice its question.
     assert!(said.len() <= 24 * stream.len() + 64, "{} bytes for {}", said.len(), stream.len());
-    (heard, said)
+    heard
 }
 
 fn names(text: &str) {
