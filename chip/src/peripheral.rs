@@ -4,7 +4,7 @@
 //! Source: ESP-IDF 6.2-dev `docs/en/api-reference/peripherals/hmac.rst`, `ds.rst`; a block serves a purpose only if it
 //! was burned for it, or for `HMAC_DOWN_ALL` where software does not see the result.
 
-mod ecdsa;
+pub mod ecdsa;
 
 use crate::board::VirtualChip;
 use crate::efuse::Setting;

@@ -45,7 +45,3 @@ fn chip(name: &str) -> anyhow::Result<Chip> {
     let known = || Chip::ALL.map(Chip::name).join(", ");
     Chip::from_name(name).ok_or_else(|| anyhow!("{name} is none of {}", known()))
 }
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

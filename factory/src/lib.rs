@@ -30,6 +30,7 @@
 //! | `burn` | the plan on a real workpiece |
 //! | `workpiece` | what a plan is applied to |
 //! | `journal` | what was done, on disk before and after |
+//! | `hex` | hexadecimal digits in files |
 
 pub mod batch;
 pub mod burn;
@@ -41,6 +42,7 @@ pub mod ds;
 pub mod efuse;
 pub mod element;
 pub mod encrypted_image;
+mod hex;
 pub mod identity;
 pub mod journal;
 pub mod layout;

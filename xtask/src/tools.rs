@@ -75,24 +75,31 @@ fn softhsm() -> Result<String> {
     Ok(format!("SoftHSM {}", found.trim()))
 }
 
-/// MicroPython's MQTT client, which PyPI has and pip does not install: it is no package of Python's.
+/// MicroPython's MQTT client, which PyPI has and pip does not install: it is no package of Python's. So pip is asked where it
+/// is, in which it fails with the address in its words; what is there must have the digest.
 fn umqtt(python: &Path) -> Result<String> {
     let folder = root().join("target/umqtt");
     let program = folder.join("umqtt/simple.py");
     if !program.is_file() {
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let fetched = output(Command::new(python).args(["-c", FETCH_UMQTT, UMQTT_URL, UMQTT_SHA256]).arg(&folder));
+        let fetched = output(Command::new(python).args(["-c", FETCH_UMQTT, UMQTT_SHA256]).arg(&folder));
         fetched.context("umqtt.simple cannot be fetched as it was published (PyPI is needed)")?;
     }
     Ok("umqtt.simple 1.3.4".to_owned())
 }
 
-const UMQTT_URL: &str = "https://files.pythonhosted.org/packages/bd/cf/697e3418b2f44222b3e848078b1e33ee76aedca9b6c2430ca1b1aec1ce1d/micropython-umqtt.simple-1.3.4.tar.gz";
 const UMQTT_SHA256: &str = "b6a2520239e3992c63a7de9370ee9b3d9d27819a90359c521f1c0f7ccab8d12f";
 const FETCH_UMQTT: &str = "
-import hashlib, io, os, sys, tarfile, urllib.request
-url, digest, folder = sys.argv[1:]
-packed = urllib.request.urlopen(url, timeout=60).read()
+import hashlib, io, os, re, ssl, subprocess, sys, tarfile, tempfile, urllib.request
+digest, folder = sys.argv[1:]
+with tempfile.TemporaryDirectory() as home:
+    pip = [sys.executable, '-m', 'pip', 'download', '--disable-pip-version-check', '--no-deps', '--no-binary', ':all:']
+    pip += ['--dest', home, 'micropython-umqtt.simple==1.3.4']
+    said = subprocess.run(pip, capture_output=True, text=True).stderr
+place = re.search(r'from (https:\\S+) does not appear', said)
+if not place: sys.exit(said)
+trust = ssl.create_default_context(cafile=os.environ.get('PIP_CERT'))
+packed = urllib.request.urlopen(place[1], timeout=60, context=trust).read()
 if hashlib.sha256(packed).hexdigest() != digest: sys.exit('another digest')
 with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
     text = archive.extractfile('micropython-umqtt.simple-1.3.4/umqtt/simple.py').read()

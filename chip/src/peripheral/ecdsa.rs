@@ -8,6 +8,7 @@ use crate::board::VirtualChip;
 use cotter_formats::chip::Chip;
 use cotter_formats::efuse::{EfuseBlock, KeyPurpose};
 use cotter_formats::secret::Secret;
+use cotter_formats::secure_boot::v2::Curve;
 use ecdsa::hazmat;
 use p256::elliptic_curve::sec1::ToSec1Point;
 use p256::{NistP256, SecretKey};
@@ -40,7 +41,7 @@ impl VirtualChip {
     }
 
     fn ecdsa_key(&self, block: EfuseBlock) -> Result<SecretKey, PeripheralError> {
-        if !has_ecdsa(self.chip()) {
+        if !has_ecdsa(self.chip(), Curve::P256) {
             return Err(PeripheralError::Absent);
         }
         let found = self.efuses().purpose_of(block);
@@ -56,19 +57,15 @@ impl VirtualChip {
     }
 }
 
-/// Whether the chip has the peripheral, which then knows P-256. Source: ESP-IDF 6.2-dev `soc_caps.h`.
+/// Whether the chip has the peripheral, for that curve. Source: ESP-IDF 6.2-dev `soc_caps.h`.
 #[doc(alias = "SOC_ECDSA_SUPPORTED")]
-const fn has_ecdsa(chip: Chip) -> bool {
-    matches!(
-        chip,
-        Chip::Esp32C5
-            | Chip::Esp32C61
-            | Chip::Esp32H2
-            | Chip::Esp32H21
-            | Chip::Esp32H4
-            | Chip::Esp32P4
-            | Chip::Esp32S31
-    )
+#[must_use]
+pub const fn has_ecdsa(chip: Chip, curve: Curve) -> bool {
+    match chip {
+        Chip::Esp32C5 | Chip::Esp32H4 | Chip::Esp32P4 | Chip::Esp32S31 => true,
+        Chip::Esp32C61 | Chip::Esp32H2 | Chip::Esp32H21 => matches!(curve, Curve::P192 | Curve::P256),
+        _ => false,
+    }
 }
 
 /// Two numbers of 32 bytes, each turned around.
@@ -120,7 +117,7 @@ mod tests {
     #[test]
     fn hidden_keys_sign_what_aws_lc_verifies_on_every_chip_that_has_it() {
         let (scalar, expected) = golden();
-        for on in Chip::ALL.into_iter().filter(|on| has_ecdsa(*on)) {
+        for on in Chip::ALL.into_iter().filter(|on| has_ecdsa(*on, Curve::P256)) {
             if VirtualChip::new(on, [2; 6]).is_err() {
                 continue;
             }

@@ -2,7 +2,7 @@
 //!
 //! A host MCU has an ATECC608A and talks to an ESP-AT module over the encrypted link. The part signs a token, the host gives
 //! it to the module (`AT+MQTTLONGPASSWORD`), and the module takes it to the server's MQTT bridge. Every step is a command
-//! that a person can type; only the token is made in here, by the code that ships on the device.
+//! that a person can type.
 
 use super::attacks::Attempt;
 use super::hands::{Companion, Hands};
@@ -12,10 +12,9 @@ use super::stage::Running;
 use crate::moment::Moment;
 use crate::output::{self, Format};
 use anyhow::Context;
+use cotter_device::atecc::Error;
 use cotter_device::atecc::command::key::{CreateKey, KeyPlace};
 use cotter_device::atecc::command::zone::{ReadBlock, Zone};
-use cotter_device::atecc::{Error, SlotSigner};
-use cotter_device::signer::token::token;
 use cotter_factory::identity::Identity;
 use cotter_factory::output::{Visibility, write_whole};
 use cotter_factory::pki::ProductCa;
@@ -25,9 +24,7 @@ use cotter_formats::chip::Chip;
 use cotter_server::init::{InitOptions, init};
 use cotter_server::key_file;
 use cotter_twin::element_bus::Place;
-use cotter_wire::ids::UnixTime;
 use cotter_wire::keys::EnrolmentKey;
-use cotter_wire::token::{Claims, MAX_TOKEN};
 use serde_json::Value;
 use std::path::Path;
 
@@ -132,7 +129,7 @@ fn conversation(hands: &Hands, server: &ServerProcess, bus: &str, format: Format
     random(&mut secret)?;
     write_whole(&hands.folder().join("secret.bin"), &secret, Visibility::Secret)?;
     hands.cotter(&["at", "key", "psk", "--secret", "secret.bin", "--mac", MAC, "-o", "link.key"])?;
-    let signed = signed_by_part(bus)?;
+    let signed = signed_by_part(hands, bus, "device.token")?;
     stage.done("token signed by the part, no allocator", format!("ES256, {} characters", signed.len()));
     let outcome = talk(hands, server, DEVICE, &signed, "talk", Some(MESSAGE))?;
     let steps = outcome.steps.as_array().map_or(0, Vec::len);
@@ -300,12 +297,9 @@ fn script(
 }
 
 /// As the device does it: the driver, the slot as the device's signer, the token's writer.
-fn signed_by_part(bus: &str) -> anyhow::Result<String> {
-    let mut element = bus.parse::<Place>()?.open(ADDRESS)?;
-    let part = element.identify()?;
-    let mut signer = SlotSigner::new(&mut element, &part, slot());
-    let mut out = [0; MAX_TOKEN];
-    Ok(token(&mut signer, &claims(), &mut out)?.to_owned())
+fn signed_by_part(hands: &Hands, bus: &str, file: &str) -> anyhow::Result<String> {
+    hands.cotter(&["element", "token", "--bus", bus, "--slot", "0", "--audience", PROJECT, "-o", file])?;
+    Ok(std::fs::read_to_string(hands.folder().join(file))?.trim_end().to_owned())
 }
 
 /// By the part of a board that somebody has copied: personalised like ours, with a key of its own.
@@ -324,7 +318,7 @@ fn signed_by_copy(hands: &Hands) -> anyhow::Result<String> {
         "copy.key",
         "--yes",
     ])?;
-    signed_by_part(&bus)
+    signed_by_part(hands, &bus, "copy.token")
 }
 
 fn simulate(state: &str) -> [&str; 8] {
@@ -333,11 +327,6 @@ fn simulate(state: &str) -> [&str; 8] {
 
 fn bus_of(ready: &Value) -> String {
     text(ready, "port").rsplit('/').next().unwrap_or_default().to_owned()
-}
-
-fn claims() -> Claims<'static> {
-    let now = Moment::now().0;
-    Claims { audience: PROJECT, issued_at: UnixTime(now), expires_at: UnixTime(now + 3600) }
 }
 
 /// The bytes on the wire, as the host's transcript has them.

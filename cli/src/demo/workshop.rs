@@ -2,6 +2,7 @@
 
 use super::report::Stage;
 use super::stage::Running;
+use crate::image::hex;
 use crate::output::Format;
 use anyhow::Context;
 use cotter_chip::board::VirtualChip;
@@ -170,9 +171,3 @@ impl Workshop {
 
 /// Locally administered.
 pub(crate) const DEVICE_MAC: [u8; 6] = [0x02, 0xc0, 0x77, 0xe2, 0x00, 0x01];
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let mut digits = vec![0; 2 * bytes.len()];
-    cotter_wire::hex::encode(bytes, &mut digits).unwrap_or_default().to_owned()
-}

@@ -1,8 +1,8 @@
 //! `cotter efuse diff`: bit by bit, what differs between two states, and whether burning leads from one to the other.
 
-use super::hex;
 use super::source::Options;
 use crate::file::File;
+use crate::image::hex;
 use crate::output::{self, Format};
 use anyhow::ensure;
 use cotter_formats::efuse::reach::obstacles;

@@ -1,8 +1,8 @@
 //! `cotter efuse show`: every field and key block, what it means and who may still change it.
 
-use super::hex;
 use super::source::{Form, Options};
 use crate::file::File;
+use crate::image::hex;
 use crate::output::{self, Format};
 use cotter_formats::efuse::{Coding, EfuseBlock, EfuseImage, Family, Field, Group, KeyPurpose, PurposeValue};
 use serde::Serialize;

@@ -2,6 +2,7 @@
 
 use super::device::{DeviceError, Made, Mode, Recipe};
 use super::list::{Device, DeviceList, ListError};
+use crate::hex::hex;
 use crate::output::{Visibility, write_whole_with};
 use crate::signing::{SigningError, random};
 use cotter_formats::nvs::csv::write_record;
@@ -214,10 +215,6 @@ fn mode(mode: Mode) -> String {
         Mode::HmacDerived => "hmac-derived".to_owned(),
         Mode::HmacEncrypted => "hmac-encrypted".to_owned(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Why a batch ended early.

@@ -11,11 +11,12 @@
 //! Each step looks first whether it is done. So a run that was cut short is finished by the next one, wherever the cut was:
 //! what the part says decides, and for private keys, which it does not date, the journal.
 
-use super::plan::{ElementPlan, ElementStep, MissingKey, blocks, differing_words, hex, stray_byte};
+use super::plan::{ElementPlan, ElementStep, MissingKey, blocks, differing_words, stray_byte};
 use super::rehearsal::Rehearsed;
 use super::template::{Generation, Purpose};
 use super::workpiece::{BlockOf, CommandError, Commands, DigestBuffer, ElementWorkpiece, mac};
 use super::{Reads, SlotRules};
+use crate::hex::{hex, unhex};
 use crate::journal::{Entry, Journal};
 use crate::signing::{SigningError, random};
 use cotter_formats::atecc::{Slot, Status};
@@ -62,7 +63,7 @@ impl Progress {
                 }
                 Some("begun") => is_ours = false,
                 Some("key-created") if is_ours => {
-                    let key = line["public_key"].as_str().and_then(super::template::decode);
+                    let key = line["public_key"].as_str().and_then(unhex);
                     let key = key.and_then(|key| <[u8; 64]>::try_from(key).ok());
                     let slot = line["slot"].as_u64().and_then(|slot| u8::try_from(slot).ok());
                     progress.keys.extend(slot.zip(key));

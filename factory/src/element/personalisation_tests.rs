@@ -1,9 +1,9 @@
 //! Templates, plans, rehearsals and applications.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
-use super::plan::hex;
 use super::rehearsal::SimulatedPart;
 use super::*;
+use crate::hex::hex;
 use crate::journal::Journal;
 use cotter_chip::atecc::{Entropy, Model, SecureElement};
 use cotter_formats::secret::Secret;

@@ -3,8 +3,9 @@
 //! The file is JSON. What counts in it is the template and the configuration zone that the part had; all the rest follows
 //! from them, is there for whoever reviews it, and is compared when the file is read.
 
-use super::template::{COUNTERS, Compiled, Generation, Purpose, SlotContent, Template, TemplateError, decode};
+use super::template::{COUNTERS, Compiled, Generation, Purpose, SlotContent, Template, TemplateError};
 use super::{SlotRules, Writes};
+use crate::hex::{hex, unhex};
 use cotter_formats::atecc::config::{LOCK_CONFIG, LOCK_VALUE};
 use cotter_formats::atecc::counter::Count;
 use cotter_formats::atecc::packet::{Crc, crc};
@@ -137,7 +138,7 @@ impl ElementPlan {
         if file.format != FORMAT {
             return Err(PlanError::Format { got: file.format });
         }
-        let before = decode(&file.before).and_then(|bytes| <[u8; CONFIG_LEN]>::try_from(bytes).ok());
+        let before = unhex(&file.before).and_then(|bytes| <[u8; CONFIG_LEN]>::try_from(bytes).ok());
         let before = ConfigZone(before.ok_or(PlanError::Before)?);
         let plan = Self::new(file.template.clone(), before)?;
         let again = plan.file();
@@ -453,10 +454,6 @@ pub(super) fn blocks(content: &[u8]) -> impl Iterator<Item = Zeroizing<[u8; BLOC
         block.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
         block
     })
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The only format there is.

@@ -8,6 +8,7 @@ use super::plan::{ElementPlan, ElementStep, stray_byte};
 use super::template::{Generation, Purpose};
 use super::workpiece::{BlockOf, CommandError, Commands, DigestBuffer, ElementWorkpiece, Repeat};
 use super::{Reads, SlotRules, Writes};
+use crate::hex::unhex;
 use crate::journal::Entry;
 use crate::signing::random;
 use cotter_chip::atecc::{ElementFileError, Entropy, SecureElement, Written};
@@ -148,7 +149,7 @@ impl Stage<'_> {
             match entry {
                 Entry::Personalising { .. } => progress.is_begun = true,
                 Entry::KeyCreated { slot, public_key } => {
-                    let key = super::template::decode(public_key).and_then(|key| key.try_into().ok());
+                    let key = unhex(public_key).and_then(|key| key.try_into().ok());
                     progress.keys.extend(key.map(|key| (*slot, key)));
                 }
                 _ => {}

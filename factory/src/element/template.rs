@@ -4,6 +4,7 @@
 //! reads it, nobody writes it, and it is of no use for MACs.
 
 use super::{Finding, lint};
+use crate::hex::unhex;
 use cotter_formats::atecc::config::{ClockDivider, LOCK_CONFIG, LOCK_VALUE, LOCKED};
 use cotter_formats::atecc::counter::Count;
 use cotter_formats::atecc::{ConfigZone, OTP_LEN, Slot};
@@ -249,7 +250,7 @@ impl Template {
             return Err(TemplateError::Slot(stray.slot));
         }
         let otp = match &self.otp {
-            Some(text) => Some(decode(text).and_then(|bytes| bytes.try_into().ok()).ok_or(TemplateError::Otp)?),
+            Some(text) => Some(unhex(text).and_then(|bytes| bytes.try_into().ok()).ok_or(TemplateError::Otp)?),
             None => None,
         };
         let compiled = Compiled { config: zone.0, contents, otp, locked };
@@ -375,7 +376,7 @@ impl SlotTemplate {
                 limit.ok_or(TemplateError::Limit(number))?.to_le_bytes().repeat(2)
             }
             _ => match &self.content {
-                Some(text) => decode(text).ok_or(TemplateError::Content(number))?,
+                Some(text) => unhex(text).ok_or(TemplateError::Content(number))?,
                 None => Vec::new(),
             },
         };
@@ -411,14 +412,6 @@ impl Zone {
         let to = self.0.0.iter_mut().skip(at);
         to.zip(bytes).for_each(|(to, from)| *to = *from);
     }
-}
-
-/// Bytes out of hexadecimal digits.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
-    if rest.is_empty() { bytes } else { None }
 }
 
 const fn own_address() -> u8 {

@@ -3,6 +3,7 @@
 //! As `esp_idf_nvs_partition_gen` 0.3.0 reads it, except that what it guesses at is refused: base64 must be canonical
 //! (theirs skips foreign characters), `blob_fill(...)` may have nothing after it, `binary` text must be ASCII.
 
+use crate::hex::unhex;
 use base64ct::{Base64, Encoding as _};
 use cotter_formats::nvs::Value;
 use cotter_formats::nvs::image::MAX_BLOB;
@@ -80,7 +81,7 @@ fn fill(text: &str) -> Option<Encoding> {
     if len.is_empty() || !len.bytes().all(|byte| byte.is_ascii_digit()) || padding.len() != 2 {
         return None;
     }
-    let [padding] = *hex(padding)? else { return None };
+    let [padding] = *unhex(padding)? else { return None };
     // A length beyond all bounds is left to `value` to refuse.
     let len = len.parse().unwrap_or(usize::MAX);
     match name {
@@ -111,7 +112,7 @@ impl Encoding {
             Self::U64 => Value::U64(number(text)?),
             Self::I64 => Value::I64(number(text)?),
             Self::String => Value::string(text),
-            Self::Hex => Value::blob(hex(text.trim()).ok_or(ValueError::Hex)?),
+            Self::Hex => Value::blob(unhex(text.trim()).ok_or(ValueError::Hex)?),
             Self::Base64 => Value::blob(Base64::decode_vec(text.trim()).map_err(|_| ValueError::Base64)?),
             Self::Binary if text.is_ascii() => Value::blob(text.as_bytes()),
             Self::Binary => return Err(ValueError::BinaryText),
@@ -157,12 +158,6 @@ fn number<T: FromStr>(text: &str) -> Result<T, ValueError> {
     // "-0" is no number to Rust's unsigned types.
     let sign = if text.starts_with('-') && digits.bytes().any(|byte| matches!(byte, b'1'..=b'9')) { "-" } else { "" };
     format!("{sign}{}", digits.replace('_', "")).parse().map_err(|_| ValueError::Range)
-}
-
-fn hex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect()
 }
 
 /// Why a text is not a value of its encoding.

@@ -6,6 +6,7 @@ use crate::device_key::DeviceKey;
 use crate::ds::{DsMakeError, Parameters};
 use crate::private_key::{PrivateKey, PrivateKeyError};
 use crate::public_key::{KeyKind, PublicKey};
+use cotter_chip::peripheral::ecdsa::has_ecdsa;
 use cotter_formats::chip::Chip;
 use cotter_formats::ds::{DsContext, EfuseKeyId, Width};
 use cotter_formats::hmac_key::HmacKey;
@@ -234,7 +235,7 @@ fn prepare(
         Protected::EcdsaPeripheral { key, block } => {
             let kind = key.public().kind();
             let curve = key.curve().ok_or(PackError::NotForEcdsa { kind })?;
-            if !has_ecdsa_peripheral(chip, curve) {
+            if !has_ecdsa(chip, curve) {
                 return Err(PackError::NoEcdsaPeripheral { chip, kind });
             }
             builder.add(TlvType::SECURITY_CONFIG, subtype, Flags::NONE, &security_config(*block))?;
@@ -345,15 +346,6 @@ fn read_again(packed: &Packed, wanted: &[Wanted], plain_key: bool, options: &Opt
 pub fn ds_width(chip: Chip, as_the_tool: bool) -> Result<Width, PackError> {
     let width = Width::of(chip).ok_or(PackError::NoDsPeripheral { chip })?;
     Ok(if as_the_tool && chip == Chip::Esp32C5 { Width::Bits4096 } else { width })
-}
-
-/// Source: ESP-IDF 6.2-dev `soc_caps.h`.
-const fn has_ecdsa_peripheral(chip: Chip, curve: Curve) -> bool {
-    match chip {
-        Chip::Esp32C5 | Chip::Esp32H4 | Chip::Esp32P4 | Chip::Esp32S31 => true,
-        Chip::Esp32C61 | Chip::Esp32H2 | Chip::Esp32H21 => matches!(curve, Curve::P192 | Curve::P256),
-        _ => false,
-    }
 }
 
 /// Why nothing was packed.

@@ -10,6 +10,7 @@ use super::pack::{Content, Protected, Wanted};
 use crate::certificate::{CertificateError, Certificates};
 use crate::device_key::DeviceKey;
 use crate::ds::fresh_hmac_key;
+use crate::hex::unhex;
 use crate::private_key::PrivateKeyError;
 use crate::public_key::KeyKind;
 use crate::signing::{SigningError, random};
@@ -118,7 +119,7 @@ impl Table<'_> {
         Ok(Zeroizing::new(match form {
             "file" => return read_file(&self.folder.join(value)),
             "string" => value.as_bytes().to_vec(),
-            "hex" => hex(value).ok_or(RowError::Hex)?,
+            "hex" => unhex(&value.replace(' ', "")).ok_or(RowError::Hex)?,
             "base64" => Base64::decode_vec(value).map_err(|_| RowError::Base64)?,
             other => return Err(RowError::Form(other.into())),
         }))
@@ -160,15 +161,6 @@ fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, RowError> {
     let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
     read.map_err(|error| RowError::File { path: path.into(), error })?;
     if bytes.len() as u64 > limit { Err(RowError::TooLong { path: path.into() }) } else { Ok(bytes) }
-}
-
-fn hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text.bytes().filter(|&byte| byte != b' ').collect();
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    digits.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
 }
 
 /// Why a CSV file was refused.

@@ -100,8 +100,7 @@ def subscribe(server, topic, *more):
 def mosquitto(server):
     for version in ("mqttv311", "mqttv5"):
         assert published(server, good(), "-V", version, "-m", version) == 0, version
-    assert published(server, good(), "-V", "mqttv5", "-l", "--quiet", "-x", "0") in (0, 1)
-    assert server.events("one")[:2] == [b"mqttv311", b"mqttv5"], server.events("one")
+    assert server.events("one") == [b"mqttv311", b"mqttv5"], server.events("one")
     print("mosquitto_pub: good tokens accepted in 3.1.1 and 5")
     refused = bad()
     for name, token in refused.items():
